@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/spf13/cobra"
+
+	"ringway/internal/config"
+	"ringway/proxy"
+)
+
+func demoCommand() *cobra.Command {
+	var nodes int
+	var listen, adminListen string
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Serve in front of in-process backends: no Redis needed",
+		Long: "Demo starts small Redis-like servers inside this process (data is lost at the end) and serves them as one pool,\n" +
+			"to see how a sharded pool feels to a client.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if nodes < 1 || nodes > 64 {
+				return fmt.Errorf("--nodes %d: expected 1 to 64", nodes)
+			}
+			yml, stop, err := startBackends(nodes, listen, adminListen)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			cfg, err := config.Parse("demo", []byte(yml))
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, newLogger(cfg.Log), func(srv *proxy.Server) {
+				greet(cmd.OutOrStdout(), srv.Addr(0), adminListen, nodes)
+			})
+		},
+	}
+	c.Flags().IntVar(&nodes, "nodes", 3, "how many backends")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:6380", "where clients connect")
+	c.Flags().StringVar(&adminListen, "admin", "127.0.0.1:9121", "where /metrics and the health checks are; off for none")
+	return c
+}
+
+// startBackends starts the in-process servers and writes the configuration of the pool in front of them.
+func startBackends(n int, listen, adminListen string) (yml string, stop func(), err error) {
+	var running []*miniredis.Miniredis
+	stop = func() {
+		for _, m := range running {
+			m.Close()
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "admin: {listen: %q}\nlog: {level: warn}\npools:\n  - name: demo\n    listen: %q\n    backends:\n", adminListen, listen)
+	for i := range n {
+		m := miniredis.NewMiniRedis()
+		if err := m.Start(); err != nil {
+			stop()
+			return "", nil, fmt.Errorf("cannot start in-process backend %d: %w", i, err)
+		}
+		running = append(running, m)
+		fmt.Fprintf(&b, "      - {name: node-%d, address: %q}\n", i, m.Addr())
+	}
+	return b.String(), stop, nil
+}
+
+func greet(w io.Writer, addr, adminListen string, nodes int) {
+	host, port, _ := strings.Cut(addr, ":")
+	fmt.Fprintf(w, "Ringway serves %d in-process backends at %s. Try, in another terminal:\n\n", nodes, addr)
+	fmt.Fprintf(w, "  redis-cli -h %s -p %s set greeting hello\n", host, port)
+	fmt.Fprintf(w, "  redis-cli -h %s -p %s mset a 1 b 2 c 3 d 4\n", host, port)
+	fmt.Fprintf(w, "  redis-cli -h %s -p %s mget a b c d\n", host, port)
+	if adminListen != "" && adminListen != "off" {
+		fmt.Fprintf(w, "  curl -s http://%s/metrics | grep ringway_node_requests_total\n", adminListen)
+	}
+	fmt.Fprintf(w, "\nCtrl-C ends it; the data is gone with it.\n")
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"ringway/internal/admin"
+	"ringway/internal/config"
+	"ringway/internal/metrics"
+	"ringway/proxy"
+)
+
+// drainTime is how long requests in flight may take to finish after the first signal.
+const drainTime = 10 * time.Second
+
+func serveFile(ctx context.Context, file string) error {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg.Log)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	return serve(ctx, cfg, log, func(*proxy.Server) {})
+}
+
+// serve runs a configuration until a signal ends it:
+//
+//	signals --> [1 admin: not ready] --> [2 proxy: stop accepting, finish what is in flight, close] --> [3 admin: close]
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, started func(*proxy.Server)) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	srv, err := proxy.New(cfg, log)
+	if err != nil {
+		return explainListen(err)
+	}
+	adm, err := startAdmin(cfg, srv, log)
+	if err != nil {
+		srv.Shutdown(0)
+		return err
+	}
+	srv.Start()
+	for i, p := range cfg.Pools {
+		log.Info("pool open", "pool", p.Name, "listen", srv.Addr(i), "nodes", len(p.Backends), "distribution", p.Distribution)
+	}
+	started(srv)
+
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	log.Info("stopping", "drain", drainTime)
+	srv.Shutdown(drainTime)
+	if adm != nil {
+		short, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		adm.Shutdown(short)
+	}
+	return nil
+}
+
+func startAdmin(cfg *config.Config, srv *proxy.Server, log *slog.Logger) (*admin.Server, error) {
+	if cfg.Admin.Listen == "" {
+		return nil, nil
+	}
+	adm := admin.New(admin.Options{
+		Listen:   cfg.Admin.Listen,
+		Registry: metrics.NewRegistry(srv, versionText()),
+		Live:     srv.Live,
+		Ready:    srv.Ready,
+		Log:      log,
+	})
+	if err := adm.Start(); err != nil {
+		return nil, err
+	}
+	log.Info("admin open", "listen", adm.Addr())
+	return adm, nil
+}
+
+func explainListen(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w (is another ringway or redis running there? choose another `listen`)", err)
+	}
+	return err
+}
+
+func newLogger(l config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(l.Level))); err != nil {
+		level = slog.LevelInfo
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(os.Stderr, opt)
+	if l.Format == "json" {
+		h = slog.NewJSONHandler(os.Stderr, opt)
+	}
+	log := slog.New(h)
+	slog.SetDefault(log)
+	return log
+}

@@ -1,0 +1,223 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// badFiles are the files of testdata that must be refused, each named by its mistake, and what is said about them:
+// line and text, the lines of several problems one below the other.
+var badFiles = []struct{ name, says string }{
+	{"empty", `1: the file is empty; expected a map with threads, admin, log and pools (a commented example is proxy.yml)`},
+	{"only_comments", `1: the file is empty; expected a map with threads, admin, log and pools (a commented example is proxy.yml)`},
+	{"empty_map", `1: the file is empty; expected a map with threads, admin, log and pools (a commented example is proxy.yml)`},
+	{"not_a_map", `1: found a list; expected a map with threads, admin, log and pools (a commented example is proxy.yml)`},
+	{"prose", `1: found the text "This file has been left empty on purpose."; expected a map with threads, admin, log and pools (a commented example is proxy.yml)`},
+	{"binary", `1: not YAML: control characters; expected text`},
+	{"tab", `3: a tab in the indentation; YAML wants spaces`},
+	{"indentation", `3: not YAML: the indentation fits no line above; expected options of one map in one column`},
+	{"unclosed_bracket", `4: not YAML: a [ that is never closed, or a comma missing after it`},
+	{"unclosed_quote", `2: not YAML: a quote that is never closed`},
+	{"colon_too_many", `4: not YAML: a colon too many, or a line indented too far; put text with ": " in it in quotes`},
+	{"line_without_colon", `4: not YAML: a line without a colon; expected option: value`},
+	{"character_with_a_meaning", `4: not YAML: a value begins with a character that has a meaning in YAML; put it in quotes`},
+	{"unclosed_brace", `5: not YAML: a { that is never closed, or a comma missing after it`},
+	{"not_utf8", `4: not YAML: bytes that are not UTF-8; expected text`},
+	{"two_documents", `6: a second YAML document begins here; expected one in a file`},
+	{"unknown_anchor", `4: not YAML: an alias without its anchor; put a value that begins with * in quotes`},
+	{"tagged_password", `4: pool "cache": password has a YAML tag; write plain text, in quotes if it begins with !`},
+	{"nested_merge", `7: pool "c": a merge inside of a merge; write the options out`},
+	{"merge_of_text", `4: pool "cache": << merges the text "defaults"; expected a map`},
+	{"unknown_top_option", `1: unknown option "thread" (did you mean threads?)`},
+	{"unknown_option", `4: pool "cache": unknown option "timout" (did you mean timeout?)`},
+	{"unknown_option_far", `2: admin: unknown option "port" (known: listen)`},
+	{"unknown_log_option", `1: log: unknown option "lvl" (known: level, format)`},
+	{"unknown_backend_option", `5: pool "cache": backends: unknown option "adress" (did you mean address?)`},
+	{"twemproxy_option", `4: pool "cache": unknown option "server_retry_timeout": a twemproxy option; here it is retry_timeout
+5: pool "cache": unknown option "redis": a twemproxy option without a meaning here; remove the line`},
+	{"duplicate_option", `5: pool "cache": timeout is given twice, first on line 4; keep one`},
+	{"duplicate_top_option", `7: threads is given twice, first on line 1; keep one`},
+	{"map_as_name", `4: pool "cache": found a map as the name of an option; expected a word`},
+	{"no_pools", `1: no pools; expected pools: with at least one, each with name, listen and backends`},
+	{"empty_pools", `1: pools is an empty list; expected at least one pool`},
+	{"pools_as_map", `1: pools is a map; expected a list, each pool beginning with - name:`},
+	{"pool_as_text", `2: pool 1 of the list is the text "cache"; expected a map with name, listen and backends`},
+	{"admin_as_text", `1: admin is the text "127.0.0.1:9121"; expected a map`},
+	{"no_value", `4: pool "cache": timeout has no value; give it one, or remove the line for its default`},
+	{"list_as_value", `4: pool "cache": timeout is a list; expected one value`},
+	{"no_name", `2: pool 1 of the list: no name; every pool needs name, listen and backends`},
+	{"no_listen", `2: pool "cache": no listen; every pool needs name, listen and backends`},
+	{"no_backends", `2: pool "cache": no backends; every pool needs name, listen and backends`},
+	{"empty_backends", `4: pool "cache": backends is an empty list; expected at least one {address: host:port}`},
+	{"backends_as_text", `4: pool "cache": backends is the text "127.0.0.1:7001"; expected a list of {address: host:port}`},
+	{"backend_as_text", `5: pool "cache": a backend is the text "127.0.0.1:7001"; expected {address: host:port}`},
+	{"backend_without_address", `5: pool "cache": a backend without an address; expected {address: host:port}`},
+	{"empty_name", `2: pool 1 of the list: name is empty; expected a word`},
+	{"control_character_in_name", `2: pool "a\nb": name "a\nb" has a control character in it; expected one line of text`},
+	{"duplicate_pool", `6: pool "cache": the name is taken by the pool on line 2; expected another`},
+	{"duplicate_backend_name", `6: pool "cache": backend name "a" is taken by the backend on line 5; expected another`},
+	{"duplicate_backend_address", `6: pool "cache": backend address "localhost:7001" is that of the backend on line 5; give one a higher weight instead`},
+	{"duplicate_listen", `7: pool "other": listen "127.0.0.1:6380" is taken by pool "cache" on line 3; expected another address`},
+	{"duplicate_listen_wildcard", `7: pool "other": listen ":6380" is taken by pool "cache" on line 3, as "127.0.0.1:6380"; expected another address`},
+	{"duplicate_listen_socket", `7: pool "other": listen "unix:///run/a.sock" is taken by pool "cache" on line 3; expected another address`},
+	{"duplicate_listen_admin", `1: admin: listen "0.0.0.0:6380" is taken by pool "cache" on line 4, as "127.0.0.1:6380"; expected another address`},
+	{"duplicate_listen_admin_default", `3: pool "cache" listens on "127.0.0.1:9121", which is the default of admin; expected another port, or admin: {listen: off}`},
+	{"threads_negative", `1: threads "-1" is not a whole number from 0 to 1024`},
+	{"log_level", `1: unknown log level "verbose" (known: debug, info, warn, error)`},
+	{"log_format", `1: unknown log format "xml" (known: text, json)`},
+	{"admin_socket", `1: admin listen "unix:///run/a.sock" is a unix socket; expected host:port, or off`},
+	{"admin_listen", `1: admin listen "9121" is a port without a host; write 127.0.0.1:9121`},
+	{"listen_port_only", `3: pool "cache": listen "6380" is a port without a host; write 127.0.0.1:6380`},
+	{"listen_without_port", `3: pool "cache": listen "127.0.0.1" has no port; write host:port, [::1]:port or unix:///path`},
+	{"listen_port_too_high", `3: pool "cache": listen "127.0.0.1:66380" has the port "66380"; a port is a number from 0 to 65535`},
+	{"listen_port_negative", `3: pool "cache": listen "127.0.0.1:-1" has the port "-1"; a port is a number from 0 to 65535`},
+	{"listen_ipv6_without_brackets", `3: pool "cache": listen "::1:6380" is an IPv6 address without brackets; write [::1]:6380`},
+	{"listen_path", `3: pool "cache": listen "/run/a.sock" is a path; write unix:///run/a.sock`},
+	{"listen_relative_path", `3: pool "cache": listen "unix://run/a.sock" is not a full path; write unix:///path, with three slashes`},
+	{"listen_long_path", `3: pool "cache": listen has a path of 111 bytes; the system allows 107`},
+	{"listen_url", `3: pool "cache": listen "redis://127.0.0.1:6380" is a URL; write host:port, [::1]:port or unix:///path`},
+	{"listen_star", `3: pool "cache": listen "*:6380" has no usable host; write host:port, [::1]:port or unix:///path`},
+	{"listen_mode_without_socket", `4: pool "cache": listen_mode belongs to a pool that listens on unix:///path; remove the line`},
+	{"listen_mode_decimal", `4: pool "cache": listen_mode "888" is not a mode; write it in octal, like 0660`},
+	{"backend_port_zero", `5: pool "cache": backend address "127.0.0.1:0" has the port "0"; a port is a number from 1 to 65535`},
+	{"backend_without_host", `5: pool "cache": backend address ":7001" has no host; write 127.0.0.1:7001`},
+	{"backend_empty_address", `5: pool "cache": backend address is empty; write host:port, [::1]:port or unix:///path`},
+	{"weight_zero", `5: pool "cache": backend weight 0 would give the backend no keys; the least is 1, or remove the backend`},
+	{"weight_fraction", `5: pool "cache": backend weight "1.5" is not a whole number of at least 1`},
+	{"weight_without_keys", `6: pool "cache": node "127.0.0.1:7001" would own none of the 16384 partitions: its weight is 1 of 100001 in all; raise it, or lower the others'`},
+	{"distribution", `4: pool "cache": unknown distribution "maglev" (known: consistent, ketama, modula, random, crc16)`},
+	{"hash", `4: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins)`},
+	{"hash_with_consistent", `4: pool "cache": hash "fnv1a_64" does not go with distribution consistent; write xxhash64, or distribution: ketama`},
+	{"hash_with_crc16", `5: pool "cache": hash "crc16" is set, but distribution crc16 has no hash to choose; remove the line`},
+	{"hash_with_random", `5: pool "cache": hash "md5" is set, but distribution random has no hash to choose; remove the line`},
+	{"hash_tag_one_character", `4: pool "cache": hash_tag "{" is not two characters; write "{}", or "" for none`},
+	{"hash_tag_unquoted", `4: pool "cache": hash_tag is an empty YAML map; put it in quotes: hash_tag: "{}"`},
+	{"virtual_nodes_with_ketama", `5: pool "cache": virtual_nodes belongs to distribution consistent, not ketama; remove the line
+6: pool "cache": load_bound belongs to distribution consistent, not ketama; remove the line`},
+	{"virtual_nodes", `4: pool "cache": virtual_nodes "0" is not a whole number from 2 to 1000`},
+	{"load_bound", `4: pool "cache": load_bound "0.9" is not a number from 1 to 100; 1.05 lets a node have 5 % more than its share`},
+	{"unsigned_char_with_consistent", `4: pool "cache": unsigned_char belongs to distributions ketama and modula, not consistent; remove the line`},
+	{"duration_without_unit", `4: pool "cache": timeout "10" has no unit; write 10s for seconds or 10ms for milliseconds`},
+	{"duration_negative", `4: pool "cache": timeout "-1s" is negative; 0 waits for ever`},
+	{"duration_words", `4: pool "cache": timeout "5 seconds" is not a duration; write it like 400ms, 1s or 1m30s`},
+	{"duration_too_short", `4: pool "cache": connect_timeout "10us" is too short; the least is 1ms`},
+	{"retry_timeout_zero", `4: pool "cache": retry_timeout "0" is too short; the least is 1ms`},
+	{"size", `4: pool "cache": max_request_size "lots" is not a size; write it like 256kb, 512mb or 1gb`},
+	{"size_too_large", `4: pool "cache": max_request_size "2gb" is out of range; the least is 1kb, the most 1gb`},
+	{"size_too_small", `4: pool "cache": client_output_limit "0" is out of range; the least is 1kb, the most 1gb`},
+	{"number", `4: pool "cache": max_clients "many" is not a whole number of at least 0`},
+	{"window_zero", `4: pool "cache": pipeline_window "0" is not a whole number from 1 to 1048576`},
+	{"flag", `4: pool "cache": preconnect "yes" is neither true nor false`},
+	{"on_failure", `4: pool "cache": unknown on_failure "retry" (known: fail, eject)`},
+	{"failure_limit_zero", `4: pool "cache": failure_limit "0" is not a whole number of at least 1`},
+	{"database_negative", `4: pool "cache": database "-1" is not a whole number of at least 0`},
+	{"username_without_password", `4: pool "cache": username is set without a password; Redis takes them together`},
+	{"many_mistakes", `1: unknown option "threds" (did you mean threads?)
+5: pool "cache": timeout "10" has no unit; write 10s for seconds or 10ms for milliseconds
+6: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins)
+7: pool "cache": hash_tag is an empty YAML map; put it in quotes: hash_tag: "{}"
+9: pool "cache": backend address "7001" is a port without a host; write 127.0.0.1:7001
+10: pool "cache": backend weight "-1" is not a whole number of at least 1`},
+	{"twemproxy_memcached", `3: pool "alpha": redis is false, a memcached pool; only Redis is spoken here: write redis: true, or remove the pool`},
+	{"twemproxy_memcached_by_default", `1: pool "alpha": a memcached pool, since there is no redis: true; only Redis is spoken here: add the line, or remove the pool`},
+	{"twemproxy_no_servers", `1: pool "alpha": no servers; every pool needs listen and servers`},
+	{"twemproxy_no_listen", `1: pool "alpha": no listen; every pool needs listen and servers`},
+	{"twemproxy_empty_servers", `4: pool "alpha": servers is an empty list; expected a list with a host:port:weight name in each line`},
+	{"twemproxy_server_without_weight", `5: pool "alpha": server "127.0.0.1:6379" has no port from 1 to 65535 before its weight; write host:port:weight name, or /path:weight name`},
+	{"twemproxy_server_weight_zero", `5: pool "alpha": server "127.0.0.1:6379:0" has the weight "0", which is not a number of at least 1; write host:port:weight name, or /path:weight name`},
+	{"twemproxy_server_port", `5: pool "alpha": server "127.0.0.1:66379:1" has no port from 1 to 65535 before its weight; write host:port:weight name, or /path:weight name`},
+	{"twemproxy_server_as_map", `5: pool "alpha": a server is a map; expected host:port:weight name`},
+	{"twemproxy_server_space", `5: pool "alpha": server "127.0.0.1:6379:1 " has a space without a name behind it; write host:port:weight name, or /path:weight name`},
+	{"twemproxy_server_two_names", `5: pool "alpha": server "127.0.0.1:6379:1 a b" has the weight "1 a", which is not a number of at least 1; write host:port:weight name, or /path:weight name`},
+	{"twemproxy_server_without_host", `5: pool "alpha": server ":6379" has no host; write 127.0.0.1:6379`},
+	{"twemproxy_duplicate_server", `6: pool "alpha": server name "a" is taken by the server on line 5; expected another`},
+	{"twemproxy_duplicate_pool", `6: alpha is given twice, first on line 1; keep one`},
+	{"twemproxy_duplicate_listen", `7: pool "beta": listen "127.0.0.1:22121" is taken by pool "alpha" on line 2; expected another address`},
+	{"twemproxy_duplicate_option", `5: pool "alpha": timeout is given twice, first on line 4; keep one`},
+	{"twemproxy_unknown_option", `4: pool "alpha": unknown option "tmeout" (did you mean timeout?)`},
+	{"twemproxy_timeout_with_unit", `4: pool "alpha": timeout "400ms" is not a number from 0 to 2147483647`},
+	{"twemproxy_hash", `4: pool "alpha": unknown hash "xxhash64" (known: one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins)`},
+	{"twemproxy_distribution", `4: pool "alpha": unknown distribution "consistent" (known: ketama, modula, random)`},
+	{"twemproxy_hash_tag", `4: pool "alpha": hash_tag "{}}" is not two characters; write "{}", or "" for none`},
+	{"twemproxy_hash_tag_empty", `4: pool "alpha": hash_tag is empty; write two characters, like "{}", or remove the line`},
+	{"twemproxy_flag", `4: pool "alpha": preconnect "yes" is neither true nor false`},
+	{"twemproxy_server_connections_zero", `4: pool "alpha": server_connections "0" is not a number from 1 to 2147483647`},
+	{"twemproxy_listen_port_zero", `2: pool "alpha": listen "127.0.0.1:0" has the port "0"; a port is a number from 1 to 65535`},
+	{"twemproxy_listen_without_port", `2: pool "alpha": listen "localhost" is not an address; write host:port, or /path for a unix socket`},
+	{"twemproxy_listen_mode", `2: pool "alpha": listen "/run/a.sock rw" does not end in a mode; write it in octal, like /run/a.sock 0660`},
+	{"twemproxy_pool_as_text", `6: pool "beta": found the text "127.0.0.1:22122"; expected a map with listen, redis: true and servers`},
+}
+
+func TestBadFilesAreRefusedWithWhatToWrite(t *testing.T) {
+	inTable := map[string]bool{}
+	for _, bad := range badFiles {
+		file := bad.name + ".bad.yml"
+		inTable[file] = true
+		t.Run(bad.name, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join("testdata", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := Parse(file, data)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if c != nil {
+				t.Error("a Config came with the error")
+			}
+			var want strings.Builder
+			for i, line := range strings.Split(bad.says, "\n") {
+				if i > 0 {
+					want.WriteByte('\n')
+				}
+				want.WriteString(file + ":" + line)
+			}
+			if got := err.Error(); got != want.String() {
+				t.Errorf("says\n%s\nwant\n%s", got, want.String())
+			}
+		})
+	}
+	files, err := filepath.Glob("testdata/*.bad.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !inTable[filepath.Base(f)] {
+			t.Errorf("%s has no line in the table", f)
+		}
+	}
+}
+
+func TestProblemsCarryFileAndLine(t *testing.T) {
+	_, err := Parse("some/proxy.yml", []byte("threads: 1\nlog: {level: loud}\n"))
+	var ps Problems
+	if !errors.As(err, &ps) {
+		t.Fatalf("the error is a %T", err)
+	}
+	if ps[0].File != "some/proxy.yml" || ps[0].Line != 1 || ps[1].Line != 2 {
+		t.Errorf("problems %+v are not in the order of the lines", ps)
+	}
+}
+
+func TestManyProblemsAreCutShort(t *testing.T) {
+	_, err := Parse("proxy.yml", []byte(strings.Repeat("pools: []\n", 100)))
+	if got := strings.Count(err.Error(), "\n"); got != mostProblems {
+		t.Errorf("%d lines follow the first, want %d", got, mostProblems)
+	}
+	if !strings.HasSuffix(err.Error(), "... and 80 more") {
+		t.Errorf("the end is %q", err.Error()[len(err.Error())-40:])
+	}
+}
+
+func TestAFileThatIsMissingIsNamed(t *testing.T) {
+	_, err := Load("testdata/none.yml")
+	if want := "cannot read the configuration testdata/none.yml: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Error("the error is not os.ErrNotExist")
+	}
+}

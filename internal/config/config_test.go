@@ -1,0 +1,350 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/hashring"
+)
+
+// mustParse reads a proxy.yml or a nutcracker.yml that is right. The rings, which follow from the rest, are left out.
+func mustParse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("test.yml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\nin\n%s", err, text)
+	}
+	return ringless(c)
+}
+
+func ringless(c *Config) *Config {
+	for i := range c.Pools {
+		c.Pools[i].built = nil
+	}
+	return c
+}
+
+func mustLoad(t *testing.T, path string) *Config {
+	t.Helper()
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ringless(c)
+}
+
+func equals(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got\n%+v\nwant\n%+v", what, got, want)
+	}
+}
+
+// onePool is the smallest proxy.yml, with lines added to its pool.
+func onePool(lines ...string) string {
+	text := "pools:\n  - name: cache\n    listen: 127.0.0.1:6380\n"
+	for _, l := range lines {
+		text += "    " + l + "\n"
+	}
+	return text + "    backends: [{address: 127.0.0.1:7001}]\n"
+}
+
+func TestSixLinesMakeAPool(t *testing.T) {
+	c := mustParse(t, `pools:
+  - name: cache
+    listen: 127.0.0.1:6380
+    backends:
+      - {address: 127.0.0.1:7001}
+      - {name: second, address: 127.0.0.1:7002, weight: 3}
+`)
+	want := Default()
+	want.File = "test.yml"
+	p := DefaultPool()
+	p.Name, p.Line, p.Listen = "cache", 2, "127.0.0.1:6380"
+	p.Backends = []Backend{
+		{Name: "127.0.0.1:7001", Address: "127.0.0.1:7001", Weight: 1, Line: 5},
+		{Name: "second", Address: "127.0.0.1:7002", Weight: 3, Line: 6},
+	}
+	want.Pools = []Pool{p}
+	equals(t, "config", *c, want)
+}
+
+func TestEveryOptionIsRead(t *testing.T) {
+	c := mustLoad(t, "testdata/full.yml")
+	want := Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml"}
+	p := Pool{
+		Name: "cache", Line: 5, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
+		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
+		ConnectTimeout: 90 * time.Second, Preconnect: true,
+		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
+		Username: "ringway", Password: "0123", RequirePass: "# not a comment", Database: 5,
+		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
+		Backends: []Backend{
+			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 33},
+			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Line: 34},
+			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 35},
+		},
+	}
+	merged := p
+	merged.Name, merged.Line, merged.Listen = "true", 36, "unix:///run/other.sock"
+	merged.Distribution, merged.Hash, merged.UnsignedChar, merged.VirtualNodes, merged.LoadBound = "consistent", "xxhash64", false, 200, 1.25
+	merged.Backends = []Backend{
+		{Name: "host:1", Address: "host:1", Weight: 1, Line: 44}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 44},
+	}
+	want.Pools = []Pool{p, merged}
+	equals(t, "config", *c, want)
+}
+
+// The test above is only as good as its file: an option that it forgets would be tested nowhere.
+func TestTheFullFileHasEveryOption(t *testing.T) {
+	text, err := os.ReadFile("testdata/full.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range everyOption() {
+		if !strings.Contains(string(text), name+":") {
+			t.Errorf("testdata/full.yml has no %s", name)
+		}
+	}
+}
+
+func everyOption() []string {
+	return slices.Concat(topOptions, adminOptions, logOptions, poolOptionNames(), backendOptions)
+}
+
+func TestTheManual(t *testing.T) {
+	const path = "../../proxy.yml"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	c := mustLoad(t, path)
+
+	t.Run("shows the defaults", func(t *testing.T) {
+		want := DefaultPool()
+		got := c.Pools[0]
+		want.Name, want.Line, want.Listen, want.Backends = got.Name, got.Line, got.Listen, got.Backends
+		equals(t, "pool", got, want)
+		top := Default()
+		top.File, top.Pools = c.File, c.Pools
+		equals(t, "top", *c, top)
+	})
+	t.Run("has every option", func(t *testing.T) {
+		for _, name := range everyOption() {
+			if !strings.Contains(text, name+":") {
+				t.Errorf("%s is not in proxy.yml", name)
+			}
+		}
+	})
+	t.Run("says the default of every option", func(t *testing.T) {
+		usual := DefaultPool()
+		for _, o := range poolOptions {
+			value := o.text(&usual)
+			about := textAbout(text, o.name)
+			switch {
+			case o.name == "name", o.name == "listen": // have none
+			case value == "", o.name == "listen_mode": // said in words
+				if !strings.Contains(about, "Default: ") {
+					t.Errorf("no default for %s in\n%s", o.name, about)
+				}
+			default:
+				if !strings.Contains(about, value) || !strings.Contains(about, "efault") {
+					t.Errorf("the default of %s is %s, which is not in\n%s", o.name, value, about)
+				}
+			}
+		}
+	})
+	t.Run("stays narrow", func(t *testing.T) {
+		for i, line := range strings.Split(text, "\n") {
+			if len(line) > 120 {
+				t.Errorf("line %d has %d columns", i+1, len(line))
+			}
+		}
+	})
+}
+
+// textAbout gives the paragraph of the manual that holds an option.
+func textAbout(manual, name string) string {
+	for _, paragraph := range strings.Split(manual, "\n\n") {
+		for _, line := range strings.Split(paragraph, "\n") {
+			if strings.HasPrefix(strings.TrimLeft(line, " #-"), name+":") {
+				return paragraph
+			}
+		}
+	}
+	return ""
+}
+
+func TestExamplesOfTheDocumentsLoad(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if base := filepath.Base(f); base == "proxy.yml" || base == "nutcracker.yml" {
+			mustLoad(t, f)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	tests := []struct {
+		line string
+		got  func(*Pool) any
+		want any
+	}{
+		{"timeout: 400ms", func(p *Pool) any { return p.Timeout }, 400 * time.Millisecond},
+		{"timeout: 1m30s", func(p *Pool) any { return p.Timeout }, 90 * time.Second},
+		{"timeout: 1.5s", func(p *Pool) any { return p.Timeout }, 1500 * time.Millisecond},
+		{"timeout: 0", func(p *Pool) any { return p.Timeout }, time.Duration(0)},
+		{"timeout: 0s", func(p *Pool) any { return p.Timeout }, time.Duration(0)},
+		{`timeout: "2s"`, func(p *Pool) any { return p.Timeout }, 2 * time.Second},
+		{"max_request_size: 1gb", func(p *Pool) any { return p.MaxRequestSize }, 1 << 30},
+		{"max_request_size: 1g", func(p *Pool) any { return p.MaxRequestSize }, 1_000_000_000},
+		{"max_request_size: 5MB", func(p *Pool) any { return p.MaxRequestSize }, 5 << 20},
+		{"max_request_size: 5m", func(p *Pool) any { return p.MaxRequestSize }, 5_000_000},
+		{"max_request_size: 64k", func(p *Pool) any { return p.MaxRequestSize }, 64_000},
+		{"max_request_size: 4096", func(p *Pool) any { return p.MaxRequestSize }, 4096},
+		{"max_request_size: 4096b", func(p *Pool) any { return p.MaxRequestSize }, 4096},
+		{`hash_tag: ""`, func(p *Pool) any { return p.HashTag }, ""},
+		{`hash_tag: $$`, func(p *Pool) any { return p.HashTag }, "$$"},
+		{"distribution: ketama", func(p *Pool) any { return p.Hash }, "fnv1a_64"},
+		{"distribution: modula", func(p *Pool) any { return p.Hash }, "fnv1a_64"},
+		{"distribution: random", func(p *Pool) any { return p.Hash }, ""},
+		{"distribution: crc16", func(p *Pool) any { return p.Hash }, ""},
+		{"load_bound: 1", func(p *Pool) any { return p.LoadBound }, 1.0},
+		{"password: 0123", func(p *Pool) any { return p.Password.Reveal() }, "0123"},
+		{"password: yes", func(p *Pool) any { return p.Password.Reveal() }, "yes"},
+		{`password: ""`, func(p *Pool) any { return p.Password.Reveal() }, ""},
+		{`requirepass: "1e3"`, func(p *Pool) any { return p.RequirePass.Reveal() }, "1e3"},
+	}
+	for _, test := range tests {
+		t.Run(test.line, func(t *testing.T) {
+			c := mustParse(t, onePool(test.line))
+			equals(t, test.line, test.got(&c.Pools[0]), test.want)
+		})
+	}
+}
+
+func TestListenAddresses(t *testing.T) {
+	for _, s := range []string{
+		"127.0.0.1:6380", "127.0.0.1:0", ":6380", "0.0.0.0:6380", "[::]:6380", "[::1]:65535", "[fe80::1%eth0]:6380",
+		"localhost:6380", "redis.example.com:6380", "unix:///run/ringway/cache.sock",
+	} {
+		if got, err := parseListen(s); err != nil || got != s {
+			t.Errorf("%s: got %q, %v", s, got, err)
+		}
+	}
+}
+
+func TestListensClash(t *testing.T) {
+	tests := []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1:1", "127.0.0.1:1", true},
+		{"127.0.0.1:1", "127.0.0.1:2", false},
+		{"127.0.0.1:1", "127.0.0.2:1", false},
+		{"127.0.0.1:1", "localhost:1", true},
+		{"127.0.0.1:1", ":1", true},
+		{"127.0.0.1:1", "0.0.0.0:1", true},
+		{"[::1]:1", "[0:0::1]:1", true},
+		{"[::1]:1", "[::]:1", true},
+		{"[::1]:1", "127.0.0.1:1", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false},
+		{"HOST:1", "host:1", true},
+		{"unix:///a", "unix:///a", true},
+		{"unix:///a", "unix:///b", false},
+		{"unix:///a", ":1", false},
+	}
+	for _, test := range tests {
+		if clash(test.a, test.b) != test.want || clash(test.b, test.a) != test.want {
+			t.Errorf("%s and %s: clash is not %v", test.a, test.b, test.want)
+		}
+	}
+}
+
+func TestTheAdminListenerCanBeOff(t *testing.T) {
+	for _, off := range []string{"off", `"off"`, `""`} {
+		c := mustParse(t, "admin: {listen: "+off+"}\n"+onePool())
+		if c.Admin.Listen != "" {
+			t.Errorf("%s: it listens on %q", off, c.Admin.Listen)
+		}
+	}
+}
+
+func TestJSONIsYAMLToo(t *testing.T) {
+	c := mustParse(t, `{"threads": 2, "pools": [{"name": "cache", "listen": "127.0.0.1:6380", "backends": [{"address": "127.0.0.1:7001"}]}]}`)
+	if c.Threads != 2 || c.Pools[0].Backends[0].Address != "127.0.0.1:7001" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestLineEndsOfWindowsAndAByteOrderMark(t *testing.T) {
+	mustParse(t, "\ufeff"+strings.ReplaceAll(onePool("timeout: 1s"), "\n", "\r\n"))
+}
+
+func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
+	for _, d := range hashring.Distributions() {
+		accepted := 0
+		for _, h := range hashring.Hashes() {
+			c, err := Parse("test.yml", []byte(onePool("distribution: "+d, "hash: "+h)))
+			if err != nil {
+				continue
+			}
+			accepted++
+			r, err := c.Pools[0].Ring()
+			if err != nil {
+				t.Errorf("%s, %s: %v", d, h, err)
+			} else if r.Distribution() != d || r.Hash() != h {
+				t.Errorf("%s, %s: the ring is %s, %s", d, h, r.Distribution(), r.Hash())
+			}
+		}
+		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13}[d]
+		if accepted != want {
+			t.Errorf("%s takes %d hashes, want %d", d, accepted, want)
+		}
+		if r, err := mustParse(t, onePool("distribution: "+d)).Pools[0].Ring(); err != nil || r.Distribution() != d {
+			t.Errorf("%s with its default hash: %v", d, err)
+		}
+	}
+}
+
+func TestTheRingIsTheOneOfTheBackends(t *testing.T) {
+	c, err := Load("../../proxy.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &c.Pools[0]
+	first, _ := p.Ring()
+	if again, _ := p.Ring(); again != first {
+		t.Error("the ring is built again")
+	}
+	p.Backends[1].Name = "other"
+	if changed, err := p.Ring(); err != nil || changed.Node(1).Name != "other" {
+		t.Errorf("the ring is that of before a change: %v", err)
+	}
+	p.Backends = nil
+	if _, err := p.Ring(); err == nil {
+		t.Error("no backends have a ring")
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	tests := []struct{ wrong, want string }{
+		{"timout", "timeout"}, {"Timeout", "timeout"}, {"tmieout", "timeout"}, {"connection_timeout", "connect_timeout"},
+		{"hashtag", "hash_tag"}, {"backend", "backends"}, {"require_pass", "requirepass"}, {"maxclients", "max_clients"},
+		{"tcp_keepalive", "tcpkeepalive"}, {"zzz", ""}, {strings.Repeat("timeout", 100), ""},
+	}
+	for _, test := range tests {
+		if got := nearest(test.wrong, poolOptionNames()); got != test.want {
+			t.Errorf("%s: suggested %q, want %q", test.wrong, got, test.want)
+		}
+	}
+}

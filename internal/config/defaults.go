@@ -1,0 +1,42 @@
+package config
+
+import (
+	"time"
+
+	"ringway/hashring"
+)
+
+// Default is what a proxy.yml without a line means: no pools yet, everything else set.
+func Default() Config {
+	return Config{
+		Admin: Admin{Listen: "127.0.0.1:9121"},
+		Log:   Log{Level: "info", Format: "text"},
+	}
+}
+
+// DefaultPool is a pool of a proxy.yml that says nothing but its name, its address and its backends.
+func DefaultPool() Pool {
+	return Pool{
+		Backlog: 512,
+
+		Distribution: "consistent",
+		Hash:         ownHash,
+		HashTag:      "{}",
+		VirtualNodes: hashring.DefaultVirtualNodes,
+		LoadBound:    hashring.DefaultLoadBound,
+
+		Timeout:        time.Second,
+		ConnectTimeout: 500 * time.Millisecond,
+
+		Window:            256,
+		MaxRequestSize:    512 << 20,
+		ClientOutputLimit: 256 << 10,
+		ClientStall:       time.Minute,
+		NodeOutputLimit:   1 << 20,
+		MaxClients:        10000,
+
+		OnFailure:    "fail",
+		FailureLimit: 3,
+		RetryTimeout: 30 * time.Second,
+	}
+}

@@ -1,0 +1,42 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"ringway/hashring"
+)
+
+// ownHash is the one hash that twemproxy doesn't have.
+const ownHash = "xxhash64"
+
+// twemproxyHashes are twemproxy's, by its names. twemproxy itself has hsieh only when built with it.
+var twemproxyHashes = slices.DeleteFunc(hashring.Hashes(), func(h string) bool { return h == ownHash })
+
+// defaultHash is the hash of a distribution that says none; empty for those that have none to choose.
+func defaultHash(distribution string) string {
+	switch distribution {
+	case "consistent":
+		return ownHash
+	case "ketama", "modula":
+		return "fnv1a_64"
+	}
+	return ""
+}
+
+// checkHash says why a hash and a distribution, each known by itself, don't go together.
+//
+// The ring itself would take more. A consistent ring over one of twemproxy's hashes, though, agrees with nothing that
+// holds data, and some of them have few values: crc32 has 32768.
+func checkHash(distribution, hash string) error {
+	switch distribution {
+	case "ketama", "modula":
+		return nil
+	case "consistent":
+		if hash == ownHash {
+			return nil
+		}
+		return fmt.Errorf("%s does not go with distribution consistent; write %s, or distribution: ketama", quote(hash), ownHash)
+	}
+	return fmt.Errorf("%s is set, but distribution %s has no hash to choose; remove the line", quote(hash), distribution)
+}

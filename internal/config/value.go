@@ -1,0 +1,166 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The values that an option can have. Each parser takes the text as it stands in the file and its error says what was
+// found and what to write; each printer gives a text that parses to the same value.
+
+func parseWhole(s string, least, most int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > most {
+		if most == math.MaxInt32 {
+			return 0, fmt.Errorf("%s is not a whole number of at least %d", quote(s), least)
+		}
+		return 0, fmt.Errorf("%s is not a whole number from %d to %d", quote(s), least, most)
+	}
+	return n, nil
+}
+
+func parseFlag(s string) (bool, error) {
+	switch s {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("%s is neither true nor false", quote(s))
+}
+
+func parseChoice(s, what string, choices []string) (string, error) {
+	for _, c := range choices {
+		if s == c {
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("unknown %s %s (known: %s)", what, quote(s), strings.Join(choices, ", "))
+}
+
+// parseDuration wants a unit: a bare 10 is seconds to one reader and milliseconds to the next. The text zero
+// says what 0 does; it is empty when 0 is not allowed.
+func parseDuration(s string, zero string) (time.Duration, error) {
+	if s == "0" && zero != "" {
+		return 0, nil
+	}
+	if _, err := strconv.ParseUint(s, 10, 64); err == nil && s != "0" {
+		return 0, fmt.Errorf("%s has no unit; write %ss for seconds or %sms for milliseconds", quote(s), s, s)
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err == nil && d < 0 && zero != "":
+		return 0, fmt.Errorf("%s is negative; 0 %s", quote(s), zero)
+	case err != nil || d < 0:
+		return 0, fmt.Errorf("%s is not a duration; write it like 400ms, 1s or 1m30s", quote(s))
+	case d == 0 && zero == "":
+		return 0, fmt.Errorf("%s is too short; the least is 1ms", quote(s))
+	case d > 0 && d < time.Millisecond:
+		return 0, fmt.Errorf("%s is too short; the least is 1ms", quote(s))
+	}
+	return d, nil
+}
+
+// printDuration leaves out what time.Duration adds for nothing: 1m, not 1m0s.
+func printDuration(d time.Duration) string {
+	if d == 0 {
+		return "0"
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// sizeUnits are those of redis.conf: k is a thousand, kb is 1024.
+var sizeUnits = []struct {
+	name  string
+	bytes int
+}{
+	{"gb", 1 << 30}, {"mb", 1 << 20}, {"kb", 1 << 10}, {"g", 1e9}, {"m", 1e6}, {"k", 1e3}, {"b", 1},
+}
+
+func parseSize(s string, least, most int) (int, error) {
+	digits, unit := strings.ToLower(s), 1
+	for _, u := range sizeUnits {
+		if rest, ok := strings.CutSuffix(digits, u.name); ok {
+			digits, unit = rest, u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%s is not a size; write it like 256kb, 512mb or 1gb", quote(s))
+	}
+	if n > uint64(most/unit) || int(n)*unit < least {
+		return 0, fmt.Errorf("%s is out of range; the least is %s, the most %s", quote(s), printSize(least), printSize(most))
+	}
+	return int(n) * unit, nil
+}
+
+func printSize(n int) string {
+	for _, u := range sizeUnits[:3] {
+		if n >= u.bytes && n%u.bytes == 0 {
+			return strconv.Itoa(n/u.bytes) + u.name
+		}
+	}
+	return strconv.Itoa(n)
+}
+
+// parseMode reads the mode of a unix socket as chmod takes it: in octal.
+func parseMode(s string) (os.FileMode, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
+	if err != nil || n < 1 || n > 0o777 {
+		return 0, fmt.Errorf("%s is not a mode; write it in octal, like 0660", quote(s))
+	}
+	return os.FileMode(n), nil
+}
+
+func printMode(m os.FileMode) string { return fmt.Sprintf("%04o", uint32(m)) }
+
+func parseLoadBound(s string) (float64, error) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f >= 1 && f <= 100) {
+		return 0, fmt.Errorf("%s is not a number from 1 to 100; 1.05 lets a node have 5 %% more than its share", quote(s))
+	}
+	return f, nil
+}
+
+// A hash tag is two bytes, since keys are bytes. The same character twice, as in $$, is allowed.
+func parseHashTag(s string) (string, error) {
+	if s != "" && (len(s) != 2 || s[0] >= 0x80 || s[1] >= 0x80) {
+		return "", fmt.Errorf(`%s is not two characters; write "{}", or "" for none`, quote(s))
+	}
+	return s, nil
+}
+
+// parseName accepts what can be a metric label and stand in one line of a log.
+func parseName(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("is empty; expected a word")
+	}
+	if strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s has a control character in it; expected one line of text", quote(s))
+	}
+	return s, nil
+}
+
+func isControl(c rune) bool { return c < ' ' || c == 0x7f }
+
+// quote shows a value from the file. A long one is cut: the message has a line number.
+func quote(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "..."
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+// unplaced is a Config without what a file of other lines can't repeat.
+func unplaced(c *Config) Config {
+	d := *c
+	d.File, d.Warnings = "", nil
+	d.Pools = append([]Pool(nil), c.Pools...)
+	for i := range d.Pools {
+		p := &d.Pools[i]
+		p.Line, p.built = 0, nil
+		p.Backends = append([]Backend(nil), p.Backends...)
+		for j := range p.Backends {
+			p.Backends[j].Line = 0
+		}
+	}
+	return d
+}
+
+func TestWhatIsWrittenLoadsToTheSame(t *testing.T) {
+	nutcracker, err := os.ReadFile("testdata/nutcracker.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]*Config{
+		"proxy.yml":      mustLoad(t, "../../proxy.yml"),
+		"full.yml":       mustLoad(t, "testdata/full.yml"),
+		"nutcracker.yml": mustParse(t, strings.Replace(string(nutcracker), "7001:1 b", "7002:1 b", 1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := WriteYAML(&b, c); err != nil {
+				t.Fatal(err)
+			}
+			again := mustParse(t, b.String())
+			equals(t, "config", unplaced(again), unplaced(c))
+			equals(t, "warnings", again.Warnings, []string(nil))
+		})
+	}
+}
+
+func TestImport(t *testing.T) {
+	c := mustParse(t, `alpha:
+  listen: /run/ringway.sock 0660
+  redis: true
+  redis_auth: "a: b"
+  auto_eject_hosts: true
+  client_connections: 10
+  servers:
+   - 127.0.0.1:11211:1
+   - 127.0.0.1:7002:2 two
+`)
+	var b bytes.Buffer
+	if err := WriteYAML(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	equals(t, "text", b.String(), `# From "test.yml". What is not said here has its default; the names of the backends place the keys.
+# test.yml:6: pool "alpha": client_connections 10 has no effect, as in twemproxy itself; for a limit use a proxy.yml with max_clients: 10
+threads: 0
+admin:
+  listen: 127.0.0.1:9121
+log: {level: info, format: text}
+pools:
+  - name: alpha
+    listen: unix:///run/ringway.sock
+    listen_mode: 0660
+    distribution: ketama
+    hash: fnv1a_64
+    hash_tag: ""
+    timeout: 0
+    connect_timeout: 0
+    on_failure: eject
+    failure_limit: 2
+    password: "a: b"
+    requirepass: "a: b"
+    max_clients: 0
+    backends:
+      - {name: 127.0.0.1, address: '127.0.0.1:11211', weight: 1}
+      - {name: two, address: '127.0.0.1:7002', weight: 2}
+`)
+}
+
+func TestWhatNoProxyYMLCanSayIsNotWritten(t *testing.T) {
+	c := mustLoad(t, "testdata/nutcracker.yml")
+	var b bytes.Buffer
+	err := WriteYAML(&b, c)
+	if err == nil || !strings.Contains(err.Error(), `backend address "localhost:7001" is that of the backend`) {
+		t.Errorf("got %v", err)
+	}
+	if b.Len() > 0 {
+		t.Errorf("written:\n%s", b.String())
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	c := mustLoad(t, "testdata/nutcracker.yml")
+	c.Pools = c.Pools[1:3]
+	c.Warnings = c.Warnings[2:]
+	c.Admin.Listen = ""
+	c.Threads = 2
+	var b bytes.Buffer
+	c.Describe(&b)
+	equals(t, "text", b.String(), `testdata/nutcracker.yml: 2 pools. Event loops: 2; admin: off; log: info, as text.
+
+pool cache on unix:///run/ringway.sock, mode 0666
+  keys      ketama, hash fnv1a_64, no hash tag
+  timeouts  reply none, connect none, stalled client 1m
+  failure   a node that is down fails its own keys
+  limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
+  access    clients need no password
+  socket    backlog 512
+  1 backend
+    localhost:7001  localhost:7001  weight 1  100.0 % of the keys
+
+pool any on [::1]:22122
+  keys      random, no hash tag
+  timeouts  reply none, connect none, stalled client 1m
+  failure   a node that is down fails its own keys
+  limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
+  access    clients need no password
+  socket    backlog 512
+  2 backends
+    a  localhost:7001  weight 1  50.0 % of the keys
+    b  localhost:7001  weight 1  50.0 % of the keys
+
+warning: testdata/nutcracker.yml:44: pool "any": server "localhost:7001" is the same as on line 43 under another name; a proxy.yml has weights for this
+`)
+}

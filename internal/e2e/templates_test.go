@@ -1,0 +1,113 @@
+package e2e
+
+// families are the commands of the twin test, as templates (see generator.expand). A family is picked first, then one of
+// its templates. Left out is what two servers may answer differently: what depends on the clock (relative expiry, TTL of
+// a key that expires, idle times) or on chance. "sorted:" marks replies whose elements come in any order.
+//
+// A command that can have several keys names them <{kind}>, for the reason that keys of one command must share a node,
+// except for the commands that are split.
+var families = [][]string{
+	{ // split commands, the ones that are merged
+		"MGET <str>...", "MGET <any>...", "MGET <str>...", "MGET <str> <str> <str> <str> <str> <str> <str> <str> <str> <str>",
+		"MSET <str>,<v>...", "MSET <str>,<v>...", "MSET <str>,<sv>... <str>", "DEL <any>...", "UNLINK <any>...",
+		"EXISTS <any>...", "EXISTS <any> <any> <any>", "TOUCH <any>...", "MGET <any> <str>...", "MSET <str>,<v>... <num> <int>",
+	},
+	{ // strings
+		"GET <str>", "GET <str>", "SET <str> <v>", "SET <str> <v>", "SET <str> <int>", "SET <str> <v> NX", "SET <str> <v> XX",
+		"SET <str> <v> GET", "SET <str> <v> KEEPTTL", "SET <str> <v> EXAT <far>", "SET <str> <v> PXAT <farms> XX",
+		"SET <str> <v> NX GET", "SET <str> <v> BAD", "SET <str> <v> EX 0", "SET <str> <v> NX XX", "SETNX <str> <v>",
+		"SETEX <str> 0 <v>", "SETEX <str> x <v>", "PSETEX <str> -1 <v>", "GETSET <str> <v>", "GETDEL <str>",
+		"GETEX <str>", "GETEX <str> PERSIST", "GETEX <str> EXAT <far>", "GETEX <str> PXAT <farms>", "GETEX <str> EX -1",
+		"APPEND <str> <sv>", "STRLEN <str>", "GETRANGE <str> <idx> <idx>", "SUBSTR <str> <idx> <idx>",
+		"SETRANGE <str> <off> <sv>", "SETRANGE <str> -1 <sv>", "SETRANGE <str> 536870912 x",
+		"MSETNX <{str}>,<v>...", "LCS <{str}> <{str}>", "LCS <{bits}> <{bits}> LEN",
+	},
+	{ // counters
+		"INCR <num>", "DECR <num>", "INCRBY <num> <int>", "DECRBY <num> <int>", "INCRBYFLOAT <num> <float>", "SET <num> <int>", "INCR <str>",
+		"INCR <plain>", "GET <plain>", "TTL <plain>", "PTTL <plain>", "SET <plain> <int>", "DEL <plain>",
+	},
+	{ // bits
+		"SETBIT <bits> <off> <bit>", "SETBIT <bits> <off> 2", "SETBIT <bits> 4294967296 1", "GETBIT <bits> <off>", "BITCOUNT <bits>",
+		"BITCOUNT <bits> <idx> <idx>", "BITCOUNT <bits> <idx> <idx> BIT", "BITPOS <bits> <bit>", "BITPOS <bits> <bit> <idx> <idx> BIT",
+		"BITFIELD <bits> SET <type> <off> <int> GET <type> <off>", "BITFIELD <bits> OVERFLOW FAIL INCRBY <type> <off> <int>",
+		"BITFIELD_RO <bits> GET <type> <off>", "BITFIELD_RO <bits> SET u8 0 1", "BITOP AND <{bits}> <{bits}> <{bits}>",
+		"BITOP NOT <{bits}> <{bits}>", "BITOP XOR <{bits}> <{bits}>...", "GET <bits>",
+	},
+	{ // hashes
+		"HSET <hash> <field>,<sv>...", "HSET <hash> <field>,<sv>...", "HSET <hash> <field>", "HMSET <hash> <field>,<sv>...",
+		"HSETNX <hash> <field> <sv>", "HGET <hash> <field>", "HMGET <hash> <field>...", "HGETALL <hash>", "HGETALL <hash>", "HGETALL <hash>", "HKEYS <hash>",
+		"HVALS <hash>", "HLEN <hash>", "HSTRLEN <hash> <field>", "HEXISTS <hash> <field>", "HDEL <hash> <field>...",
+		"HINCRBY <hash> <field> <int>", "HINCRBYFLOAT <hash> <field> <float>", "HSCAN <hash> 0", "HSCAN <hash> 0 MATCH f*",
+		"HSCAN <hash> x", "sorted: HRANDFIELD <hash> 1000", "HRANDFIELD <hash> x",
+	},
+	{ // lists
+		"LPUSH <list> <v>...", "RPUSH <list> <v>...", "LPUSHX <list> <sv>", "RPUSHX <list> <sv>...", "LPOP <list>", "RPOP <list>",
+		"LPOP <list> <n>", "RPOP <list> <n>", "LLEN <list>", "LINDEX <list> <idx>", "LRANGE <list> <idx> <idx>",
+		"LRANGE <list> 0 20", "LSET <list> <idx> <sv>", "LREM <list> <n> <sv>", "LTRIM <list> <idx> <idx>", "LTRIM <list> 0 50",
+		"LINSERT <list> BEFORE <sv> <sv>", "LINSERT <list> NEXT <sv> <sv>", "LPOS <list> <sv>", "LPOS <list> <sv> RANK <n> COUNT <n>",
+		"LMOVE <{list}> <{list}> LEFT RIGHT", "RPOPLPUSH <{list}> <{list}>", "LMPOP 1 <{list}> LEFT COUNT <pos>",
+		"LMPOP 2 <{list}> <{list}> RIGHT", "LMPOP 0 <{list}> LEFT",
+	},
+	{ // sets
+		"SADD <set> <m>...", "SADD <iset> <im>...", "SADD <iset> <im>...", "SREM <set> <m>...", "SREM <iset> <im>...", "SCARD <set>",
+		"SISMEMBER <set> <m>", "SMISMEMBER <set> <m>...", "sorted: SMEMBERS <set>", "sorted: SMEMBERS <iset>",
+		"sorted: SSCAN <iset> 0 COUNT 1000", "sorted: SPOP <set> 1000", "sorted: SRANDMEMBER <set> 1000", "SPOP <iset> 0",
+		"sorted: SINTER <{set}>...", "sorted: SUNION <{set}> <{iset}>", "sorted: SDIFF <{set}> <{set}>",
+		"SINTERSTORE <{set}> <{set}> <{set}>", "SUNIONSTORE <{set}> <{set}>...", "SDIFFSTORE <{iset}> <{iset}> <{iset}>",
+		"SINTERCARD 2 <{set}> <{set}>", "SINTERCARD 1 <{set}> LIMIT <pos>", "SMOVE <{set}> <{set}> <m>",
+	},
+	{ // sorted sets
+		"ZADD <zset> <score>,<m>...", "ZADD <zset> <score>,<m>...", "ZADD <zset> NX <score> <m>", "ZADD <zset> XX CH <score>,<m>...",
+		"ZADD <zset> GT INCR <score> <m>", "ZADD <zset> GT LT <score> <m>", "ZSCORE <zset> <m>", "ZMSCORE <zset> <m>...",
+		"ZINCRBY <zset> <score> <m>", "ZCARD <zset>", "ZCOUNT <zset> <min> <max>", "ZLEXCOUNT <zset> <lexmin> <lexmax>",
+		"ZRANK <zset> <m>", "ZREVRANK <zset> <m>", "ZREM <zset> <m>...", "ZRANGE <zset> <idx> <idx>", "ZRANGE <zset> 0 -1 WITHSCORES",
+		"ZRANGE <zset> <min> <max> BYSCORE LIMIT 0 <n>", "ZRANGE <zset> <lexmin> <lexmax> BYLEX", "ZREVRANGE <zset> 0 -1 WITHSCORES",
+		"ZRANGEBYSCORE <zset> <min> <max> WITHSCORES LIMIT 1 3", "ZREVRANGEBYSCORE <zset> <max> <min>",
+		"ZRANGEBYLEX <zset> <lexmin> <lexmax>", "ZREVRANGEBYLEX <zset> <lexmax> <lexmin>", "ZPOPMIN <zset>", "ZPOPMAX <zset> <n>",
+		"ZREMRANGEBYRANK <zset> <idx> <idx>", "ZREMRANGEBYSCORE <zset> <min> <max>", "ZREMRANGEBYLEX <zset> <lexmin> <lexmax>",
+		"ZSCAN <zset> 0", "sorted: ZRANDMEMBER <zset> 1000", "ZUNIONSTORE <{zset}> 2 <{zset}> <{zset}> WEIGHTS 2 <float>",
+		"ZINTERSTORE <{zset}> 2 <{zset}> <{set}> AGGREGATE MAX", "ZDIFFSTORE <{zset}> 2 <{zset}> <{zset}>",
+		"ZUNION 2 <{zset}> <{zset}> WITHSCORES", "ZINTER 1 <{zset}>", "ZDIFF 2 <{zset}> <{zset}>", "ZINTERCARD 2 <{zset}> <{zset}>",
+		"ZRANGESTORE <{zset}> <{zset}> 0 3", "ZMPOP 1 <{zset}> MIN COUNT <pos>", "ZUNION 0 <{zset}>", "ZUNION x <{zset}>", "ZUNION 9 <{zset}>",
+	},
+	{ // streams, with IDs that are given, not made
+		"XADD <stream> <id> <field>,<sv>...", "XADD <stream> <id> <field>,<sv>...", "XADD <stream> <oldid> f v",
+		"XADD <stream> MAXLEN <pos> <id> f <v>", "XADD <stream> NOMKSTREAM <id> f v", "XADD <stream> <id> f", "XLEN <stream>",
+		"XRANGE <stream> - +", "XRANGE <stream> <oldid> + COUNT <n>", "XREVRANGE <stream> + <oldid> COUNT 3", "XDEL <stream> <oldid>...",
+		"XTRIM <stream> MAXLEN <n>", "XTRIM <stream> MINID <oldid>", "XREAD COUNT <pos> STREAMS <{stream}> <oldid>",
+		"XREAD STREAMS <{stream}> <{stream}> 0 <oldid>", "XREAD STREAMS <{stream}>", "XSETID <stream> <oldid>", "XINFO STREAM <stream>",
+		"XGROUP CREATE <stream> g <oldid>", "XGROUP CREATE <stream> g 0 MKSTREAM", "XGROUP DESTROY <stream> g",
+		"XGROUP CREATECONSUMER <stream> g c", "XGROUP DELCONSUMER <stream> g c", "XGROUP SETID <stream> g <oldid>",
+		"XGROUP NOSUCH <stream> g", "XREADGROUP GROUP g c COUNT <pos> STREAMS <{stream}> >",
+		"XREADGROUP GROUP g c STREAMS <{stream}> 0", "XACK <stream> g <oldid>...", "XPENDING <stream> g", "XINFO GROUPS <stream>",
+		"XCLAIM <stream> g c 0 <oldid> JUSTID", "XAUTOCLAIM <stream> g c 0 0 COUNT <pos> JUSTID",
+	},
+	{ // hyperloglog and geo
+		"PFADD <hll> <sv>...", "PFADD <hll> <v>", "PFCOUNT <{hll}>", "PFCOUNT <{hll}>...", "PFMERGE <{hll}> <{hll}>...", "PFADD <{hll}> <sv>...",
+		"GEOADD <geo> <lon>,<lat>,<m>...", "GEOADD <geo> <lon>,<lat>,<m>...", "GEOADD <geo> 200 0 x", "GEOADD <geo> XX CH <lon> <lat> <m>",
+		"GEOPOS <geo> <m>...", "GEOHASH <geo> <m>...", "GEODIST <geo> <m> <m> <unit>",
+		"GEOSEARCH <geo> FROMLONLAT <lon> <lat> BYRADIUS <dist> km ASC WITHDIST", "GEOSEARCH <geo> FROMMEMBER <m> BYBOX <dist> <dist> <unit> DESC",
+		"GEORADIUS <{geo}> <lon> <lat> <dist> km WITHCOORD ASC", "GEORADIUSBYMEMBER_RO <geo> <m> <dist> mi",
+		"GEOSEARCHSTORE <{geo}> <{geo}> FROMLONLAT <lon> <lat> BYRADIUS <dist> km ASC COUNT <pos>",
+		"GEORADIUS <{geo}> <lon> <lat> <dist> km STORE <{geo}>",
+	},
+	{ // keys of any type
+		"TYPE <any>", "OBJECT ENCODING <any>", "OBJECT REFCOUNT <any>", "OBJECT FREQ <any>", "OBJECT NOSUCH <any>", "OBJECT", "DUMP <plain>",
+		"DUMP <seq>", "DUMP <seq>", "RPUSH <seq> <v>...", "LTRIM <seq> 0 9", "RESTORE <any> 0 <dump>", "RESTORE <any> 0 <dump> REPLACE", "RESTORE <any> <farms> <dump> REPLACE ABSTTL",
+		"RESTORE <any> 0 broken REPLACE", "EXPIREAT <any> <far>", "PEXPIREAT <any> <farms>", "EXPIREAT <any> <far> NX", "EXPIREAT <any> <far> GT",
+		"EXPIREAT <any> 1", "PEXPIREAT <any> 1", "EXPIRE <any> -1", "EXPIRE <any> x", "PEXPIRE <any> 0", "EXPIREAT <any> <far> NX XX", "EXPIRETIME <any>",
+		"PEXPIRETIME <any>", "PERSIST <any>", "RENAME <{any}> <{any}>", "RENAMENX <{any}> <{any}>", "COPY <{any}> <{any}>",
+		"COPY <{any}> <{any}> REPLACE", "COPY <{any}> <{any}> DB 1", "MOVE <any> 1", "MOVE <any> 99", "SORT <{list}> ALPHA LIMIT 0 5", "SORT <{iset}> DESC",
+		"SORT <{list}>", "SORT_RO <iset> LIMIT 0 3", "SORT <{iset}> STORE <{list}>", "DEL <any>", "UNLINK <any> <any>",
+	},
+	{ // scripts, and what the session answers itself
+		"EVAL return{KEYS[1],ARGV[1],1.5,true,false,{ok='fine'}} 1 <{str}> <sv>", "EVAL return{err='MYERR'} 1 <{str}>",
+		"EVAL return(redis.call('GET',KEYS[1])) 1 <{str}>", "EVAL_RO return(redis.pcall('SET',KEYS[1],'x')) 1 <{str}>", "EVAL return(nosuch) 1 <{str}>",
+		"EVAL return(1 1 <{str}>", "EVAL return(1) 7 <{str}>", "EVAL return(1) x <{str}>", "EVAL return(1) -1 <{str}>",
+		"PING", "PING <v>", "PING a b", "ECHO <v>", "ECHO", "SELECT 0", "SELECT 1", "SELECT 0", "SELECT 99", "SELECT x", "SELECT", "SELECT 1 2",
+	},
+	{ // mistakes
+		"<unknown>", "<unknown> <junk>...", "<unknown> <junk>,<junk>,<junk>...", "GET", "GET <str> <str>", "SET <str>", "HSET <hash>", "LPUSH <list>",
+		"ZADD <zset> 1", "XADD <stream> 1-1", "INCR", "EXPIREAT <any>", "XGROUP", "XINFO", "XINFO NOSUCH <stream>", "BITOP", "MSET <str> <v> <str>",
+	},
+}

@@ -1,0 +1,234 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/redistest"
+)
+
+// The same random commands go to Ringway on three servers and to one server alone; the replies must be the same bytes.
+//
+// Everything follows from the seed: commands, lengths of the pipelines, and the places where the bytes are cut. Two
+// sessions of each protocol run at a time, each with keys of its own, so that each alone is repeatable.
+func TestTwins(t *testing.T) {
+	seed := number(t, "RINGWAY_SEED", 1)
+	total := number(t, "RINGWAY_TWIN", size(200_000, 60_000))
+	nodes := servers(t, 3)
+	alone := redistest.Server(t)
+	r := serve(t, pool{nodes: addresses(nodes)})
+
+	t.Run("sessions", func(t *testing.T) {
+		for _, proto := range []int{2, 3} {
+			for i := range 2 {
+				t.Run(fmt.Sprintf("RESP%d/%d", proto, i), func(t *testing.T) {
+					t.Parallel()
+					tw := twin{seed: uint64(4*seed + 2*(proto-2) + i), protocol: proto, commands: total / 4}
+					if proto+i > 2 {
+						tw.prefix = fmt.Sprintf("%d/%d:", proto, i)
+					}
+					tw.run(t, r.addr(), alone.Addr())
+				})
+			}
+		}
+	})
+
+	want := keyspace(t, alone)
+	got := 0
+	for i, n := range nodes {
+		k := keyspace(t, n)
+		t.Logf("node %d ends with %d keys", i, k)
+		if k == 0 {
+			t.Errorf("node %d has no keys: this was no test of sharding", i)
+		}
+		got += k
+	}
+	if got != want {
+		t.Errorf("the three nodes have %d keys together, the server alone %d", got, want)
+	}
+}
+
+// Two real servers agree on everything that the generator makes: what differs through Ringway is Ringway's fault.
+func TestTwinsOfTwoRealServersAgree(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	for _, proto := range []int{2, 3} {
+		tw := twin{seed: uint64(number(t, "RINGWAY_SEED", 99)), protocol: proto, commands: number(t, "RINGWAY_TWIN", 10_000)}
+		tw.run(t, a.Addr(), b.Addr())
+	}
+}
+
+// keyspace counts the keys in all databases.
+func keyspace(t *testing.T, r *redistest.Redis) int {
+	t.Helper()
+	c := redistest.Dial(t, r.Addr())
+	sum := 0
+	for db := range 16 {
+		c.Do("SELECT", fmt.Sprint(db))
+		var n int
+		if _, err := fmt.Sscanf(c.Do("DBSIZE"), ":%d", &n); err != nil {
+			t.Fatalf("DBSIZE: %v", err)
+		}
+		sum += n
+	}
+	return sum
+}
+
+// twin is one session that leads two connections.
+type twin struct {
+	seed     uint64
+	prefix   string // of the session's keys; only one session may have ""
+	protocol int
+	commands int
+}
+
+func (tw twin) run(t *testing.T, subject, reference string) {
+	t.Helper()
+	start := time.Now()
+	g := newGenerator(tw.seed, tw.prefix)
+	a, b := redistest.Dial(t, subject), redistest.Dial(t, reference)
+	for _, c := range []*redistest.Conn{a, b} {
+		c.SetTimeout(time.Minute)
+		if tw.protocol == 3 {
+			if got := c.Do("HELLO", "3"); !strings.HasPrefix(got, "%") {
+				t.Fatalf("HELLO 3: %q", got)
+			}
+		}
+	}
+	g.dumps = dumps(t, b, tw.prefix)
+	fail := func(format string, args ...any) {
+		t.Helper()
+		t.Fatalf("seed %d, RESP%d: %s", tw.seed, tw.protocol, fmt.Sprintf(format, args...))
+	}
+	kinds := make(map[byte]int)
+	var gotBuf, wantBuf []byte
+	pipelines := 0
+	for sent := 0; sent < tw.commands; pipelines++ {
+		batch := make([]command, min(g.pipelineLength(), tw.commands-sent))
+		var wire []byte
+		for i := range batch {
+			batch[i] = g.next()
+			wire = append(wire, batch[i].wire...)
+		}
+		sent += len(batch)
+
+		written := make(chan error, 2)
+		cuts := g.cuts(len(wire))
+		go func() { written <- writePieces(a, wire, cuts) }()
+		go func() { written <- writePieces(b, wire, nil) }()
+		for i, cmd := range batch {
+			var err error
+			if gotBuf, err = a.TryRecv(gotBuf[:0]); err != nil {
+				fail("command %d of a pipeline of %d, no reply: %v\n%s", i+1, len(batch), err, describe(batch, i))
+			}
+			if wantBuf, err = b.TryRecv(wantBuf[:0]); err != nil {
+				fail("command %d of a pipeline of %d, no reply from the server alone: %v\n%s", i+1, len(batch), err, describe(batch, i))
+			}
+			if !cmd.same(string(gotBuf), string(wantBuf)) {
+				fail("command %d of a pipeline of %d, after %d commands\n%s\n got  %s\n want %s",
+					i+1, len(batch), sent-len(batch)+i, describe(batch, i), shorten(gotBuf), shorten(wantBuf))
+			}
+			kinds[wantBuf[0]]++
+		}
+		for range 2 {
+			if err := <-written; err != nil {
+				fail("cannot write: %v", err)
+			}
+		}
+	}
+	// Nothing may be left over: the next reply is the next command's.
+	for _, c := range []*redistest.Conn{a, b} {
+		if got := c.Do("ECHO", "the end"); got != redistest.Bulk("the end") {
+			fail("after the last reply came one more: %q", got)
+		}
+	}
+	var seen []string
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		seen = append(seen, fmt.Sprintf("%c %d", k, kinds[k]))
+	}
+	t.Logf("RESP%d, seed %d: %d commands in %d pipelines, %v; replies by type: %s",
+		tw.protocol, tw.seed, tw.commands, pipelines, time.Since(start).Round(time.Millisecond), strings.Join(seen, ", "))
+	if errs := float64(kinds['-']) / float64(tw.commands); errs > 0.5 {
+		t.Errorf("%.0f %% of the replies are errors: the generator has gone astray", 100*errs)
+	}
+}
+
+// dumps returns serialized values, for RESTORE.
+func dumps(t *testing.T, c *redistest.Conn, prefix string) []string {
+	t.Helper()
+	var all []string
+	for _, args := range [][]string{
+		{"SET", "", "a string"}, {"RPUSH", "", "1", "b", "\r\n"}, {"ZADD", "", "1", "a", "2.5", "b"}, {"HSET", "", "f", "v"},
+	} {
+		args[1] = prefix + "to be dumped"
+		c.Do(args...)
+		_, payload, _ := strings.Cut(c.Do("DUMP", args[1]), "\r\n")
+		all = append(all, strings.TrimSuffix(payload, "\r\n"))
+		c.Do("DEL", args[1])
+	}
+	return all
+}
+
+// writePieces writes b in the pieces that the cuts make. A piece now and then is given time to arrive alone.
+func writePieces(w io.Writer, b []byte, cuts []int) error {
+	if c, ok := w.(net.Conn); ok {
+		c.SetWriteDeadline(time.Now().Add(time.Minute))
+	}
+	at := 0
+	for i, cut := range append(cuts, len(b)) {
+		if cut == at {
+			continue
+		}
+		if _, err := w.Write(b[at:cut]); err != nil {
+			return err
+		}
+		at = cut
+		if i%4 == 0 {
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
+	return nil
+}
+
+func describe(batch []command, i int) string {
+	s := fmt.Sprintf(" sent %s", shorten([]byte(batch[i].wire)))
+	if i > 0 {
+		s += fmt.Sprintf("\n after %s", shorten([]byte(batch[i-1].wire)))
+	}
+	return s
+}
+
+func shorten(b []byte) string {
+	if len(b) <= 600 {
+		return fmt.Sprintf("%q", b)
+	}
+	return fmt.Sprintf("%q ... %q (%d bytes)", b[:300], b[len(b)-200:], len(b))
+}
+
+// sameSorted compares replies whose order of elements is a matter of chance, at every depth.
+func sameSorted(a, b string) bool { return a == b || sorted(a) == sorted(b) }
+
+func sorted(reply string) string {
+	head, rest, _ := strings.Cut(reply, "\r\n")
+	if head == "" || !strings.ContainsRune("*~", rune(head[0])) || rest == "" {
+		return reply
+	}
+	r := bufio.NewReader(strings.NewReader(rest))
+	var elems []string
+	for {
+		e, err := redistest.ReadReply(r, nil)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		elems = append(elems, sorted(string(e)))
+	}
+	slices.Sort(elems)
+	return head + "\r\n" + strings.Join(elems, "")
+}

@@ -1,0 +1,50 @@
+package loop
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawLimit is the size up to which a read or write is made without telling the scheduler. The descriptors never block, so
+// the call is as short as its copy; larger copies let the scheduler know so that they don't hold up a garbage collection.
+const rawLimit = ReadSize
+
+// readFD reads once. n == 0 with errno 0 is the end of the stream. It never blocks.
+func readFD(fd int, b []byte) (n int, errno syscall.Errno) {
+	for {
+		var r uintptr
+		if len(b) <= rawLimit {
+			r, _, errno = syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		} else {
+			r, _, errno = syscall.Syscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		}
+		if errno != syscall.EINTR {
+			if errno != 0 {
+				return 0, errno
+			}
+			return int(r), 0
+		}
+	}
+}
+
+// writeFD writes once. It never blocks and never raises SIGPIPE.
+func writeFD(fd int, b []byte) (n int, errno syscall.Errno) {
+	for {
+		var r uintptr
+		if len(b) <= rawLimit {
+			r, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		} else {
+			r, _, errno = syscall.Syscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		}
+		if errno != syscall.EINTR {
+			if errno != 0 {
+				return 0, errno
+			}
+			return int(r), 0
+		}
+	}
+}
+
+func closeFD(fd int) { unix.Close(fd) }

@@ -1,0 +1,127 @@
+// Package metrics is what Ringway counts. Counters are plain integers in shards, one per loop and pool, that only their
+// loop touches; a scrape asks each loop for a copy. So counting costs an addition, and no request waits for a reader.
+package metrics
+
+import (
+	"math/bits"
+	"slices"
+
+	"ringway/internal/command"
+)
+
+// Kind says why a request was answered with an error, or a client let go.
+type Kind uint8
+
+const (
+	NodeError      Kind = iota // the node's own error, passed on
+	NodeDown                   // the node can't be reached, broke the connection or did not answer
+	CrossSlot                  // keys on different nodes for a command that can't be split
+	BadCommand                 // unknown, wrong number of arguments, refused
+	Unauthorized               // no or a wrong password
+	Protocol                   // the client sent something that is not RESP
+	TooManyClients             // beyond max_clients
+	Stalled                    // a client that did not read its replies was closed
+	Merge                      // the nodes' answers don't fit together
+	Kinds
+)
+
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Stall says what made a client's parser stop.
+type Stall uint8
+
+const (
+	StallWindow  Stall = iota // as many requests in flight as allowed
+	StallOutput               // replies that the client does not read
+	StallNode                 // a node that does not read its requests
+	StallBarrier              // SELECT, HELLO or RESET behind requests in flight
+	Stalls
+)
+
+var stallNames = [Stalls]string{"window", "output", "node", "barrier"}
+
+func (s Stall) String() string { return stallNames[s] }
+
+// Pool is the shard of one loop for one pool.
+type Pool struct {
+	Requests []uint64 // by command ID
+	Unknown  uint64   // requests with a name the table doesn't have
+	Errors   [Kinds]uint64
+	Stalls   [Stalls]uint64
+	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
+	Parts    uint64    // requests made from multi-key requests that were split
+
+	Clients  int // now
+	Accepted uint64
+	BytesIn  uint64 // from clients
+	BytesOut uint64 // to clients
+
+	Nodes []Node // in the order of the configuration
+}
+
+// Node is what one loop knows of a node.
+type Node struct {
+	Up                                                 bool
+	Lanes                                              int // connections that are open
+	Depth                                              int // replies awaited
+	Unsent                                             int // bytes
+	Requests                                           uint64
+	BytesIn                                            uint64
+	BytesOut                                           uint64
+	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64
+}
+
+// Loop is what a loop counts of itself.
+type Loop struct {
+	Turns, Panics, AcceptFailures uint64
+}
+
+// Histogram counts durations in buckets that double, each split in four: 64 ns to 69 s with an error of at most 25 %.
+type Histogram struct {
+	Buckets [HistogramBuckets]uint64
+	Sum     uint64 // nanoseconds
+}
+
+const (
+	firstBits        = 10 // durations below 1.024 us share the first bucket
+	HistogramBuckets = 4*26 + 1
+)
+
+// Observe counts n requests that took ns nanoseconds.
+func (h *Histogram) Observe(ns int64) {
+	h.Sum += uint64(ns)
+	h.Buckets[bucket(uint64(ns))]++
+}
+
+func bucket(ns uint64) int {
+	b := bits.Len64(ns)
+	if b <= firstBits {
+		return 0
+	}
+	i := (b-firstBits-1)*4 + int(ns>>(b-3)&3) + 1
+	return min(i, HistogramBuckets-1)
+}
+
+// Bound returns the upper bound of bucket i in nanoseconds, exclusive.
+func Bound(i int) uint64 {
+	if i == 0 {
+		return 1 << firstBits
+	}
+	i--
+	return uint64(4+i%4+1) << (i/4 + firstBits - 2)
+}
+
+// NewPool returns an empty shard for a pool of that many nodes.
+func NewPool(nodes int) Pool {
+	return Pool{Requests: make([]uint64, command.Count()), Nodes: make([]Node, nodes)}
+}
+
+// Clone copies a shard.
+func (p *Pool) Clone() Pool {
+	c := *p
+	c.Requests = slices.Clone(p.Requests)
+	c.Nodes = slices.Clone(p.Nodes)
+	return c
+}

@@ -1,0 +1,30 @@
+package redistest
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long the helpers wait for something that should happen at once.
+const Patience = 20 * time.Second
+
+// WaitFor returns when ok does, asking again and again, and ends the test if that takes longer than Patience.
+// What completes the sentence "waited for ...".
+func WaitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	if !poll(ok) {
+		t.Fatalf("waited %v for %s", Patience, what)
+	}
+}
+
+func poll(ok func() bool) bool {
+	deadline := time.Now().Add(Patience)
+	for pause := time.Millisecond; !ok(); {
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 50*time.Millisecond)
+	}
+	return true
+}

@@ -1,0 +1,475 @@
+package pool
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ringway/internal/loop"
+	"ringway/internal/metrics"
+	"ringway/resp"
+)
+
+// A lane's life:
+//
+//	idle --request--> connecting --(handshake)--> ready --lost--> connecting
+//	                      |                         ^               |
+//	                      +--failed--> down --probe +               +--failed--> down
+//
+// While it connects, requests queue up behind it; they have not been sent, and wait no longer than the connect time-out.
+// While it is down they fail at once, and the lane tries to come back by itself: connect, handshake or PING, ready.
+type state uint8
+
+const (
+	idle state = iota
+	connecting
+	greeting // connected, the handshake's replies are awaited
+	ready
+	down
+)
+
+// Back-off between attempts to reach a node that is down. The upper bound keeps a returned node waiting less than a second.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 800 * time.Millisecond
+)
+
+// Key tells the lanes of one node on one loop apart.
+type Key struct {
+	RESP3    bool
+	Database int
+}
+
+// Lane is one pipelined connection to a node.
+type Lane struct {
+	Node  *Node
+	Index int // of the node in its pool
+	key   Key
+	opt   *Options
+	loop  *loop.Loop
+
+	state   state
+	conn    loop.Conn
+	scan    resp.ReplyScanner
+	waiting queue
+	held    []byte // requests that wait for the connection
+	greets  int    // replies of the handshake still to come
+	reason  string // why it is down
+
+	lastRead int64
+	attempt  int  // in a row, without success
+	failing  bool // failHeld is to run in this turn
+	dial     int  // counts the attempts, so that a late answer of an old one is known
+	retry    *loop.Timer
+	patience *loop.Timer
+	full     []Waiter // who waits for room
+
+	stats    Stats
+	requests uint64
+}
+
+// NewLane returns a lane that is not connected yet.
+func NewLane(l *loop.Loop, n *Node, index int, key Key, opt *Options) *Lane {
+	la := &Lane{Node: n, Index: index, key: key, opt: opt, loop: l}
+	la.retry = loop.NewTimer(la.connect)
+	la.patience = loop.NewTimer(la.checkPatience)
+	return la
+}
+
+// Down reports whether requests would fail at once, and why.
+func (la *Lane) Down() (reason string, is bool) { return la.reason, la.state == down }
+
+// Depth returns how many replies are awaited.
+func (la *Lane) Depth() int { return la.waiting.len() }
+
+// AddTo adds what the lane has counted to the shard of its node.
+func (la *Lane) AddTo(n *metrics.Node) {
+	if la.state == ready {
+		n.Lanes++
+	}
+	n.Depth += la.waiting.len()
+	n.Unsent += len(la.held) + la.conn.Unsent()
+	n.Requests += la.requests
+	n.BytesIn += la.conn.BytesIn
+	n.BytesOut += la.conn.BytesOut
+	n.Connects += la.stats.Connects
+	n.ConnectErrors += la.stats.ConnectErrors
+	n.Losses += la.stats.Losses
+	n.Timeouts += la.stats.Timeouts
+	n.Garbage += la.stats.Garbage
+}
+
+// Full reports whether so much is unsent that no more should be added. WaitForRoom tells when that has changed.
+func (la *Lane) Full() bool {
+	return len(la.held)+la.conn.Unsent() > la.opt.OutputLimit
+}
+
+// WaitForRoom has w told once, when the lane is less than half full or has failed.
+func (la *Lane) WaitForRoom(w Waiter) { la.full = append(la.full, w) }
+
+// Send puts a whole request on the lane.
+func (la *Lane) Send(request []byte, owner Owner, tag uint64) {
+	la.Append(request)
+	la.Expect(owner, tag)
+}
+
+// Append adds bytes of a request. Expect must follow before anything else is put on the lane.
+func (la *Lane) Append(b []byte) {
+	if la.state == ready {
+		la.conn.Append(b)
+		return
+	}
+	la.held = la.loop.Append(la.held, b)
+}
+
+// Expect queues the owner of the request just appended.
+func (la *Lane) Expect(owner Owner, tag uint64) {
+	la.waiting.push(waiting{owner, tag, la.loop.Now()})
+	la.requests++
+	switch la.state {
+	case ready:
+		if la.opt.Timeout > 0 && !la.patience.Set() {
+			la.loop.SetTimer(la.patience, la.opt.Timeout)
+		}
+	case idle:
+		la.connect()
+	case down: // the owner learns of it after it has finished what it is doing
+		if !la.failing {
+			la.failing = true
+			la.loop.Defer(la.failHeld)
+		}
+	}
+}
+
+func (la *Lane) failHeld() {
+	la.failing = false
+	if la.state == down {
+		la.failAll(la.down())
+	}
+}
+
+// Open connects the lane if it has never been needed yet.
+func (la *Lane) Open() {
+	if la.state == idle {
+		la.connect()
+	}
+}
+
+func (la *Lane) connect() {
+	if la.state != down {
+		la.state = connecting
+	}
+	la.dial++
+	attempt := la.dial
+	la.loop.Dial(la.Node.Address, la.opt.ConnectTimeout, la.opt.KeepAlive, func(fd int, err error) {
+		if attempt != la.dial {
+			if err == nil {
+				unix.Close(fd)
+			}
+			return
+		}
+		if err != nil {
+			la.stats.ConnectErrors++
+			la.fall(err.Error())
+			return
+		}
+		la.connected(fd)
+	})
+}
+
+// connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
+// right behind the connection, unless they depend on the handshake.
+func (la *Lane) connected(fd int) {
+	la.scan.Reset()
+	la.conn = loop.Conn{BytesIn: la.conn.BytesIn, BytesOut: la.conn.BytesOut}
+	if err := la.conn.Reinit(la.loop, fd, la); err != nil {
+		unix.Close(fd)
+		la.fall(err.Error())
+		return
+	}
+	la.lastRead = la.loop.Now()
+	hello := la.handshake()
+	if la.greets == 0 {
+		la.begin()
+		return
+	}
+	if la.state != down {
+		la.state = greeting
+	}
+	la.conn.Append(hello)
+	limit := la.opt.ConnectTimeout
+	if limit == 0 {
+		limit = la.opt.Timeout
+	}
+	if limit > 0 {
+		la.loop.SetTimer(la.patience, limit)
+	}
+}
+
+// handshake builds what must be said first and counts the replies it will have.
+func (la *Lane) handshake() (b []byte) {
+	auth := la.opt.Password != ""
+	switch {
+	case la.key.RESP3 && auth:
+		user := la.opt.Username
+		if user == "" {
+			user = "default"
+		}
+		b = resp.AppendCommand(b, "HELLO", "3", "AUTH", user, la.opt.Password)
+		la.greets++
+	case la.key.RESP3:
+		b = resp.AppendCommand(b, "HELLO", "3")
+		la.greets++
+	case auth && la.opt.Username != "":
+		b = resp.AppendCommand(b, "AUTH", la.opt.Username, la.opt.Password)
+		la.greets++
+	case auth:
+		b = resp.AppendCommand(b, "AUTH", la.opt.Password)
+		la.greets++
+	}
+	if la.key.Database != 0 {
+		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
+		la.greets++
+	}
+	if la.greets == 0 && la.state == down {
+		b = resp.AppendCommand(b, "PING")
+		la.greets++
+	}
+	return b
+}
+
+// begin opens the lane for requests, and sends those that have been waiting.
+func (la *Lane) begin() {
+	if la.state == down {
+		la.Node.downUntil.Store(0)
+		if la.opt.OnChange != nil {
+			la.opt.OnChange(la.Node, true, "")
+		}
+	}
+	la.state = ready
+	la.stats.Connects++
+	la.reason = ""
+	la.loop.StopTimer(la.patience)
+	if len(la.held) > 0 {
+		la.conn.Append(la.held)
+		la.loop.Release(la.held)
+		la.held = nil
+	}
+	if la.waiting.len() > 0 && la.opt.Timeout > 0 {
+		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	}
+}
+
+// Readable reads replies and hands each to the head of the queue.
+func (la *Lane) Readable() {
+	b := la.loop.ReadBuffer()
+	n, err := la.conn.Read(b)
+	if err != nil {
+		if err == io.EOF {
+			la.lose("closed the connection")
+		} else {
+			la.lose("lost the connection: " + err.Error())
+		}
+		return
+	}
+	if n > 0 {
+		la.lastRead = la.loop.Now()
+		la.Data(b[:n])
+	}
+}
+
+// Data takes bytes that came from the node.
+func (la *Lane) Data(b []byte) {
+	for len(b) > 0 && !la.conn.Closed() {
+		n, done, err := la.scan.Scan(b)
+		if err != nil {
+			la.stats.Garbage++
+			la.lose("sent something that is not RESP: " + err.Error())
+			return
+		}
+		kind := la.scan.Kind()
+		switch {
+		case kind == '>': // out of band: no request waits for it
+			if done {
+				la.stats.Pushes++
+			}
+		case la.greets > 0:
+			if !la.greeted(kind, b[:n], done) {
+				return
+			}
+		case la.waiting.len() == 0:
+			la.unasked(kind, b[:n])
+			return
+		default:
+			w := *la.waiting.first()
+			if done {
+				la.waiting.pop()
+				la.attempt = 0
+			}
+			w.owner.Reply(w.tag, kind, b[:n], done)
+		}
+		b = b[n:]
+	}
+}
+
+// greeted takes a reply of the handshake. It returns false if the lane is lost over it.
+func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
+	if kind == '-' {
+		if !done {
+			return true // a torn error line: take the rest as its text
+		}
+		la.lose("refused the connection: " + trimLine(b))
+		return false
+	}
+	if !done {
+		return true
+	}
+	la.greets--
+	if la.greets == 0 {
+		la.attempt = 0
+		la.begin()
+	}
+	return true
+}
+
+// unasked takes a reply that no request waits for: the node's parting words, or a node gone mad.
+func (la *Lane) unasked(kind byte, b []byte) {
+	la.stats.Garbage++
+	if kind == '-' {
+		la.lose("refused the connection: " + trimLine(b))
+		return
+	}
+	la.lose("sent a reply that nothing had asked for")
+}
+
+func trimLine(b []byte) string {
+	if len(b) > 0 && b[0] == '-' {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == '\r' || b[len(b)-1] == '\n') {
+		b = b[:len(b)-1]
+	}
+	return string(b)
+}
+
+// Flushed tells those who wait for room.
+func (la *Lane) Flushed(unsent int) {
+	if len(la.full) > 0 && unsent+len(la.held) <= la.opt.OutputLimit/2 {
+		la.tellRoom()
+	}
+}
+
+// tellRoom takes the list off first: whoever is told may fill the lane and wait again.
+func (la *Lane) tellRoom() {
+	told := la.full
+	la.full = nil
+	for _, w := range told {
+		w.LaneHasRoom()
+	}
+}
+
+// Broken is the connection's call when a write has failed.
+func (la *Lane) Broken(err error) { la.lose("lost the connection: " + err.Error()) }
+
+// checkPatience gives a silent node up.
+func (la *Lane) checkPatience() {
+	if la.conn.Closed() || la.state == connecting {
+		return
+	}
+	limit := la.opt.Timeout
+	if la.greets > 0 && la.opt.ConnectTimeout > 0 {
+		limit = la.opt.ConnectTimeout
+	} else if la.greets == 0 {
+		if la.waiting.len() == 0 || limit == 0 {
+			return
+		}
+	}
+	since := la.lastRead
+	if la.greets == 0 {
+		since = max(since, la.waiting.first().since)
+	}
+	if la.conn.Unsent() > 0 {
+		since = max(since, la.conn.LastWrite())
+	}
+	if left := time.Duration(since-la.loop.Now()) + limit; left > 0 {
+		la.loop.SetTimer(la.patience, left)
+		return
+	}
+	la.stats.Timeouts++
+	la.conn.Close()
+	la.fallAfterLoss(fmt.Sprintf("did not answer within %v", limit))
+}
+
+// lose gives the connection up. Whatever was sent and not answered fails: it may have been carried out, so it is never sent
+// again. A lane that was working is connected again at once.
+func (la *Lane) lose(reason string) {
+	la.conn.Close()
+	if la.state == ready && la.attempt == 0 {
+		la.stats.Losses++
+		la.Node.failures.Add(1)
+		la.attempt++
+		la.state = connecting
+		la.failAll(fmt.Sprintf("ERR node %s %s", la.Node.Label(), reason))
+		la.connect()
+		return
+	}
+	la.fallAfterLoss(reason)
+}
+
+func (la *Lane) fallAfterLoss(reason string) {
+	la.stats.Losses++
+	la.fall(reason)
+}
+
+// fall marks the lane as down and plans the next attempt.
+func (la *Lane) fall(reason string) {
+	was := la.state
+	la.dial++ // what is under way does not count any more
+	la.state = down
+	la.greets = 0
+	la.reason = reason
+	la.attempt++
+	la.Node.failures.Add(1)
+	la.Node.downUntil.Store(1)
+	la.loop.StopTimer(la.patience)
+	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)
+	wait = wait/2 + rand.N(wait/2)
+	la.loop.SetTimer(la.retry, wait)
+	if was != down && la.opt.OnChange != nil {
+		la.opt.OnChange(la.Node, false, reason)
+	}
+	la.failAll(la.down())
+}
+
+// down is what a client is told while the node is down.
+func (la *Lane) down() string {
+	return fmt.Sprintf("ERR node %s is down: %s", la.Node.Label(), la.reason)
+}
+
+// failAll fails everything that waits.
+func (la *Lane) failAll(message string) {
+	la.loop.Release(la.held)
+	la.held = nil
+	for n := la.waiting.len(); n > 0; n-- { // only those that wait now: an owner may send again
+		w := *la.waiting.first()
+		la.waiting.pop()
+		w.owner.Fail(w.tag, message)
+	}
+	la.tellRoom()
+}
+
+// Close gives the lane up for good.
+func (la *Lane) Close() {
+	la.dial++
+	la.loop.StopTimer(la.retry)
+	la.loop.StopTimer(la.patience)
+	if la.state == ready || la.greets > 0 {
+		la.conn.Close()
+	}
+	la.state = idle
+	la.failAll(fmt.Sprintf("ERR node %s was taken out of the pool", la.Node.Label()))
+}

@@ -1,0 +1,46 @@
+package pool
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Node is one backend of a pool, the same for all loops.
+type Node struct {
+	Name    string // what the ring knows it by
+	Address string // host:port or unix:///path
+	Weight  int
+
+	failures  atomic.Int32 // lanes lost since the last reply
+	downUntil atomic.Int64 // for the metrics: not zero while some loop knows it as down
+}
+
+// Label names the node for people: its name, and its address unless that is the name.
+func (n *Node) Label() string {
+	if n.Name == n.Address {
+		return "'" + n.Name + "'"
+	}
+	return fmt.Sprintf("'%s' (%s)", n.Name, n.Address)
+}
+
+// Up reports whether the node was reachable when last tried. A node that was never tried is up. Any goroutine may ask.
+func (n *Node) Up() bool { return n.downUntil.Load() == 0 }
+
+// Options are the settings of a pool that its lanes need.
+type Options struct {
+	Pool           string
+	Timeout        time.Duration // a node that is silent for so long while a reply is due is taken for gone; 0: never
+	ConnectTimeout time.Duration // 0: the system's
+	KeepAlive      bool
+	Username       string
+	Password       string
+	OutputLimit    int // unsent bytes at which the lane is full
+	// OnChange is told of a node's loss (with the reason) and return. It is called on a loop and must not block.
+	OnChange func(n *Node, up bool, reason string)
+}
+
+// Stats are what a lane counts of its own life.
+type Stats struct {
+	Connects, ConnectErrors, Losses, Timeouts, Garbage, Pushes uint64
+}

@@ -1,0 +1,36 @@
+package pool
+
+import "ringway/internal/loop"
+
+// Set is all the lanes of one loop to the nodes of a pool, for one Key. A node's lane is found by the node's index.
+type Set struct {
+	Key   Key
+	lanes []*Lane
+	nodes []*Node
+	opt   *Options
+	loop  *loop.Loop
+}
+
+// NewSet returns a set without connections.
+func NewSet(l *loop.Loop, nodes []*Node, key Key, opt *Options) *Set {
+	return &Set{Key: key, lanes: make([]*Lane, len(nodes)), nodes: nodes, opt: opt, loop: l}
+}
+
+// Lane returns the lane to node i.
+func (s *Set) Lane(i int) *Lane {
+	if la := s.lanes[i]; la != nil {
+		return la
+	}
+	la := NewLane(s.loop, s.nodes[i], i, s.Key, s.opt)
+	s.lanes[i] = la
+	return la
+}
+
+// Each calls f for every lane that exists.
+func (s *Set) Each(f func(*Lane)) {
+	for _, la := range s.lanes {
+		if la != nil {
+			f(la)
+		}
+	}
+}

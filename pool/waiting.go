@@ -1,0 +1,54 @@
+package pool
+
+// Owner is who waits for a reply. The tag is the owner's own, to know its requests by.
+type Owner interface {
+	// Reply hands over the next bytes of the reply: all of it in most cases. b is lent for the call. kind is the reply's
+	// first byte, after attributes. done says that the reply ends with b.
+	Reply(tag uint64, kind byte, b []byte, done bool)
+	// Fail says that there will be no reply, or no more of it. reason is an error message for a Redis client.
+	Fail(tag uint64, reason string)
+}
+
+// Waiter is told when a lane that was full has room again.
+type Waiter interface{ LaneHasRoom() }
+
+type waiting struct {
+	owner Owner
+	tag   uint64
+	since int64 // when it was put on the lane
+}
+
+// queue is a ring of who is waiting, in the order of the requests.
+type queue struct {
+	ring       []waiting // a power of two
+	head, tail uint32    // count without end; masked when used
+}
+
+func (q *queue) len() int { return int(q.tail - q.head) }
+
+func (q *queue) push(w waiting) {
+	if int(q.tail-q.head) == len(q.ring) {
+		q.resize(max(64, 2*len(q.ring)))
+	}
+	q.ring[q.tail&uint32(len(q.ring)-1)] = w
+	q.tail++
+}
+
+func (q *queue) first() *waiting { return &q.ring[q.head&uint32(len(q.ring)-1)] }
+
+func (q *queue) pop() {
+	q.ring[q.head&uint32(len(q.ring)-1)] = waiting{}
+	q.head++
+	if q.head == q.tail && len(q.ring) > 4096 {
+		q.ring = nil // a rush is over: give its memory back
+	}
+}
+
+func (q *queue) resize(n int) {
+	ring := make([]waiting, n)
+	count := uint32(q.len())
+	for i := range count {
+		ring[i] = q.ring[(q.head+i)&uint32(len(q.ring)-1)]
+	}
+	q.ring, q.head, q.tail = ring, 0, count
+}

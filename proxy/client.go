@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+
+	"ringway/internal/loop"
+	"ringway/internal/metrics"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// client answers the CLIENT subcommands.
+func (s *Session) client(sub string, a *resp.Args) {
+	switch sub {
+	case "id":
+		s.answerInt(int64(s.id))
+	case "setname":
+		if !validName(a.At(2)) {
+			s.refuse(metrics.BadCommand, errClientName)
+			return
+		}
+		s.setName(a.At(2))
+		s.answerOK()
+	case "getname":
+		if s.about == nil || s.about.name == "" {
+			s.answerNull()
+			return
+		}
+		s.answerBulk([]byte(s.about.name))
+	case "setinfo":
+		s.setInfo(a)
+	case "info":
+		s.answerText(s.line())
+	case "list":
+		s.list(a)
+	case "no-evict", "no-touch":
+		s.setFlag(sub, string(a.At(2)))
+	case "reply":
+		s.reply(strings.ToUpper(string(a.At(2))))
+	default:
+		s.refuse(metrics.BadCommand, "ERR 'client|"+sub+"' is not supported through Ringway yet")
+	}
+}
+
+// validName is Redis's rule for names: printable, no spaces.
+func validName(b []byte) bool {
+	for _, c := range b {
+		if c < '!' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Session) tell() *about {
+	if s.about == nil {
+		s.about = &about{}
+	}
+	return s.about
+}
+
+func (s *Session) setName(b []byte) {
+	if len(b) > 0 || s.about != nil {
+		s.tell().name = string(b)
+	}
+}
+
+func (s *Session) setInfo(a *resp.Args) {
+	value := a.At(3)
+	switch attribute := strings.ToLower(string(a.At(2))); {
+	case attribute != "lib-name" && attribute != "lib-ver":
+		s.refuse(metrics.BadCommand, "ERR Unrecognized option '"+string(a.At(2))+"'")
+	case !validName(value):
+		s.refuse(metrics.BadCommand, "ERR "+attribute+" cannot contain spaces, newlines or special characters.")
+	case attribute == "lib-name":
+		s.tell().libName = string(value)
+		s.answerOK()
+	default:
+		s.tell().libVer = string(value)
+		s.answerOK()
+	}
+}
+
+func (s *Session) setFlag(flag, to string) {
+	on := strings.EqualFold(to, "on")
+	if !on && !strings.EqualFold(to, "off") {
+		s.refuse(metrics.BadCommand, errSyntax)
+		return
+	}
+	if flag == "no-evict" {
+		s.tell().noEvict = on
+	} else {
+		s.tell().noTouch = on
+	}
+	s.answerOK()
+}
+
+func (s *Session) reply(mode string) {
+	switch mode {
+	case "ON":
+		s.replies = replyOn
+		s.answerOK()
+	case "OFF":
+		s.replies = replyOff
+	case "SKIP":
+		if s.replies != replyOff {
+			s.replies = replySkipNext
+		}
+	default:
+		s.refuse(metrics.BadCommand, errSyntax)
+	}
+}
+
+// line describes the client as CLIENT LIST does, with the fields that mean something here.
+func (s *Session) line() string {
+	var ab about
+	if s.about != nil {
+		ab = *s.about
+	}
+	flags := ""
+	if s.conn.Paused() {
+		flags += "b"
+	}
+	if ab.noEvict {
+		flags += "e"
+	}
+	if ab.noTouch {
+		flags += "T"
+	}
+	if flags == "" {
+		flags = "N"
+	}
+	cmd := "NULL"
+	if s.last != nil {
+		cmd = s.last.Name
+	}
+	proto := 2
+	if s.resp3 {
+		proto = 3
+	}
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=-1"+
+		" qbuf=%d qbuf-free=%d obl=%d oll=%d omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s"+
+		" pool=%s in-flight=%d tot-cmds=%d tot-net-in=%d tot-net-out=%d\n",
+		s.id, s.peer, loop.LocalAddr(s.conn.FD()), s.conn.FD(), ab.name, int(s.age().Seconds()),
+		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, len(s.in)-s.off, cap(s.in)-len(s.in),
+		s.conn.Unsent(), int(s.tail-s.head), s.held, cmd, proto, ab.libName, ab.libVer,
+		s.pool.shared.cfg.Name, s.inFlight, s.total, s.conn.BytesIn, s.conn.BytesOut)
+}
+
+// list is CLIENT LIST [TYPE normal|...] [ID id...]: all clients of the process, whatever loop they live on.
+func (s *Session) list(a *resp.Args) {
+	want := func(*Session) bool { return true }
+	if a.Len() > 2 {
+		switch option := strings.ToUpper(string(a.At(2))); {
+		case option == "TYPE" && a.Len() == 4:
+			switch t := strings.ToLower(string(a.At(3))); t {
+			case "normal":
+			case "master", "replica", "slave", "pubsub":
+				want = func(*Session) bool { return false }
+			default:
+				s.refuse(metrics.BadCommand, "ERR Unknown client type '"+t+"'")
+				return
+			}
+		case option == "ID" && a.Len() > 3:
+			ids := map[uint64]bool{}
+			for i := 3; i < a.Len(); i++ {
+				var id uint64
+				if _, err := fmt.Sscanf(string(a.At(i)), "%d", &id); err != nil {
+					s.refuse(metrics.BadCommand, "ERR Invalid client ID")
+					return
+				}
+				ids[id] = true
+			}
+			want = func(x *Session) bool { return ids[x.id] }
+		default:
+			s.refuse(metrics.BadCommand, errSyntax)
+			return
+		}
+	}
+	s.gather(func(w *worker) (text string) {
+		var b strings.Builder
+		for x := w.sessions; x != nil; x = x.next {
+			if want(x) {
+				b.WriteString(x.line())
+			}
+		}
+		return b.String()
+	})
+}
+
+// answerText answers with a text, verbatim in RESP3.
+func (s *Session) answerText(text string) {
+	s.worker.scratch = resp.AppendVerbatim(s.worker.scratch[:0], s.resp3, "txt", text)
+	s.answer(s.worker.scratch)
+}
+
+// gather answers with what f returns on all the loops together. The slot waits; the loops are asked one after the other.
+func (s *Session) gather(f func(w *worker) string) {
+	if len(s.worker.server.workers) == 1 {
+		s.answerText(f(s.worker))
+		return
+	}
+	seq := s.tail
+	s.open(nil)
+	s.inFlight++
+	home, resp3 := s.worker, s.resp3
+	var ask func(i int, text string)
+	ask = func(i int, text string) {
+		if i == len(home.server.workers) {
+			home.loop.Post(func() {
+				s.Reply(tagOf(seq, 0), '$', resp.AppendVerbatim(nil, resp3, "txt", text), true)
+			})
+			return
+		}
+		w := home.server.workers[i]
+		w.loop.Post(func() { ask(i+1, text+f(w)) })
+	}
+	ask(0, "")
+}
+
+var _ pool.Owner = (*Session)(nil)

@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"ringway/internal/command"
+	"ringway/internal/metrics"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// handle takes one request. It returns false if the request can't be taken now: it will be parsed again when the
+// reason for it (a full lane, a barrier) is gone.
+func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
+	a := &scan.Args
+	st := &s.pool.stats
+	c := command.Lookup(a.At(0))
+	if s.replies != replyOn {
+		s.stepReplyMode()
+	}
+	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.authed {
+		node := s.pool.ring.Find(a.At(1))
+		lane := s.set.Lane(node)
+		if lane.Full() {
+			return s.waitFor(lane)
+		}
+		st.Requests[c.ID]++
+		s.total++
+		s.last = c
+		seq := s.tail
+		s.open(c)
+		s.inFlight++
+		lane.Send(scan.Bytes(b), s, tagOf(seq, 0))
+		return true
+	}
+	return s.handleOther(c, scan, b)
+}
+
+// handleOther is for everything but the plain command with one key.
+func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	a := &scan.Args
+	st := &s.pool.stats
+	if c == nil {
+		st.Unknown++
+		if !s.authed {
+			s.refuse(metrics.Unauthorized, errNoAuth)
+			return true
+		}
+		s.refuse(metrics.BadCommand, command.UnknownCommand(a))
+		return true
+	}
+	if c.Container() && a.Len() > 1 {
+		sub := c.Sub(a.At(1))
+		if sub == nil {
+			st.Requests[c.ID]++
+			s.refuse(metrics.BadCommand, command.UnknownSubcommand(c, a))
+			return true
+		}
+		c = sub
+	}
+	if !c.CheckArity(a.Len()) {
+		st.Requests[c.ID]++
+		s.refuse(metrics.BadCommand, command.WrongArity(c))
+		return true
+	}
+	if !s.authed && !c.Flags.Has(command.NoAuth) {
+		st.Requests[c.ID]++
+		s.refuse(metrics.Unauthorized, errNoAuth)
+		return true
+	}
+	taken := true
+	switch c.For(a) {
+	case command.Forward:
+		taken = s.forward(c, scan, b)
+	case command.Split:
+		taken = s.split(c, scan, b)
+	case command.Session:
+		taken = s.local(c, a)
+	case command.Refuse:
+		s.refuse(metrics.BadCommand, c.Refusal)
+	default:
+		s.refuse(metrics.BadCommand, notYet(c))
+	}
+	if taken {
+		st.Requests[c.ID]++
+		s.total++
+		s.last = c
+	}
+	return taken
+}
+
+// notYet is the answer to commands that need more than a shared lane.
+func notYet(c *command.Command) string {
+	return "ERR '" + c.Name + "' is not supported through Ringway yet: send it to a node directly"
+}
+
+// forward sends a request as it is to the node that has all its keys.
+func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	node, ok := s.owner(c, &scan.Args)
+	if !ok {
+		s.refuse(metrics.CrossSlot, errCrossSlot)
+		return true
+	}
+	return s.send(c, node, scan.Bytes(b))
+}
+
+// send puts a request on the lane to node.
+func (s *Session) send(c *command.Command, node int, request []byte) bool {
+	lane := s.set.Lane(node)
+	if lane.Full() {
+		return s.waitFor(lane)
+	}
+	seq := s.tail
+	s.open(c)
+	s.inFlight++
+	lane.Send(request, s, tagOf(seq, 0))
+	return true
+}
+
+// owner finds the node of a request that can't be split. A request whose keys can't be found is malformed: any node will say
+// so in its own words. One without keys goes where its channel or index hashes to, or to the pool's first node.
+func (s *Session) owner(c *command.Command, a *resp.Args) (node int, ok bool) {
+	ring := s.pool.ring
+	keys, err := c.Keys(s.worker.keys[:0], a)
+	if err != nil || len(keys) == 0 {
+		if c.RouteArg > 0 && c.RouteArg < a.Len() {
+			return ring.Find(a.At(c.RouteArg)), true
+		}
+		return s.pool.shared.first, true
+	}
+	s.worker.keys = keys[:0]
+	node = ring.Find(a.At(keys[0]))
+	for _, k := range keys[1:] {
+		if ring.Find(a.At(k)) != node {
+			return 0, false
+		}
+	}
+	return node, true
+}
+
+// waitFor stops the parser until the lane has room.
+func (s *Session) waitFor(lane *pool.Lane) bool {
+	s.stall(metrics.StallNode)
+	lane.WaitForRoom(s)
+	return false
+}
+
+// stepReplyMode moves CLIENT REPLY SKIP on by one request.
+func (s *Session) stepReplyMode() {
+	switch s.replies {
+	case replySkipNext:
+		s.replies = replySkip
+	case replySkip:
+		s.replies = replyOn
+	}
+}

@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"ringway/internal/metrics"
+	"ringway/resp"
+)
+
+// A tag says which request of a session a reply is for: its sequence number, and the part for a request that was split.
+func tagOf(seq uint32, part int) uint64 { return uint64(part)<<32 | uint64(seq) }
+
+// streamAfter is how much of a reply is kept before its beginning is sent. Shorter ones are sent only when whole, so that
+// a node that dies in the middle of one costs the client an error and not its connection.
+const streamAfter = 1 << 20
+
+// Reply takes the next bytes of a reply from a lane.
+func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
+	if s.conn.Closed() {
+		return
+	}
+	seq := uint32(tag)
+	sl := s.slot(seq)
+	if sl.split != nil {
+		s.replyPart(seq, sl, int(tag>>32), kind, b, done)
+		return
+	}
+	if seq == s.head && done && sl.buf == nil && !sl.mute {
+		s.conn.Append(b)
+		s.count(sl, kind, len(b), 1)
+		*sl = slot{}
+		s.head++
+		s.sendAnswered()
+		return
+	}
+	s.replyLater(seq, sl, kind, b, done)
+}
+
+// replyLater is for a reply that is not the head's, or comes in pieces.
+func (s *Session) replyLater(seq uint32, sl *slot, kind byte, b []byte, done bool) {
+	sl.buf = s.worker.loop.Append(sl.buf, b)
+	s.held += len(b)
+	if done {
+		s.count(sl, kind, len(sl.buf), 1)
+		sl.state = answered
+		if seq == s.head {
+			s.sendAnswered()
+		}
+		return
+	}
+	if seq == s.head && !sl.mute && (sl.begun || len(sl.buf) >= streamAfter) {
+		sl.begun = true
+		s.held -= len(sl.buf)
+		s.conn.Append(sl.buf)
+		sl.buf = sl.buf[:0]
+	}
+}
+
+// Fail says that a request gets no reply.
+func (s *Session) Fail(tag uint64, reason string) {
+	if s.conn.Closed() {
+		return
+	}
+	seq := uint32(tag)
+	sl := s.slot(seq)
+	s.pool.stats.Errors[metrics.NodeDown]++
+	if sl.split != nil {
+		s.failPart(seq, sl, int(tag>>32), reason)
+		return
+	}
+	if sl.begun { // half of the reply is on its way: there is no honest way to end it
+		s.conn.Close()
+		s.gone()
+		return
+	}
+	s.held -= len(sl.buf)
+	sl.buf = resp.AppendError(s.worker.emptied(sl.buf), reason)
+	s.held += len(sl.buf)
+	s.count(sl, 0, len(sl.buf), 1)
+	sl.state = answered
+	if seq == s.head {
+		s.sendAnswered()
+	}
+}
+
+// count does the books for a reply that is complete: weight is what the request counted in the window.
+func (s *Session) count(sl *slot, kind byte, size, weight int) {
+	st := &s.pool.stats
+	st.Latency.Observe(s.worker.loop.Now() - sl.start)
+	if kind == '-' || kind == '!' {
+		st.Errors[metrics.NodeError]++
+	}
+	s.inFlight -= weight
+	if s.seen < s.pool.shared.cfg.Window {
+		s.seen++
+	}
+	s.meanReply += (size/weight - s.meanReply) / 8
+	if s.stalls != 0 {
+		s.ease()
+	}
+}
+
+// ease lets a stalled session go on when enough has been answered.
+func (s *Session) ease() {
+	if s.stalls.has(metrics.StallWindow) && s.inFlight <= s.window()/2 {
+		s.relieve(metrics.StallWindow)
+	}
+	if s.stalls.has(metrics.StallBarrier) && s.inFlight == 0 {
+		s.relieve(metrics.StallBarrier)
+	}
+}
+
+// sendAnswered sends the head and all behind it that are answered.
+func (s *Session) sendAnswered() {
+	for s.head != s.tail {
+		sl := s.slot(s.head)
+		if sl.state != answered {
+			break
+		}
+		if !sl.mute {
+			s.conn.Append(sl.buf)
+		}
+		s.held -= len(sl.buf)
+		s.worker.loop.Release(sl.buf)
+		*sl = slot{}
+		s.head++
+	}
+	if s.head == s.tail && (s.closing || s.eof) {
+		s.worker.resumeLater(s) // nothing may be left to flush, if all replies were dropped
+	}
+	if s.stalls.has(metrics.StallOutput) && s.conn.Unsent()+s.held <= s.pool.shared.cfg.ClientOutputLimit/2 {
+		s.relieve(metrics.StallOutput)
+	}
+}
+
+// answer sends a whole reply made here, in its turn.
+func (s *Session) answer(b []byte) {
+	if s.head == s.tail {
+		if !s.muted() {
+			s.conn.Append(b)
+		}
+		return
+	}
+	sl := s.open(nil)
+	sl.buf = s.worker.loop.Append(sl.buf, b)
+	s.held += len(b)
+	sl.state = answered
+}
+
+// answerError sends an error made here.
+func (s *Session) answerError(message string) {
+	s.worker.scratch = resp.AppendError(s.worker.scratch[:0], message)
+	s.answer(s.worker.scratch)
+}
+
+// refuse sends an error and counts it.
+func (s *Session) refuse(k metrics.Kind, message string) {
+	s.pool.stats.Errors[k]++
+	s.answerError(message)
+}

@@ -1,0 +1,316 @@
+package proxy
+
+import (
+	"time"
+
+	"ringway/internal/command"
+	"ringway/internal/loop"
+	"ringway/internal/metrics"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// Session is one client's connection.
+type Session struct {
+	conn   loop.Conn
+	worker *worker
+	pool   *poolState
+	set    *pool.Set // the lanes of this client's RESP version and database
+
+	// Requests. in[off:] has been read and not been parsed; scan is set while a request is incomplete.
+	in   []byte
+	off  int
+	scan *resp.RequestScanner
+
+	// Replies.
+	slots      []slot
+	head, tail uint32
+	few        [fewSlots]slot
+	inFlight   int // requests at the nodes, each key of a split one counts
+	held       int // bytes of replies that wait for the head
+	seen       int // replies until now, up to the window: the window opens as they come
+	meanReply  int // moving average, in bytes
+
+	stalls  stalls
+	resumes bool // in the worker's list of those to resume
+	eof     bool // the client has said all it will say
+	closing bool // close when everything is answered and sent
+	authed  bool
+	resp3   bool
+	replies replyMode
+
+	db      int
+	id      uint64
+	about   *about // what CLIENT SETNAME and SETINFO set, nil until then
+	peer    string
+	created int64
+	active  int64
+	last    *command.Command
+	total   uint64 // requests
+
+	patience   *loop.Timer // runs while the client owes us a read
+	prev, next *Session    // all sessions of the worker
+}
+
+// about is what most clients never set.
+type about struct {
+	name, libName, libVer string
+	noEvict, noTouch      bool
+}
+
+type replyMode uint8
+
+const (
+	replyOn replyMode = iota
+	replyOff
+	replySkipNext // CLIENT REPLY SKIP was just read: the next request's reply is dropped
+	replySkip     // this one's is
+)
+
+func (s *Session) muted() bool { return s.replies == replyOff || s.replies == replySkip }
+
+// stalls is the set of reasons why a session's parser has stopped.
+type stalls uint8
+
+func (st stalls) has(r metrics.Stall) bool { return st&(1<<r) != 0 }
+
+// stall stops the parser. The reader is paused when the parser has returned.
+func (s *Session) stall(r metrics.Stall) {
+	if !s.stalls.has(r) {
+		s.stalls |= 1 << r
+		s.pool.stats.Stalls[r]++
+	}
+}
+
+// relieve takes a reason away; without any left the session goes on later in this turn.
+func (s *Session) relieve(r metrics.Stall) {
+	if s.stalls.has(r) {
+		s.stalls &^= 1 << r
+		if s.stalls == 0 {
+			s.worker.resumeLater(s)
+		}
+	}
+}
+
+// LaneHasRoom is a lane's call after WaitForRoom.
+func (s *Session) LaneHasRoom() { s.relieve(metrics.StallNode) }
+
+// window is how many requests may be in flight. It opens as replies come, so that the first burst of a client that
+// asks for big values is small, and stays so narrow that their replies fit in the memory a client may hold.
+func (s *Session) window() int {
+	p := s.pool.shared
+	w := min(p.cfg.Window, firstWindow+s.seen)
+	if budget := 2 * p.cfg.ClientOutputLimit; s.meanReply*w > budget {
+		w = max(1, budget/s.meanReply)
+	}
+	return w
+}
+
+const firstWindow = 64
+
+// Readable reads what the client has sent.
+func (s *Session) Readable() {
+	if s.off == len(s.in) {
+		b := s.worker.loop.ReadBuffer()
+		n, err := s.conn.Read(b)
+		if err != nil || n == 0 {
+			s.readEnded(err)
+			return
+		}
+		s.pool.stats.BytesIn += uint64(n)
+		used := s.parse(b[:n])
+		if used < n && !s.conn.Closed() {
+			s.in = s.worker.loop.Append(s.in[:0], b[used:n])
+			s.off = 0
+		}
+	} else {
+		s.roomForMore()
+		n, err := s.conn.Read(s.in[len(s.in):cap(s.in)])
+		if err != nil || n == 0 {
+			s.readEnded(err)
+			return
+		}
+		s.pool.stats.BytesIn += uint64(n)
+		s.in = s.in[:len(s.in)+n]
+		s.off += s.parse(s.in[s.off:])
+	}
+	s.afterParse()
+}
+
+// roomForMore makes room behind an unfinished request. The buffer doubles with what has arrived, whatever length was
+// announced, so an announcement costs nothing.
+func (s *Session) roomForMore() {
+	if s.off > 0 {
+		s.in = s.in[:copy(s.in, s.in[s.off:])]
+		s.off = 0
+	}
+	room := 4 << 10
+	if s.scan != nil {
+		room = min(max(room, s.scan.Want()-len(s.in)), 256<<10)
+	}
+	if cap(s.in)-len(s.in) < room/2 || cap(s.in)-len(s.in) < 512 {
+		s.in = s.worker.loop.Grow(s.in, room)
+	}
+}
+
+// afterParse puts the input buffer back if nothing is left in it, and stops reading while the parser is stopped.
+func (s *Session) afterParse() {
+	if s.conn.Closed() {
+		return
+	}
+	if s.off == len(s.in) {
+		s.worker.loop.Release(s.in)
+		s.in, s.off = nil, 0
+	}
+	if s.stalls != 0 || s.closing {
+		s.conn.Pause()
+	}
+	s.maybeClose()
+}
+
+// resume goes on where the parser stopped: no event will come for what has been read already.
+func (s *Session) resume() {
+	s.resumes = false
+	if s.conn.Closed() || s.stalls != 0 {
+		return
+	}
+	if s.off < len(s.in) && !s.closing {
+		s.off += s.parse(s.in[s.off:])
+	}
+	if s.stalls == 0 && !s.closing && !s.eof {
+		s.conn.Resume()
+	}
+	s.afterParse()
+}
+
+func (s *Session) readEnded(err error) {
+	switch {
+	case err == nil:
+	case s.conn.Closed():
+		s.gone()
+	default: // end of the stream: what has been asked is answered still
+		s.eof = true
+		s.conn.Pause()
+		s.maybeClose()
+	}
+}
+
+// maybeClose closes a session that has nothing more to say.
+func (s *Session) maybeClose() {
+	if (s.closing || s.eof && s.stalls == 0 && !s.resumes) && s.head == s.tail && s.conn.Unsent() == 0 && !s.conn.Closed() {
+		s.conn.Close()
+		s.gone()
+	}
+}
+
+// parse finds requests in b and handles each, until b is used up or the session must stop. It returns how much of b is done
+// with. A request that can't be taken now is parsed again later.
+func (s *Session) parse(b []byte) (used int) {
+	w := s.worker
+	s.active = w.loop.Now()
+	scan := s.scan
+	if scan == nil {
+		scan = w.scanner(s)
+	}
+	for used < len(b) && s.stalls == 0 && !s.closing {
+		n, err := scan.Scan(b[used:])
+		if err != nil {
+			s.protocolError(err)
+			break
+		}
+		if n == 0 {
+			s.scan = scan
+			w.scan = nil
+			return used
+		}
+		if scan.Args.Len() > 0 && !s.handle(scan, b[used:]) {
+			if s.replies == replySkip {
+				s.replies = replySkipNext
+			}
+			scan.Reset()
+			break
+		}
+		used += n
+		if s.inFlight >= s.window() {
+			s.stall(metrics.StallWindow)
+		}
+		if s.conn.Unsent()+s.held >= s.pool.shared.cfg.ClientOutputLimit {
+			s.stall(metrics.StallOutput)
+		}
+	}
+	s.scan = nil
+	w.scan = scan
+	return used
+}
+
+// protocolError answers and closes, as Redis does: after it nobody can tell where the next request begins.
+func (s *Session) protocolError(err error) {
+	s.pool.stats.Errors[metrics.Protocol]++
+	s.answerError(err.Error())
+	s.closing = true
+}
+
+// Flushed is called when output was written.
+func (s *Session) Flushed(unsent int) {
+	if s.stalls.has(metrics.StallOutput) && unsent+s.held <= s.pool.shared.cfg.ClientOutputLimit/2 {
+		s.relieve(metrics.StallOutput)
+	}
+	if unsent == 0 {
+		s.fewerSlots()
+		s.maybeClose()
+		return
+	}
+	if limit := s.pool.shared.cfg.ClientStall; limit > 0 {
+		if s.patience == nil {
+			s.patience = loop.NewTimer(s.checkPatience)
+		}
+		if !s.patience.Set() {
+			s.worker.loop.SetTimer(s.patience, limit)
+		}
+	}
+}
+
+// checkPatience closes a client that has not read for too long.
+func (s *Session) checkPatience() {
+	limit := s.pool.shared.cfg.ClientStall
+	if s.conn.Closed() || s.conn.Unsent() == 0 {
+		return
+	}
+	if left := limit - s.conn.StalledFor(); left > 0 {
+		s.worker.loop.SetTimer(s.patience, left)
+		return
+	}
+	s.pool.stats.Errors[metrics.Stalled]++
+	s.worker.log.Info("client closed", "pool", s.pool.shared.cfg.Name, "client", s.peer, "reason", "it has not read its replies for "+limit.String())
+	s.conn.Close()
+	s.gone()
+}
+
+// Broken is called when the connection has failed.
+func (s *Session) Broken(error) { s.gone() }
+
+// gone forgets a session whose connection is closed. Its requests stay in the lanes' queues, where their replies find nobody.
+func (s *Session) gone() {
+	w := s.worker
+	if w.forget(s); s.patience != nil {
+		w.loop.StopTimer(s.patience)
+	}
+	s.pool.stats.BytesOut += s.conn.BytesOut
+	w.loop.Release(s.in)
+	s.in, s.off, s.scan = nil, 0, nil
+	for ; s.head != s.tail; s.head++ {
+		sl := s.slot(s.head)
+		w.loop.Release(sl.buf)
+		if sl.split != nil {
+			sl.split.release(w)
+		}
+		*sl = slot{}
+	}
+	if len(s.slots) > fewSlots {
+		w.giveSlots(s.slots)
+	}
+	s.slots = s.few[:]
+	s.inFlight, s.held = 0, 0
+}
+
+func (s *Session) age() time.Duration { return time.Duration(s.worker.loop.Now() - s.created) }

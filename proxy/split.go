@@ -1,0 +1,176 @@
+package proxy
+
+import (
+	"ringway/internal/command"
+	"ringway/internal/metrics"
+	"ringway/resp"
+)
+
+// split is a multi-key request under way in parts, one a node. The parts are in the order of their first keys, and
+// the keys of a part in the order of the request, so that merging walks each part's reply once, from front to back.
+type split struct {
+	merge   command.Merge
+	parts   []part
+	owners  []uint16 // of each key, the part it is in
+	pending int      // parts without a reply
+	failed  bool
+}
+
+type part struct {
+	node  int
+	count int    // keys
+	reply []byte // lent by the loop; an error if it begins with '-'
+	rest  []byte // of the reply, while merging
+}
+
+// takeSplit lends an empty split.
+func (w *worker) takeSplit() *split {
+	if n := len(w.freeSplits); n > 0 {
+		sp := w.freeSplits[n-1]
+		w.freeSplits = w.freeSplits[:n-1]
+		return sp
+	}
+	return &split{}
+}
+
+// release gives a split and what it holds back.
+func (sp *split) release(w *worker) {
+	for i := range sp.parts {
+		w.loop.Release(sp.parts[i].reply)
+		sp.parts[i] = part{}
+	}
+	sp.parts, sp.owners, sp.pending, sp.failed = sp.parts[:0], sp.owners[:0], 0, false
+	if cap(sp.owners) <= 4096 && len(w.freeSplits) < 256 {
+		w.freeSplits = append(w.freeSplits, sp)
+	}
+}
+
+// split sends each node the part of the request that concerns its keys. If that is one node, it gets the request as it came.
+func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	a := &scan.Args
+	step := max(c.Step, 1)
+	if (a.Len()-1)%step != 0 {
+		s.refuse(metrics.BadCommand, command.WrongArity(c))
+		return true
+	}
+	w := s.worker
+	sp := w.takeSplit()
+	sp.merge = c.Merge
+	partOf := s.pool.partOf // by node, its part's index plus one
+	for i := 1; i < a.Len(); i += step {
+		node := s.pool.ring.Find(a.At(i))
+		p := partOf[node]
+		if p == 0 {
+			sp.parts = append(sp.parts, part{node: node})
+			p = uint16(len(sp.parts))
+			partOf[node] = p
+		}
+		sp.parts[p-1].count++
+		sp.owners = append(sp.owners, p-1)
+	}
+	for i := range sp.parts {
+		partOf[sp.parts[i].node] = 0
+	}
+	for i := range sp.parts {
+		if lane := s.set.Lane(sp.parts[i].node); lane.Full() {
+			sp.release(w)
+			return s.waitFor(lane)
+		}
+	}
+	if len(sp.parts) == 1 {
+		node := sp.parts[0].node
+		sp.release(w)
+		return s.send(c, node, scan.Bytes(b))
+	}
+	s.sendParts(c, sp, a, scan.Bytes(b), step)
+	return true
+}
+
+// sendParts writes the parts. A key with what belongs to it stands in the request just as it will in the part, so it is
+// copied in one piece, lengths and all.
+func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request []byte, step int) {
+	seq := s.tail
+	sl := s.open(c)
+	sl.split = sp
+	sp.pending = len(sp.parts)
+	s.inFlight += len(sp.owners)
+	s.pool.stats.Parts += uint64(len(sp.parts))
+	head := s.worker.scratch[:0]
+	for i := range sp.parts {
+		p := &sp.parts[i]
+		head = resp.AppendBulk(resp.AppendArray(head[:0], 1+p.count*step), a.At(0))
+		s.set.Lane(p.node).Append(head)
+	}
+	s.worker.scratch = head
+	from := end(a, 0)
+	for k, p := range sp.owners {
+		to := end(a, (k+1)*step)
+		s.set.Lane(sp.parts[p].node).Append(request[from:to])
+		from = to
+	}
+	for i := range sp.parts {
+		s.set.Lane(sp.parts[i].node).Expect(s, tagOf(seq, i))
+	}
+}
+
+// end returns where argument i and its CRLF end in the request. Spans and request begin at the same byte, for an inline
+// request too: its arguments point into the array it was turned into.
+func end(a *resp.Args, i int) int {
+	sp := a.Spans[i]
+	return int(sp.Off+sp.Len) + 2
+}
+
+// replyPart takes the next bytes of a part's reply.
+func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, done bool) {
+	p := &sl.split.parts[i]
+	p.reply = s.worker.loop.Append(p.reply, b)
+	s.held += len(b)
+	if done {
+		if kind == '-' || kind == '!' {
+			sl.split.failed = true
+		}
+		s.partDone(seq, sl)
+	}
+}
+
+// failPart puts an error in the place of a part's reply.
+func (s *Session) failPart(seq uint32, sl *slot, i int, reason string) {
+	p := &sl.split.parts[i]
+	s.held -= len(p.reply)
+	p.reply = resp.AppendError(s.worker.emptied(p.reply), reason)
+	s.held += len(p.reply)
+	sl.split.failed = true
+	s.partDone(seq, sl)
+}
+
+// partDone merges when the last part is in. If the slot is the head, the merged reply goes straight to the client.
+func (s *Session) partDone(seq uint32, sl *slot) {
+	sp := sl.split
+	if sp.pending--; sp.pending > 0 {
+		return
+	}
+	size := 0
+	for i := range sp.parts {
+		size += len(sp.parts[i].reply)
+	}
+	s.held -= size
+	kind := byte(0)
+	if seq == s.head && !sl.mute {
+		out := s.conn.Extend(size + 32)
+		at := len(out)
+		out = sp.appendMerged(out)
+		kind, size = out[at], len(out)-at
+		s.conn.Commit(out)
+	} else {
+		sl.buf = sp.appendMerged(s.worker.loop.Buffer(size + 32))
+		kind, size = sl.buf[0], len(sl.buf)
+		s.held += size
+	}
+	sl.split = nil
+	sl.state = answered
+	s.count(sl, kind, size, len(sp.owners))
+	sp.release(s.worker)
+	if seq == s.head {
+		s.sendAnswered()
+	}
+}

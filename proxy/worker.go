@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"log/slog"
+
+	"golang.org/x/sys/unix"
+
+	"ringway/hashring"
+	"ringway/internal/config"
+	"ringway/internal/loop"
+	"ringway/internal/metrics"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// worker is one event loop and all that lives on it.
+type worker struct {
+	server *Server
+	loop   *loop.Loop
+	log    *slog.Logger
+	pools  []*poolState // in the order of the configuration
+
+	sessions *Session // the youngest; linked by next
+	count    int
+
+	scan       *resp.RequestScanner // for whoever parses, unless its request is incomplete
+	keys       []int
+	scratch    []byte
+	freeSlots  [][]slot
+	freeSplits []*split
+	resuming   []*Session
+	runResumes func()
+}
+
+// sharedPool is what the workers have in common of a pool. It does not change.
+type sharedPool struct {
+	cfg   *config.Pool
+	index int
+	nodes []*pool.Node
+	first int // the node for requests without a key: the first by name
+	opt   pool.Options
+}
+
+// poolState is a worker's view of a pool.
+type poolState struct {
+	shared  *sharedPool
+	worker  *worker
+	ring    *hashring.Ring
+	sets    map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
+	partOf  []uint16               // scratch of split
+	stats   metrics.Pool
+	clients int
+}
+
+func newWorker(srv *Server, id int) (*worker, error) {
+	l, err := loop.New(id)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{server: srv, loop: l, log: srv.log, scan: srv.newScanner()}
+	w.runResumes = w.resumeAll
+	return w, nil
+}
+
+// addPool gives the worker its view of a pool.
+func (w *worker) addPool(p *sharedPool, ring *hashring.Ring) {
+	w.pools = append(w.pools, &poolState{
+		shared: p, worker: w, ring: ring,
+		sets:   map[pool.Key]*pool.Set{},
+		partOf: make([]uint16, len(p.nodes)),
+		stats:  metrics.NewPool(len(p.nodes)),
+	})
+}
+
+// set returns the lanes for a RESP version and database.
+func (ps *poolState) set(k pool.Key) *pool.Set {
+	s := ps.sets[k]
+	if s == nil {
+		s = pool.NewSet(ps.worker.loop, ps.shared.nodes, k, &ps.shared.opt)
+		ps.sets[k] = s
+	}
+	return s
+}
+
+// scanner lends the worker's scanner, or a new one if a session has kept it for its unfinished request.
+func (w *worker) scanner(*Session) *resp.RequestScanner {
+	if w.scan == nil {
+		w.scan = w.server.newScanner()
+	}
+	return w.scan
+}
+
+// emptied returns b empty, or a small buffer if b is nil.
+func (w *worker) emptied(b []byte) []byte {
+	if b == nil {
+		return w.loop.Buffer(0)
+	}
+	return b[:0]
+}
+
+// resumeLater has s go on later in this turn.
+func (w *worker) resumeLater(s *Session) {
+	if s.resumes {
+		return
+	}
+	s.resumes = true
+	if len(w.resuming) == 0 {
+		w.loop.Defer(w.runResumes)
+	}
+	w.resuming = append(w.resuming, s)
+}
+
+// resumeAll takes the list off first: a session that resumes may have to wait again.
+func (w *worker) resumeAll() {
+	list := w.resuming
+	w.resuming = nil
+	for i, s := range list {
+		s.resume()
+		list[i] = nil
+	}
+	if w.resuming == nil {
+		w.resuming = list[:0]
+	}
+}
+
+// accept begins a session on a connection that has been accepted, here or on another loop.
+func (w *worker) accept(ps *poolState, fd int, peer string) {
+	cfg := ps.shared.cfg
+	if cfg.MaxClients > 0 && w.server.clients[ps.shared.index].Load() > int64(cfg.MaxClients) {
+		w.server.clients[ps.shared.index].Add(-1)
+		ps.stats.Errors[metrics.TooManyClients]++
+		unix.Write(fd, []byte("-"+errMaxClients+"\r\n"))
+		unix.Close(fd)
+		return
+	}
+	loop.TCPOptions(fd, cfg.TCPKeepAlive)
+	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, authed: cfg.RequirePass == ""}
+	s.slots = s.few[:]
+	s.set = ps.set(pool.Key{Database: s.db})
+	s.id = w.server.nextID.Add(1)
+	s.created = w.loop.Now()
+	s.active = s.created
+	if err := s.conn.Init(w.loop, fd, s); err != nil {
+		w.server.clients[ps.shared.index].Add(-1)
+		unix.Close(fd)
+		return
+	}
+	ps.stats.Accepted++
+	ps.clients++
+	w.remember(s)
+}
+
+func (w *worker) remember(s *Session) {
+	w.count++
+	if s.next = w.sessions; s.next != nil {
+		s.next.prev = s
+	}
+	w.sessions = s
+}
+
+func (w *worker) forget(s *Session) {
+	w.count--
+	s.pool.clients--
+	w.server.clients[s.pool.shared.index].Add(-1)
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		w.sessions = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}
+
+// snapshot copies the counters of pool i. It runs on the loop.
+func (w *worker) snapshot(i int) metrics.Pool {
+	ps := w.pools[i]
+	st := ps.stats.Clone()
+	st.Clients = ps.clients
+	for s := w.sessions; s != nil; s = s.next {
+		if s.pool == ps {
+			st.BytesOut += s.conn.BytesOut
+		}
+	}
+	for _, set := range ps.sets {
+		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
+	}
+	for i, n := range ps.shared.nodes {
+		st.Nodes[i].Up = n.Up()
+	}
+	return st
+}
