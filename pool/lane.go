@@ -46,11 +46,12 @@ type Key struct {
 
 // Lane is one pipelined connection to a node.
 type Lane struct {
-	Node  *Node
-	Index int // of the node in its pool
-	key   Key
-	opt   *Options
-	loop  *loop.Loop
+	Node    *Node
+	Index   int  // of the node in its pool
+	Patient bool // a private lane that waits as long as the node likes
+	key     Key
+	opt     *Options
+	loop    *loop.Loop
 
 	state   state
 	conn    loop.Conn
@@ -85,6 +86,13 @@ func (la *Lane) Down() (reason string, is bool) { return la.reason, la.state == 
 
 // Depth returns how many replies are awaited.
 func (la *Lane) Depth() int { return la.waiting.len() }
+
+// Usable reports whether the lane works, Clean whether it works and nothing is awaited on it.
+func (la *Lane) Usable() bool { return la.state == ready }
+func (la *Lane) Clean() bool  { return la.state == ready && la.waiting.len() == 0 }
+
+// Lost counts the times that the lane's connection was lost or could not be made.
+func (la *Lane) Lost() uint64 { return la.stats.Losses + la.stats.ConnectErrors }
 
 // AddTo adds what the lane has counted to the shard of its node.
 func (la *Lane) AddTo(n *metrics.Node) {
@@ -132,7 +140,7 @@ func (la *Lane) Expect(owner Owner, tag uint64) {
 	la.requests++
 	switch la.state {
 	case ready:
-		if la.opt.Timeout > 0 && !la.patience.Set() {
+		if la.opt.Timeout > 0 && !la.Patient && !la.patience.Set() {
 			la.loop.SetTimer(la.patience, la.opt.Timeout)
 		}
 	case idle:
@@ -259,7 +267,7 @@ func (la *Lane) begin() {
 		la.loop.Release(la.held)
 		la.held = nil
 	}
-	if la.waiting.len() > 0 && la.opt.Timeout > 0 {
+	if la.waiting.len() > 0 && la.opt.Timeout > 0 && !la.Patient {
 		la.loop.SetTimer(la.patience, la.opt.Timeout)
 	}
 }
@@ -309,6 +317,9 @@ func (la *Lane) Data(b []byte) {
 			if done {
 				la.waiting.pop()
 				la.attempt = 0
+				if la.Node.failures.Load() != 0 {
+					la.Node.failures.Store(0)
+				}
 			}
 			w.owner.Reply(w.tag, kind, b[:n], done)
 		}
@@ -384,7 +395,7 @@ func (la *Lane) checkPatience() {
 	if la.greets > 0 && la.opt.ConnectTimeout > 0 {
 		limit = la.opt.ConnectTimeout
 	} else if la.greets == 0 {
-		if la.waiting.len() == 0 || limit == 0 {
+		if la.waiting.len() == 0 || limit == 0 || la.Patient {
 			return
 		}
 	}
@@ -410,14 +421,23 @@ func (la *Lane) lose(reason string) {
 	la.conn.Close()
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
-		la.Node.failures.Add(1)
+		la.countFailure()
 		la.attempt++
 		la.state = connecting
 		la.failAll(fmt.Sprintf("ERR node %s %s", la.Node.Label(), reason))
-		la.connect()
+		if la.state == connecting {
+			la.connect()
+		}
 		return
 	}
 	la.fallAfterLoss(reason)
+}
+
+func (la *Lane) countFailure() {
+	times := la.Node.failures.Add(1)
+	if la.opt.OnFailure != nil {
+		la.opt.OnFailure(la.Index, int(times))
+	}
 }
 
 func (la *Lane) fallAfterLoss(reason string) {
@@ -433,7 +453,7 @@ func (la *Lane) fall(reason string) {
 	la.greets = 0
 	la.reason = reason
 	la.attempt++
-	la.Node.failures.Add(1)
+	la.countFailure()
 	la.Node.downUntil.Store(1)
 	la.loop.StopTimer(la.patience)
 	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)
@@ -454,7 +474,7 @@ func (la *Lane) down() string {
 func (la *Lane) failAll(message string) {
 	la.loop.Release(la.held)
 	la.held = nil
-	for n := la.waiting.len(); n > 0; n-- { // only those that wait now: an owner may send again
+	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane
 		w := *la.waiting.first()
 		la.waiting.pop()
 		w.owner.Fail(w.tag, message)

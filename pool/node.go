@@ -12,6 +12,8 @@ type Node struct {
 	Address string // host:port or unix:///path
 	Weight  int
 
+	Ejections atomic.Uint64 // times it was taken off the ring
+
 	failures  atomic.Int32 // lanes lost since the last reply
 	downUntil atomic.Int64 // for the metrics: not zero while some loop knows it as down
 }
@@ -38,6 +40,8 @@ type Options struct {
 	OutputLimit    int // unsent bytes at which the lane is full
 	// OnChange is told of a node's loss (with the reason) and return. It is called on a loop and must not block.
 	OnChange func(n *Node, up bool, reason string)
+	// OnFailure is told how many times in a row a node has failed. It is called on a loop and must not block. May be nil.
+	OnFailure func(index, times int)
 }
 
 // Stats are what a lane counts of its own life.

@@ -6,6 +6,10 @@ import "ringway/internal/loop"
 type Set struct {
 	Key   Key
 	lanes []*Lane
+
+	// Private holds the private lanes to each node that nobody uses now.
+	Private [][]*Lane
+
 	nodes []*Node
 	opt   *Options
 	loop  *loop.Loop
@@ -13,7 +17,7 @@ type Set struct {
 
 // NewSet returns a set without connections.
 func NewSet(l *loop.Loop, nodes []*Node, key Key, opt *Options) *Set {
-	return &Set{Key: key, lanes: make([]*Lane, len(nodes)), nodes: nodes, opt: opt, loop: l}
+	return &Set{Key: key, lanes: make([]*Lane, len(nodes)), Private: make([][]*Lane, len(nodes)), nodes: nodes, opt: opt, loop: l}
 }
 
 // Lane returns the lane to node i.
@@ -21,15 +25,23 @@ func (s *Set) Lane(i int) *Lane {
 	if la := s.lanes[i]; la != nil {
 		return la
 	}
-	la := NewLane(s.loop, s.nodes[i], i, s.Key, s.opt)
+	la := s.NewLane(i)
 	s.lanes[i] = la
 	return la
 }
 
-// Each calls f for every lane that exists.
+// NewLane returns a lane to node i that belongs to the caller.
+func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key, s.opt) }
+
+// Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {
 	for _, la := range s.lanes {
 		if la != nil {
+			f(la)
+		}
+	}
+	for _, free := range s.Private {
+		for _, la := range free {
 			f(la)
 		}
 	}

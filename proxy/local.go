@@ -35,6 +35,12 @@ func (s *Session) local(c *command.Command, a *resp.Args) bool {
 		return s.selectDB(a)
 	case "reset":
 		return s.reset()
+	case "multi":
+		s.multi()
+	case "exec":
+		return s.exec(c)
+	case "discard":
+		s.discard()
 	case "command", "command|count", "command|info", "command|docs", "command|list", "command|getkeys", "command|getkeysandflags", "command|help":
 		s.worker.scratch = command.Answer(s.worker.scratch[:0], s.resp3, a)
 		s.answer(s.worker.scratch)
@@ -95,6 +101,7 @@ func (s *Session) auth(a *resp.Args) {
 		return
 	}
 	s.authed = true
+	s.update()
 	s.answerOK()
 }
 
@@ -138,6 +145,10 @@ func (s *Session) selectDB(a *resp.Args) bool {
 		s.refuse(metrics.BadCommand, errDBRange)
 		return true
 	}
+	if db != s.db && s.watch.lane != nil {
+		s.refuse(metrics.BadCommand, "ERR SELECT between WATCH and EXEC is not supported through Ringway: the watched keys belong to the database selected before")
+		return true
+	}
 	if db != s.db && !s.barrier() {
 		return false
 	}
@@ -152,10 +163,12 @@ func (s *Session) reset() bool {
 	if (s.db != cfg.Database || s.resp3) && !s.barrier() {
 		return false
 	}
+	s.unwatch()
 	s.moveTo(cfg.Database, false)
-	s.about = nil
+	s.about, s.tx = nil, nil
 	s.authed = cfg.RequirePass == ""
 	s.replies = replyOn
+	s.update()
 	s.answer([]byte("+RESET\r\n"))
 	return true
 }
@@ -204,10 +217,15 @@ func (s *Session) hello(a *resp.Args) bool {
 		s.refuse(metrics.Unauthorized, errHelloNoAuth)
 		return true
 	}
+	if resp3 != s.resp3 && s.watch.lane != nil {
+		s.refuse(metrics.BadCommand, "ERR HELLO between WATCH and EXEC is not supported through Ringway: choose the protocol before WATCH")
+		return true
+	}
 	if resp3 != s.resp3 && !s.barrier() {
 		return false
 	}
 	s.authed = true
+	s.update()
 	if name != nil {
 		s.setName(name)
 	}

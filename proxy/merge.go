@@ -1,28 +1,52 @@
 package proxy
 
 import (
+	"bytes"
+	"math/rand/v2"
+
 	"ringway/internal/command"
 	"ringway/resp"
 )
 
 // appendMerged appends the one reply that the parts' replies make. Any error is the whole answer, the first in the order of
-// the keys: a client that is told "OK" or given a nil must be able to believe it.
+// the keys or nodes: a client that is told "OK" or given a nil must be able to believe it.
 func (sp *split) appendMerged(dst []byte) []byte {
-	if sp.failed {
-		for i := range sp.parts {
-			if resp.IsError(sp.parts[i].reply) {
-				return append(dst, sp.parts[i].reply...)
-			}
-		}
+	if sp.failed && sp.merge != command.MergeAny {
+		return append(dst, sp.firstError()...)
 	}
 	switch sp.merge {
 	case command.MergeArray:
 		return sp.appendArray(dst)
 	case command.MergeSum:
-		return sp.appendSum(dst)
+		return sp.appendFold(dst, func(x, y int64) int64 { return x + y })
+	case command.MergeMax:
+		return sp.appendFold(dst, func(x, y int64) int64 { return max(x, y) })
+	case command.MergeMin:
+		return sp.appendEach(dst, func(_ int, x, y int64) int64 { return min(x, y) })
+	case command.MergeSumPairs:
+		return sp.appendEach(dst, func(_ int, x, y int64) int64 { return x + y })
+	case command.MergeConcat:
+		return sp.appendConcat(dst)
+	case command.MergeAny:
+		return sp.appendAny(dst)
+	case command.MergeCursor:
+		return sp.appendCursor(dst)
+	case command.MergeText:
+		return sp.appendText(dst)
+	case command.MergeNodes:
+		return sp.appendNodes(dst)
 	default:
 		return append(dst, sp.parts[0].reply...)
 	}
+}
+
+func (sp *split) firstError() []byte {
+	for i := range sp.parts {
+		if resp.IsError(sp.parts[i].reply) {
+			return sp.parts[i].reply
+		}
+	}
+	return nil
 }
 
 // appendArray puts each element at its key's place.
@@ -49,15 +73,143 @@ func (sp *split) appendArray(dst []byte) []byte {
 	return dst
 }
 
-// appendSum adds integers up.
-func (sp *split) appendSum(dst []byte) []byte {
+// appendFold makes one integer of all.
+func (sp *split) appendFold(dst []byte, fold func(x, y int64) int64) []byte {
 	var sum int64
 	for i := range sp.parts {
 		n, err := resp.Int(sp.parts[i].reply)
 		if err != nil {
 			return resp.AppendError(dst, errMergedReply)
 		}
-		sum += n
+		if i == 0 {
+			sum = n
+		} else {
+			sum = fold(sum, n)
+		}
 	}
 	return resp.AppendInt(dst, sum)
+}
+
+// appendEach walks arrays of the same length side by side: integers are folded, everything else is the same at all nodes.
+func (sp *split) appendEach(dst []byte, fold func(i int, x, y int64) int64) []byte {
+	whole, length := len(dst), 0
+	for i := range sp.parts {
+		n, rest, err := resp.ArrayLen(sp.parts[i].reply)
+		if err != nil || i > 0 && n != length {
+			return resp.AppendError(dst, errMergedReply)
+		}
+		sp.parts[i].rest, length = rest, n
+	}
+	dst = resp.AppendArray(dst, length)
+	for e := range length {
+		var sum int64
+		for i := range sp.parts {
+			elem, rest, err := resp.Element(sp.parts[i].rest)
+			if err != nil {
+				return resp.AppendError(dst[:whole], errMergedReply)
+			}
+			sp.parts[i].rest = rest
+			n, err := resp.Int(elem)
+			switch {
+			case err != nil && i == 0:
+				dst = append(dst, elem...)
+			case err == nil && i == 0:
+				sum = n
+			case err == nil:
+				sum = fold(e, sum, n)
+			}
+			if err == nil && i == len(sp.parts)-1 {
+				dst = resp.AppendInt(dst, sum)
+			}
+		}
+	}
+	return dst
+}
+
+// appendConcat puts arrays, sets or maps one behind the other.
+func (sp *split) appendConcat(dst []byte) []byte {
+	total := 0
+	for i := range sp.parts {
+		n, rest, err := resp.ArrayLen(sp.parts[i].reply)
+		if err != nil {
+			return resp.AppendError(dst, errMergedReply)
+		}
+		sp.parts[i].rest = rest
+		total += max(n, 0)
+	}
+	switch sp.parts[0].reply[0] {
+	case '%':
+		dst = resp.AppendMap(dst, true, total/2)
+	case '~':
+		dst = resp.AppendSet(dst, true, total)
+	default:
+		dst = resp.AppendArray(dst, total)
+	}
+	for i := range sp.parts {
+		dst = append(dst, sp.parts[i].rest...)
+	}
+	return dst
+}
+
+// appendAny picks a success at random, or an answer that is not nil; the first error if there is no success.
+func (sp *split) appendAny(dst []byte) []byte {
+	best := -1
+	from := rand.IntN(len(sp.parts))
+	for k := range sp.parts {
+		i := (from + k) % len(sp.parts)
+		r := sp.parts[i].reply
+		switch {
+		case resp.IsError(r):
+		case r[0] == '_' || bytes.HasPrefix(r, []byte("$-1")):
+			if best < 0 {
+				best = i
+			}
+		default:
+			return append(dst, r...)
+		}
+	}
+	if best < 0 {
+		return append(dst, sp.firstError()...)
+	}
+	return append(dst, sp.parts[best].reply...)
+}
+
+// appendText puts texts one below the other, each under its node's name.
+func (sp *split) appendText(dst []byte) []byte {
+	var all []byte
+	for i := range sp.parts {
+		all = append(all, "# node "+sp.name(i)+"\r\n"...)
+		all = append(all, text(sp.parts[i].reply)...)
+		all = append(all, "\r\n"...)
+	}
+	return resp.AppendVerbatim(dst, sp.resp3, "txt", string(all))
+}
+
+// appendNodes gives each node's answer under the node's name.
+func (sp *split) appendNodes(dst []byte) []byte {
+	dst = resp.AppendMap(dst, sp.resp3, len(sp.parts))
+	for i := range sp.parts {
+		dst = resp.AppendBulkString(dst, sp.name(i))
+		dst = append(dst, sp.parts[i].reply...)
+	}
+	return dst
+}
+
+func (sp *split) name(i int) string { return sp.pool.nodes[sp.parts[i].node].Name }
+
+// text returns what a simple, bulk or verbatim string says.
+func text(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	end := bytes.IndexByte(b, '\n')
+	body := b[1:max(1, end-1)]
+	switch b[0] {
+	case '$', '=':
+		body = b[end+1 : max(end+1, len(b)-2)]
+		if b[0] == '=' && len(body) >= 4 {
+			body = body[4:]
+		}
+	}
+	return body
 }

@@ -16,8 +16,8 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	if s.replies != replyOn {
 		s.stepReplyMode()
 	}
-	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.authed {
-		node := s.pool.ring.Find(a.At(1))
+	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain {
+		node := s.pool.find(a.At(1))
 		lane := s.set.Lane(node)
 		if lane.Full() {
 			return s.waitFor(lane)
@@ -44,21 +44,21 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 			s.refuse(metrics.Unauthorized, errNoAuth)
 			return true
 		}
-		s.refuse(metrics.BadCommand, command.UnknownCommand(a))
+		s.refuseQueued(metrics.BadCommand, command.UnknownCommand(a))
 		return true
 	}
 	if c.Container() && a.Len() > 1 {
 		sub := c.Sub(a.At(1))
 		if sub == nil {
 			st.Requests[c.ID]++
-			s.refuse(metrics.BadCommand, command.UnknownSubcommand(c, a))
+			s.refuseQueued(metrics.BadCommand, command.UnknownSubcommand(c, a))
 			return true
 		}
 		c = sub
 	}
 	if !c.CheckArity(a.Len()) {
 		st.Requests[c.ID]++
-		s.refuse(metrics.BadCommand, command.WrongArity(c))
+		s.refuseQueued(metrics.BadCommand, command.WrongArity(c))
 		return true
 	}
 	if !s.authed && !c.Flags.Has(command.NoAuth) {
@@ -67,15 +67,25 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		return true
 	}
 	taken := true
-	switch c.For(a) {
+	plan := c.For(a)
+	if s.tx != nil && !controlsTransaction(c) {
+		s.queue(c, scan, b)
+		plan = queued
+	}
+	switch plan {
+	case queued:
 	case command.Forward:
 		taken = s.forward(c, scan, b)
 	case command.Split:
 		taken = s.split(c, scan, b)
+	case command.Broadcast:
+		taken = s.broadcast(c, scan, b)
 	case command.Session:
 		taken = s.local(c, a)
 	case command.Refuse:
 		s.refuse(metrics.BadCommand, c.Refusal)
+	case command.Private:
+		taken = s.private(c, scan, b)
 	default:
 		s.refuse(metrics.BadCommand, notYet(c))
 	}
@@ -85,6 +95,18 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		s.last = c
 	}
 	return taken
+}
+
+// queued is the plan of a request that waits for EXEC.
+const queued = command.Plan(0)
+
+// controlsTransaction tells the commands that are carried out between MULTI and EXEC, not queued.
+func controlsTransaction(c *command.Command) bool {
+	switch c.Name {
+	case "multi", "exec", "discard", "watch", "quit", "reset":
+		return true
+	}
+	return false
 }
 
 // notYet is the answer to commands that need more than a shared lane.
@@ -118,22 +140,27 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 // owner finds the node of a request that can't be split. A request whose keys can't be found is malformed: any node will say
 // so in its own words. One without keys goes where its channel or index hashes to, or to the pool's first node.
 func (s *Session) owner(c *command.Command, a *resp.Args) (node int, ok bool) {
-	ring := s.pool.ring
+	node, _, ok = s.ownerOf(c, a)
+	return node, ok
+}
+
+// ownerOf is owner that also says whether the node was chosen by keys.
+func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
 	keys, err := c.Keys(s.worker.keys[:0], a)
 	if err != nil || len(keys) == 0 {
 		if c.RouteArg > 0 && c.RouteArg < a.Len() {
-			return ring.Find(a.At(c.RouteArg)), true
+			return s.pool.find(a.At(c.RouteArg)), true, true
 		}
-		return s.pool.shared.first, true
+		return s.pool.first(), false, true
 	}
 	s.worker.keys = keys[:0]
-	node = ring.Find(a.At(keys[0]))
+	node = s.pool.find(a.At(keys[0]))
 	for _, k := range keys[1:] {
-		if ring.Find(a.At(k)) != node {
-			return 0, false
+		if s.pool.find(a.At(k)) != node {
+			return 0, true, false
 		}
 	}
-	return node, true
+	return node, true, true
 }
 
 // waitFor stops the parser until the lane has room.

@@ -24,14 +24,23 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		return
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
-		s.conn.Append(b)
 		s.count(sl, kind, len(b), 1)
+		s.push(b)
 		*sl = slot{}
 		s.head++
 		s.sendAnswered()
 		return
 	}
 	s.replyLater(seq, sl, kind, b, done)
+}
+
+// push adds a reply to the output. While others are on their way it may wait for them.
+func (s *Session) push(b []byte) {
+	if s.inFlight > 0 {
+		s.conn.AppendLazily(b)
+	} else {
+		s.conn.Append(b)
+	}
 }
 
 // replyLater is for a reply that is not the head's, or comes in pieces.
@@ -93,6 +102,9 @@ func (s *Session) count(sl *slot, kind byte, size, weight int) {
 		s.seen++
 	}
 	s.meanReply += (size/weight - s.meanReply) / 8
+	if sl.private {
+		s.privateDone(kind)
+	}
 	if s.stalls != 0 {
 		s.ease()
 	}
@@ -116,7 +128,7 @@ func (s *Session) sendAnswered() {
 			break
 		}
 		if !sl.mute {
-			s.conn.Append(sl.buf)
+			s.push(sl.buf)
 		}
 		s.held -= len(sl.buf)
 		s.worker.loop.Release(sl.buf)

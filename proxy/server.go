@@ -77,6 +77,10 @@ func (srv *Server) addPool(i int) error {
 		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
 		OnChange: func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
 	}
+	if p.OnFailure == "eject" {
+		sp.eject = &ejector{srv: srv, pool: sp, log: srv.log, out: map[int]time.Time{}}
+		sp.opt.OnFailure = sp.eject.failed
+	}
 	ln, err := loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Mode: p.ListenMode})
 	if err != nil {
 		return err
@@ -249,6 +253,11 @@ func (srv *Server) Shutdown(grace time.Duration) {
 	deadline := time.Now().Add(grace)
 	for srv.busy() && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
+	}
+	for _, p := range srv.pools {
+		if p.eject != nil {
+			p.eject.stop()
+		}
 	}
 	for _, w := range srv.workers {
 		w.loop.Post(w.closeAll)

@@ -35,6 +35,7 @@ type Session struct {
 	resumes bool // in the worker's list of those to resume
 	eof     bool // the client has said all it will say
 	closing bool // close when everything is answered and sent
+	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
 	resp3   bool
 	replies replyMode
@@ -47,6 +48,10 @@ type Session struct {
 	active  int64
 	last    *command.Command
 	total   uint64 // requests
+
+	tx      *transaction // between MULTI and EXEC
+	blocked *pool.Lane   // the private lane of a blocking command
+	watch   watch
 
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
@@ -311,6 +316,10 @@ func (s *Session) gone() {
 	}
 	s.slots = s.few[:]
 	s.inFlight, s.held = 0, 0
+	s.dropPrivate()
 }
+
+// update finds out whether the session's requests may take the short way.
+func (s *Session) update() { s.plain = s.authed && s.tx == nil }
 
 func (s *Session) age() time.Duration { return time.Duration(s.worker.loop.Now() - s.created) }

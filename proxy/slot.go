@@ -18,6 +18,7 @@ type slot struct {
 	command *command.Command // nil for what is answered here
 	state   slotState
 	mute    bool // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
+	private bool // the reply comes on a private lane
 	begun   bool // part of the reply is in the client's output already
 }
 

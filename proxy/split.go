@@ -6,14 +6,19 @@ import (
 	"ringway/resp"
 )
 
-// split is a multi-key request under way in parts, one a node. The parts are in the order of their first keys, and
+// split is a request under way in parts, one a node: a multi-key request, or one that all nodes are asked. The parts are in the order of their first keys, and
 // the keys of a part in the order of the request, so that merging walks each part's reply once, from front to back.
 type split struct {
 	merge   command.Merge
 	parts   []part
 	owners  []uint16 // of each key, the part it is in
 	pending int      // parts without a reply
-	failed  bool
+	weight  int      // what it counts in the client's window
+	failed  bool     // a part's reply is an error
+	resp3   bool
+
+	pool          *sharedPool
+	place, places int // SCAN: which of the nodes is being walked, and of how many
 }
 
 type part struct {
@@ -39,7 +44,7 @@ func (sp *split) release(w *worker) {
 		w.loop.Release(sp.parts[i].reply)
 		sp.parts[i] = part{}
 	}
-	sp.parts, sp.owners, sp.pending, sp.failed = sp.parts[:0], sp.owners[:0], 0, false
+	*sp = split{parts: sp.parts[:0], owners: sp.owners[:0]}
 	if cap(sp.owners) <= 4096 && len(w.freeSplits) < 256 {
 		w.freeSplits = append(w.freeSplits, sp)
 	}
@@ -55,10 +60,10 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 	}
 	w := s.worker
 	sp := w.takeSplit()
-	sp.merge = c.Merge
+	sp.merge, sp.weight, sp.resp3 = c.Merge, (a.Len()-1)/step, s.resp3
 	partOf := s.pool.partOf // by node, its part's index plus one
 	for i := 1; i < a.Len(); i += step {
-		node := s.pool.ring.Find(a.At(i))
+		node := s.pool.find(a.At(i))
 		p := partOf[node]
 		if p == 0 {
 			sp.parts = append(sp.parts, part{node: node})
@@ -91,9 +96,9 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request []byte, step int) {
 	seq := s.tail
 	sl := s.open(c)
-	sl.split = sp
+	sl.split, sp.pool = sp, s.pool.shared
 	sp.pending = len(sp.parts)
-	s.inFlight += len(sp.owners)
+	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	head := s.worker.scratch[:0]
 	for i := range sp.parts {
@@ -168,7 +173,7 @@ func (s *Session) partDone(seq uint32, sl *slot) {
 	}
 	sl.split = nil
 	sl.state = answered
-	s.count(sl, kind, size, len(sp.owners))
+	s.count(sl, kind, size, sp.weight)
 	sp.release(s.worker)
 	if seq == s.head {
 		s.sendAnswered()

@@ -39,17 +39,20 @@ type sharedPool struct {
 	nodes []*pool.Node
 	first int // the node for requests without a key: the first by name
 	opt   pool.Options
+	eject *ejector // nil unless on_failure is eject
 }
 
 // poolState is a worker's view of a pool.
 type poolState struct {
-	shared  *sharedPool
-	worker  *worker
-	ring    *hashring.Ring
-	sets    map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
-	partOf  []uint16               // scratch of split
-	stats   metrics.Pool
-	clients int
+	shared   *sharedPool
+	worker   *worker
+	ring     *hashring.Ring
+	live     []uint16               // while nodes are ejected, the node for each index of the ring; nil otherwise
+	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
+	partOf   []uint16               // scratch of split
+	stats    metrics.Pool
+	clients  int
+	privates int // private lanes, in use or free
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -136,6 +139,7 @@ func (w *worker) accept(ps *poolState, fd int, peer string) {
 	loop.TCPOptions(fd, cfg.TCPKeepAlive)
 	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, authed: cfg.RequirePass == ""}
 	s.slots = s.few[:]
+	s.update()
 	s.set = ps.set(pool.Key{Database: s.db})
 	s.id = w.server.nextID.Add(1)
 	s.created = w.loop.Now()

@@ -46,9 +46,12 @@ const smallestArg = 6
 
 // RequestScanner finds requests, arrays of bulks or inline ones, in the bytes of one client, and goes on where it
 // stopped when more arrive. It takes what Redis takes and refuses what Redis refuses, with the same words, and like
-// Redis it does not look at bytes whose value is given: the LF after a header's CR and the two bytes after a bulk.
-// (One difference: a NUL in a header or an inline request is a byte like any other. Redis stops reading there and never
-// answers.)
+// Redis it forgives wrong bytes where there can be no doubt: the LF after a header's CR and the CRLF after a bulk.
+//
+// It differs from Redis in this. A NUL in a header or an inline request is a byte like any other; Redis stops reading
+// there and never answers. A line is too long at a certain byte; with Redis it depends on how the line arrives. There is
+// a limit to the number of arguments; Redis 7 has practically none. And a request over MaxRequest is told so; Redis
+// closes without a word.
 //
 // The zero value is ready and has the default limits.
 type RequestScanner struct {
@@ -69,10 +72,10 @@ type RequestScanner struct {
 	total     int // arguments announced; Args.Spans has those that are complete
 	bulk      int
 
-	text []byte // an inline or odd request as an array, at text[textAt:]
-	err  *ProtocolError
-
+	text   []byte // an inline or odd request as an array, at text[textAt:]
 	textAt int
+
+	err *ProtocolError
 }
 
 type scanState uint8
@@ -238,7 +241,7 @@ func (s *RequestScanner) line(b []byte, end byte, tooLong *ProtocolError) (int, 
 		if end == '\r' {
 			missing = 2
 		}
-		s.want = len(b) + missing
+		s.want = min(len(b)+missing, s.pos+s.Limits.MaxInline+1)
 		return -1, nil
 	}
 	i += s.seen

@@ -21,6 +21,7 @@ var requestSamples = []struct{ name, in string }{
 	{"lengths of two and three digits", string(AppendCommand(nil, "SET", text(10), text(99), text(100), text(2000)))},
 	{"a pipeline", strings.Repeat("*2\r\n$4\r\nECHO\r\n$1\r\nx\r\n*1\r\n$4\r\nPING\r\n", 3)},
 	{"a long line before short arrays", "0000000000\n*1\r\n$4\r\n0000\r\n*1\r\n$1\r\na\r\n*1\r\n0"},
+	{"a length as long as the low limits have it", "*1\r00000000000000000000000000"},
 	{"nothing to do", "\r\n\n*0\r\n*-1\r\n*-9000000000\r\n  \t \r\n*1\r\n$4\r\nPING\r\n"},
 	{"inline", "PING\r\n"},
 	{"inline with LF alone", "PING\nECHO a\n"},
@@ -266,6 +267,7 @@ func TestRequestWithLowLimitsAgreesWithTheSlowReader(t *testing.T) {
 	limits := []Limits{
 		{MaxInline: 1, MaxArgs: 1, MaxBulk: 1, MaxRequest: 1},
 		{MaxInline: 6, MaxArgs: 2, MaxBulk: 4, MaxRequest: 23},
+		{MaxInline: 24, MaxArgs: 5, MaxBulk: 30, MaxRequest: 70},
 		{MaxInline: 40, MaxArgs: 9, MaxBulk: 99, MaxRequest: 400},
 	}
 	for _, l := range limits {

@@ -61,6 +61,9 @@ func BenchmarkElement(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n, rest, err := ArrayLen(in)
+		if err != nil {
+			b.Fatal(err)
+		}
 		for range n {
 			if _, rest, err = Element(rest); err != nil {
 				b.Fatal(err)

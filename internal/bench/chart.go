@@ -80,12 +80,12 @@ func chart(r *report) string {
  text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #1f2730 }
  .soft { fill: #5b6673 }
  .line { stroke: #e3e7ec } .line.ten { stroke: #c3cad3 }
- .head { font-size: 18px; font-weight: 600 } .small { font-size: 12px } .name { font-size: 13px } .value { font-size: 10px }
+ .head { font-size: 18px; font-weight: 600 } .small { font-size: 12px } .name { font-size: 13px } .value { font-size: 10px; stroke: #ffffff; stroke-width: 3px; paint-order: stroke }
  .own { font-weight: 700 }
  @media (prefers-color-scheme: dark) {
   .ground { fill: #12171d; stroke: #2c3540 }
   text { fill: #e6ebf1 }
-  .soft { fill: #9aa7b5 }
+  .soft { fill: #9aa7b5 } .value { stroke: #12171d }
   .line { stroke: #212933 } .line.ten { stroke: #36414d }
  }
 </style>

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -125,8 +124,8 @@ func (f *field) after(ctx context.Context, b *bout) error {
 	}
 	if b.err != nil {
 		if b.proc != nil {
-			if ended := b.proc.ended(); ended != nil && !errors.Is(b.err, ended) {
-				b.err = fmt.Errorf("%w (%w)", b.err, ended)
+			if ended := b.proc.ended(); ended != nil {
+				b.err = ended // whatever else was seen follows from it
 			}
 		}
 		fmt.Fprintf(f.progress, "  %s failed: %v\n", b.who.name, b.err)

@@ -48,7 +48,11 @@ func (p *process) ended() error {
 	select {
 	case <-p.done:
 		said, _ := os.ReadFile(p.log)
-		return fmt.Errorf("%s ended by itself (%v): %s", p.name, p.cmd.ProcessState, lastLine(string(said)))
+		last := lastLine(string(said))
+		if last == "" {
+			last = "it said nothing"
+		}
+		return fmt.Errorf("%s ended by itself (%v): %s", p.name, p.cmd.ProcessState, last)
 	default:
 		return nil
 	}

@@ -117,7 +117,7 @@ func TestCommandListIsFilteredAsAServerDoes(t *testing.T) {
 				}
 				continue
 			}
-			names := slices.DeleteFunc(texts(t, got), func(n string) bool { return Named([]byte(n)).Source != generated })
+			names := slices.DeleteFunc(texts(t, got), func(n string) bool { return !strings.HasPrefix(Named([]byte(n)).Source, generated) })
 			wanted := texts(t, want)
 			slices.Sort(names)
 			slices.Sort(wanted)

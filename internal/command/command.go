@@ -20,6 +20,8 @@ type Command struct {
 	Merge  Merge // how the answers of several nodes become one
 	finder finder
 
+	blockFrom uint8 // Private only with BLOCK among the options, which begin at this argument; 0: always
+
 	// SingleKey says that there is exactly one key, at argument 1, in every request of the right arity.
 	SingleKey bool
 

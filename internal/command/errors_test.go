@@ -16,7 +16,7 @@ func TestErrorsAreAServersOwn(t *testing.T) {
 		{"foo", long[:60], long[:60], "abcdefgh", "z"}, {"foo", long[:62], long[:61], "x"}, {"foo", long[:124], "x", "y"},
 		{"foo", long[:125], "x", "y"}, {"foo", long[:126], "x", "y"},
 		{"fo\x00o", "a\x00b"}, {"foo\r\nbar", "a\r\nb"}, {"foo", "\xff\xfe'"}, {"\x00"},
-		{"get"}, {"GET"}, {"get", "a", "b"}, {"SET", "a"}, {"mget"}, {"PING", "a", "b"}, {"hset", "a", "b"},
+		{"get"}, {"GET"}, {"get", "a", "b"}, {"SET", "a"}, {"mget"}, {"hset", "a", "b"},
 		{"client"}, {"CLIENT", "foo"}, {"client", "foo", "bar"}, {"client", ""}, {"client", "a\x00b"}, {"client", "a\nb"},
 		{"object", long}, {"object", "encoding"}, {"client", "id", "3"}, {"CLIENT", "ID", "3"}, {"xinfo", "stream"},
 		{"config", "get"}, {"ACL", "nosuch"}, {"latency", "x"}, {"function", "x"}, {"Memory", "x"}, {"module", "x"}, {"cluster", "x"},

@@ -119,7 +119,7 @@ func (c *Command) specKeys(dst []int, a *resp.Args) ([]int, error) {
 			continue
 		}
 		first, last, ok := s.find(a)
-		if !ok {
+		if !ok || s.ByCount && first > last && !c.Flags.Has(NoMandatoryKeys) {
 			return dst[:0], ErrKeys
 		}
 		for at := first; at <= last; at += s.Step {
@@ -237,15 +237,15 @@ func migrateKeys(dst []int, a *resp.Args) ([]int, error) {
 	if n < 4 {
 		return dst, ErrKeys
 	}
-	if len(a.At(3)) > 0 {
-		return append(dst, 3), nil
-	}
+	single := len(a.At(3)) > 0
 	for i := 6; i < n; i++ {
 		switch arg := a.At(i); {
 		case sameFold("auth", arg):
 			i++
 		case sameFold("auth2", arg):
 			i += 2
+		case sameFold("keys", arg) && single && i+1 < n:
+			return dst[:0], ErrKeys
 		case sameFold("keys", arg):
 			for i++; i < n; i++ {
 				dst = append(dst, i)

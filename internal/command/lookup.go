@@ -5,10 +5,10 @@ import "encoding/binary"
 // Lookup finds a command by its name in any case; nil if there is none. It doesn't allocate.
 //
 // A name is two words: its first and its last eight bytes (they overlap), or for a short name what it has. With
-// the letters folded they are hashed to a slot; almost always the first one looked at is right.
+// the letters folded they are hashed to a slot; mostly the first one looked at is right.
 func Lookup(name []byte) *Command {
 	n := len(name)
-	if n-1 >= maxName {
+	if uint(n-1) >= maxName { // none or too many
 		return nil
 	}
 	head, tail := words(name)
@@ -19,7 +19,7 @@ func Lookup(name []byte) *Command {
 		}
 		if head|letters(s.head) == s.head && tail|letters(s.tail) == s.tail && int(s.size) == n {
 			c := &table[s.id]
-			if n > 16 && !sameFold(c.Name, name) {
+			if n > 16 && !sameFold(c.Name[8:n-8], name[8:n-8]) {
 				continue
 			}
 			return c
@@ -32,7 +32,7 @@ const (
 	maxName = 32
 )
 
-// index is an open hash table of the commands that are not subcommands. It is a third full.
+// index is an open hash table of the commands that are not subcommands. It is less than half full.
 var index [slots]struct {
 	head, tail uint64
 	id         uint16

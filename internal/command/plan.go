@@ -38,10 +38,10 @@ const (
 	MergeConcat                // arrays, one behind the other (KEYS)
 	MergeMin                   // element by element the smallest: 1 only where every node has 1 (SCRIPT EXISTS)
 	MergeMax                   // the largest integer (LASTSAVE)
-	MergeFirst                 // all nodes say the same: the first answer (SCRIPT LOAD)
+	MergeFirst                 // all nodes do the same: the first answer (SCRIPT LOAD)
 	MergeAny                   // one success is enough (SCRIPT KILL, RANDOMKEY: the first that isn't nil or an error)
 	MergeCursor                // node after node, the cursor says where we are (SCAN)
-	MergeText                  // texts, one section a node (INFO, LATENCY DOCTOR)
+	MergeText                  // texts, one section a node (LATENCY DOCTOR)
 	MergeNodes                 // an array with each node's name and its answer
 )
 
@@ -52,18 +52,18 @@ var mergeNames = [...]string{
 func (m Merge) String() string { return mergeNames[m] }
 
 // For returns the plan of the request a, whose command is c and whose arity is right. It differs from c.Plan
-// for a command that is only sometimes Private: XREAD and XREADGROUP without BLOCK are forwarded.
+// for a command that is only sometimes Private: XREAD, XREADGROUP and TS.READ without BLOCK are forwarded.
 func (c *Command) For(a *resp.Args) Plan {
-	if c.Plan == Private && c.finder == findStreams && !hasBlock(a) {
+	if c.blockFrom > 0 && !hasBlock(a, int(c.blockFrom)) {
 		return Forward
 	}
 	return c.Plan
 }
 
-// hasBlock looks for BLOCK among the options of XREAD or XREADGROUP, which end at STREAMS. Each option but
-// NOACK has an argument, which is stepped over: GROUP has two, and either may be the word "block".
-func hasBlock(a *resp.Args) bool {
-	for i := 1; i < a.Len(); i++ {
+// hasBlock looks for BLOCK among the options, which begin at argument from and end at STREAMS. An option's
+// argument that could be the word "block" is stepped over: the group and consumer of GROUP.
+func hasBlock(a *resp.Args, from int) bool {
+	for i := from; i < a.Len(); i++ {
 		switch arg := a.At(i); {
 		case sameFold("block", arg):
 			return true
@@ -71,8 +71,6 @@ func hasBlock(a *resp.Args) bool {
 			return false
 		case sameFold("group", arg):
 			i += 2
-		case sameFold("count", arg), sameFold("claim", arg):
-			i++
 		}
 	}
 	return false

@@ -46,13 +46,15 @@ func TestABlockingReadIsPrivateAndAnotherIsNot(t *testing.T) {
 		"XREADGROUP GROUP block block STREAMS a >":               Forward,
 		"XREADGROUP GROUP g c NOACK COUNT 1 BLOCK 5 STREAMS a >": Private,
 		"XREADGROUP GROUP g c CLAIM 5 BLOCK 5 STREAMS a >":       Private,
-		"BLPOP a 0": Private,
-		"WATCH a":   Private,
-		"GET a":     Forward,
-		"MGET a b":  Split,
-		"SCAN 0":    Broadcast,
-		"PING":      Session,
-		"SHUTDOWN":  Refuse,
+		"TS.READ block 0":                                        Forward,
+		"TS.READ a 0 BLOCK 10 1":                                 Private,
+		"BLPOP a 0":                                              Private,
+		"WATCH a":                                                Private,
+		"GET a":                                                  Forward,
+		"MGET a b":                                               Split,
+		"SCAN 0":                                                 Broadcast,
+		"PING":                                                   Session,
+		"SHUTDOWN":                                               Refuse,
 	}
 	for line, want := range tests {
 		a := request(strings.Fields(line)...)

@@ -62,16 +62,3 @@ func bitfieldReads(a *resp.Args) bool {
 	}
 	return true
 }
-
-// Reads says whether the request a, whose command is c, only reads its keys: it may go to a replica or to a
-// copy, and may be sent again. It may say no where it could say yes, never the other way round.
-func (c *Command) Reads(a *resp.Args) bool {
-	if c.Flags.Has(ReadOnly) {
-		return true
-	}
-	switch c.Name {
-	case "bitfield":
-		return bitfieldReads(a)
-	}
-	return false
-}

@@ -50,3 +50,9 @@ func (r *reader) ring(p *Pool, line, before int) {
 	}
 	p.built = &builtRing{nodes, opt, ring}
 }
+
+// RingOptions says how the ring of the pool is made, for one over a part of its nodes.
+func (p *Pool) RingOptions() hashring.Options {
+	_, opt := p.placement()
+	return opt
+}

@@ -171,7 +171,7 @@ func (g *generator) placeholder(kind string) string {
 	case "dump":
 		return pick(g, g.dumps)
 	case "unknown":
-		return pick(g, []string{"GETT", "FOO", "set get", "\x00\r\n", "", "\xff\xfe", strings.Repeat("x", 300), "JSON.GET", "ft.search"})
+		return pick(g, []string{"GETT", "FOO", "set get", "\x00\r\n", "", "\xff\xfe", strings.Repeat("x", 300), "NO.SUCH", "get2"})
 	case "junk":
 		return pick(g, []string{"", "'", "\"q\"", "a b", "\r\n", "\x00", strings.Repeat("y", 150), "k"})
 	}

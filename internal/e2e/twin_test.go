@@ -21,7 +21,7 @@ import (
 // sessions of each protocol run at a time, each with keys of its own, so that each alone is repeatable.
 func TestTwins(t *testing.T) {
 	seed := number(t, "RINGWAY_SEED", 1)
-	total := number(t, "RINGWAY_TWIN", size(200_000, 60_000))
+	total := number(t, "RINGWAY_TWIN", size(1_000_000, 200_000))
 	nodes := servers(t, 3)
 	alone := redistest.Server(t)
 	r := serve(t, pool{nodes: addresses(nodes)})

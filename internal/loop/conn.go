@@ -28,10 +28,12 @@ type Conn struct {
 
 	interest  Interest
 	scheduled bool // in the loop's flush list
+	held      bool // in the loop's list of those that are written when there is nothing better to do
 	blocked   bool // the kernel took less than all: wait until it says writable
 	paused    bool // the owner does not want to read
 	closed    bool
 	lastWrite int64 // when the peer last took something
+	heldAt    int64 // when output was first held back
 
 	// BytesIn and BytesOut count what passed, for metrics.
 	BytesIn, BytesOut uint64
@@ -65,6 +67,22 @@ func (c *Conn) Append(p []byte) {
 	}
 	c.out = append(c.out, p...)
 	c.Schedule()
+}
+
+// AppendLazily copies p to the output of a peer that is about to get more. It is written with what comes, or when the loop
+// has nothing else to do, and after holdTime at the latest.
+func (c *Conn) AppendLazily(p []byte) {
+	if len(c.out)+len(p) > cap(c.out) {
+		c.grow(len(p))
+	}
+	c.out = append(c.out, p...)
+	if len(c.out)-c.sent > holdBytes {
+		c.Schedule()
+	} else if !c.scheduled && !c.blocked && !c.held && !c.closed {
+		c.held = true
+		c.heldAt = c.loop.now
+		c.loop.held = append(c.loop.held, c)
+	}
 }
 
 // Extend lends the output for appending n bytes at most; what has become of it goes back with Commit.

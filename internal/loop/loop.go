@@ -19,6 +19,13 @@ import (
 // do not make anything fairer: the window per client does that.
 const ReadSize = 64 << 10
 
+// Output that is held back because more is coming waits no longer than this, and is no more than this. A pipeline's replies come
+// from several nodes in several turns; sent in one write they cost the client and us a fraction.
+const (
+	holdTime  = 100 * time.Microsecond
+	holdBytes = 16 << 10
+)
+
 // Source owns a descriptor that the loop watches.
 type Source interface {
 	// Ready is called once a turn while the descriptor is readable, writable or broken.
@@ -37,6 +44,7 @@ type Loop struct {
 	sources []Source // by descriptor
 
 	flush    []*Conn // connections with something to write in this turn
+	held     []*Conn // connections whose output may wait for more
 	deferred []func()
 	spare    []func() // the deferred list of the turn before, kept for its memory
 	closing  []int    // descriptors to close at the end of the turn
@@ -126,6 +134,7 @@ func (l *Loop) beginTurn() {
 // allowed: the turn goes on until nothing is left, except for posts, which wait for the next turn so that I/O runs.
 func (l *Loop) endTurn() {
 	l.timers.fire(l.now)
+	l.releaseHeld(int64(holdTime))
 	for {
 		if len(l.deferred) > 0 {
 			run := l.deferred
@@ -148,6 +157,31 @@ func (l *Loop) endTurn() {
 	}
 	l.closing = l.closing[:0]
 	l.poll.arm(l.timers.next(), l.now)
+}
+
+// releaseHeld has the output written that has been held for as long as given.
+func (l *Loop) releaseHeld(age int64) {
+	kept := l.held[:0]
+	for _, c := range l.held {
+		switch {
+		case c.closed || c.scheduled || c.sent == len(c.out):
+			c.held = false
+		case l.now-c.heldAt >= age:
+			c.held = false
+			c.Schedule()
+		default:
+			kept = append(kept, c)
+		}
+	}
+	clear(l.held[len(kept):])
+	l.held = kept
+}
+
+// idle writes what is held: nothing else is ready.
+func (l *Loop) idle() {
+	l.beginTurn()
+	l.releaseHeld(0)
+	l.endTurn()
 }
 
 func (l *Loop) flushAll() {

@@ -89,13 +89,14 @@ func (p *poller) turns(l *Loop) {
 			if n == -int(unix.EINTR) {
 				continue
 			}
-			if wait == linger {
+			if len(l.held) > 0 {
+				l.idle()
+			} else if wait == linger {
 				return
 			}
 			wait = linger
 			continue
 		}
-		wait = linger
 		l.beginTurn()
 		for i := range p.events[:n] {
 			ev := &p.events[i]
@@ -112,6 +113,10 @@ func (p *poller) turns(l *Loop) {
 			}
 		}
 		l.endTurn()
+		wait = linger
+		if len(l.held) > 0 {
+			wait = 0
+		}
 	}
 }
 

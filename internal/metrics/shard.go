@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 
@@ -78,7 +79,8 @@ type Loop struct {
 	Turns, Panics, AcceptFailures uint64
 }
 
-// Histogram counts durations in buckets that double, each split in four: 64 ns to 69 s with an error of at most 25 %.
+// Histogram counts durations in buckets that double, each doubling split in four: from 1 us to 60 s what is read out of
+// it is at most a quarter too high.
 type Histogram struct {
 	Buckets [HistogramBuckets]uint64
 	Sum     uint64 // nanoseconds
@@ -89,7 +91,7 @@ const (
 	HistogramBuckets = 4*26 + 1
 )
 
-// Observe counts n requests that took ns nanoseconds.
+// Observe counts a request that took ns nanoseconds, which must not be negative.
 func (h *Histogram) Observe(ns int64) {
 	h.Sum += uint64(ns)
 	h.Buckets[bucket(uint64(ns))]++
@@ -100,14 +102,18 @@ func bucket(ns uint64) int {
 	if b <= firstBits {
 		return 0
 	}
-	i := (b-firstBits-1)*4 + int(ns>>(b-3)&3) + 1
+	i := (b-firstBits-1)*4 + int(ns>>((b-3)&63)&3) + 1
 	return min(i, HistogramBuckets-1)
 }
 
-// Bound returns the upper bound of bucket i in nanoseconds, exclusive.
+// Bound returns where bucket i ends, in nanoseconds: it has what is less, down to the bound before. The last bucket has
+// all the rest.
 func Bound(i int) uint64 {
-	if i == 0 {
+	switch i {
+	case 0:
 		return 1 << firstBits
+	case HistogramBuckets - 1:
+		return math.MaxUint64
 	}
 	i--
 	return uint64(4+i%4+1) << (i/4 + firstBits - 2)

@@ -8,27 +8,50 @@ import (
 	"strings"
 )
 
-// readLater reads the rows that are written by hand.
-func readLater(name string) ([]*row, error) {
+// readLater reads the rows that are written by hand, and widens those of rows whose arity a later release has
+// changed.
+func readLater(name string, rows []*row) ([]*row, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var rows []*row
+	var later []*row
 	in := bufio.NewScanner(f)
 	for n := 1; in.Scan(); n++ {
 		line := strings.TrimSpace(in.Text())
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		r, err := parseLater(line)
+		if wider, ok := strings.CutPrefix(line, "widen "); ok {
+			err = widen(wider, rows)
+		} else {
+			var r *row
+			r, err = parseLater(line)
+			later = append(later, r)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
-		rows = append(rows, r)
 	}
-	return rows, in.Err()
+	return later, in.Err()
+}
+
+// widen gives one of rows another arity: "zrank -3 | redis 7.2.0".
+func widen(line string, rows []*row) error {
+	what, source, _ := strings.Cut(line, " | ")
+	words := strings.Fields(what)
+	arity, err := strconv.Atoi(words[1])
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.name == words[0] {
+			r.arity, r.source = arity, r.source+", arity of "+strings.TrimSpace(source)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown command %q", words[0])
 }
 
 func parseLater(line string) (*row, error) {

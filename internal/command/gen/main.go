@@ -17,25 +17,25 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if err := run("."); err != nil {
+	if err := run("gen", "."); err != nil {
 		log.Fatalf("gen: %v", err)
 	}
 }
 
-// run writes the files of the package in dir.
-func run(dir string) error {
+// run writes the files of the package to dir; from is where later.txt and plan.txt are.
+func run(from, dir string) error {
 	rows, err := readServer()
 	if err != nil {
 		return err
 	}
-	later, err := readLater(filepath.Join(dir, "gen", "later.txt"))
+	later, err := readLater(filepath.Join(from, "later.txt"), rows)
 	if err != nil {
 		return err
 	}
 	if rows, err = join(rows, later); err != nil {
 		return err
 	}
-	if err := readPlans(filepath.Join(dir, "gen", "plan.txt"), rows); err != nil {
+	if err := readPlans(filepath.Join(from, "plan.txt"), rows); err != nil {
 		return err
 	}
 	docs := writeDocs(rows)

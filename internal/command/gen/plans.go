@@ -67,6 +67,10 @@ func parseHeading(line string) (row, error) {
 		n, err := strconv.Atoi(words[2])
 		r.routeArg = n
 		return r, err
+	case len(words) == 5 && strings.HasPrefix(line, "private if block from "):
+		n, err := strconv.Atoi(words[4])
+		r.blockFrom = n
+		return r, err
 	case len(words) == 2 && place(merges, words[1]) > 0:
 		r.merge = words[1]
 	case len(words) > 1:
@@ -89,7 +93,7 @@ func (b *row) give(line string, byName map[string]*row) error {
 		case r.plan != "":
 			return fmt.Errorf("%s has two plans", name)
 		}
-		r.plan, r.merge, r.routeArg = b.plan, b.merge, b.routeArg
+		r.plan, r.merge, r.routeArg, r.blockFrom = b.plan, b.merge, b.routeArg, b.blockFrom
 		if ok {
 			r.refusal = refuse(name, refusal)
 		}

@@ -19,10 +19,11 @@ type row struct {
 	help        []string // the lines of a HELP subcommand
 	subs        int
 
-	plan     string
-	merge    string
-	routeArg int
-	refusal  string
+	plan      string
+	merge     string
+	routeArg  int
+	blockFrom int
+	refusal   string
 
 	docFirst, docEnd, helpEnd int // its piece of docs_gen.txt
 }

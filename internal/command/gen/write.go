@@ -80,6 +80,9 @@ func writeRow(w io.Writer, r *row, rows []*row) {
 	if r.routeArg != 0 {
 		f("RouteArg", "%d", r.routeArg)
 	}
+	if r.blockFrom != 0 {
+		f("blockFrom", "%d", r.blockFrom)
+	}
 	if r.first != 0 {
 		f("FirstKey", "%d", r.first)
 		f("LastKey", "%d", r.last)

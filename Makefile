@@ -1,0 +1,59 @@
+# Ringway's tasks. `make` alone lists them.
+
+GO      ?= go
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+VERSION ?=
+FUZZTIME ?= 60s
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/ringway
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ringway ./cmd/ringway
+
+run: build ## build it and serve in front of in-process backends, no Redis needed
+	./bin/ringway demo
+
+fmt: ## format the code
+	gofmt -l -w $$(git ls-files '*.go')
+
+lint: ## gofmt, vet and staticcheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+test: servers ## install the servers that the tests need, and run every test
+	$(GO) test ./...
+
+race: servers ## the tests of the data path under the race detector
+	$(GO) test -race ./internal/loop ./pool ./proxy ./internal/metrics ./internal/admin
+
+fuzz: ## fuzz the scanners and the configuration, FUZZTIME each (default 60s)
+	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./resp -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./internal/config -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+
+bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
+	$(GO) run ./internal/bench
+
+acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
+	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
+
+# The tests run against real servers. A machine that has them already is left alone.
+servers:
+	@need=; command -v redis-server redis-cli >/dev/null || need="redis-server redis-tools"; \
+	PATH=$$PATH:/usr/sbin command -v nutcracker >/dev/null || need="$$need nutcracker"; \
+	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
+
+bench-servers: servers
+	@need=; command -v redis-benchmark >/dev/null || need="redis-tools"; \
+	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || need="$$need haproxy"; \
+	python3 -m venv -h >/dev/null 2>&1 || need="$$need python3-venv"; \
+	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
+
+.PHONY: help build run fmt lint test race fuzz bench acceptance servers bench-servers

@@ -1,0 +1,150 @@
+package metrics
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Source is what a scrape asks. Any goroutine may ask, several at once.
+type Source interface {
+	PoolNames() []string
+	NodeNames(pool int) []string
+	Stats(pool int) []Pool // copies, one shard a loop, nodes in the order of NodeNames; none when the loops have ended
+	LoopStats() []Loop
+}
+
+// NewRegistry returns what is behind /metrics: the table's metrics, read from src at each scrape, and those that the
+// Prometheus client has of the Go runtime and of the process.
+func NewRegistry(src Source, version string) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(newCollector(src, version, time.Now()),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// collector reads a Source for Prometheus. It keeps nothing between scrapes.
+type collector struct {
+	src      Source
+	version  string
+	started  time.Time
+	families []*family
+	descs    []*prometheus.Desc // of the families
+}
+
+func newCollector(src Source, version string, started time.Time) *collector {
+	c := &collector{src: src, version: valid(version), started: started}
+	for _, s := range table {
+		for i := range s.families {
+			f := &s.families[i]
+			c.families = append(c.families, f)
+			c.descs = append(c.descs, prometheus.NewDesc(f.name, f.help, f.labelsOf(), nil))
+		}
+	}
+	return c
+}
+
+// Describe is part of prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector. What it says of one pool was true at one time, within a turn of each loop.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for i, f := range c.families {
+		if f.process != nil {
+			f.process(c, c.putter(ch, i))
+		}
+	}
+	for i, name := range c.src.PoolNames() {
+		if sum := Sum(c.src.Stats(i)); sum != nil {
+			c.collectPool(ch, valid(name), c.src.NodeNames(i), sum)
+		}
+	}
+	c.collectLoops(ch, c.src.LoopStats())
+}
+
+func (c *collector) collectPool(ch chan<- prometheus.Metric, pool string, nodes []string, sum *Pool) {
+	for i, f := range c.families {
+		switch {
+		case f.pool != nil:
+			f.pool(sum, c.putter(ch, i, pool))
+		case f.latency != nil:
+			ch <- classic(c.descs[i], f.latency(sum), pool)
+		case f.node != nil:
+			for j, node := range nodes {
+				f.node(&sum.Nodes[j], c.putter(ch, i, pool, valid(node)))
+			}
+		}
+	}
+}
+
+func (c *collector) collectLoops(ch chan<- prometheus.Metric, loops []Loop) {
+	if len(loops) == 0 {
+		return
+	}
+	var all Loop
+	for i := range loops {
+		all.add(&loops[i])
+	}
+	for i, f := range c.families {
+		switch {
+		case f.total != nil:
+			f.total(&all, c.putter(ch, i))
+		case f.loop != nil:
+			for id := range loops {
+				f.loop(&loops[id], c.putter(ch, i, strconv.Itoa(id)))
+			}
+		}
+	}
+}
+
+// putter sends values of family i, with those labels before their own.
+func (c *collector) putter(ch chan<- prometheus.Metric, i int, first ...string) put {
+	return func(v float64, labels ...string) {
+		all := append(first[:len(first):len(first)], labels...)
+		ch <- prometheus.MustNewConstMetric(c.descs[i], c.families[i].kind, v, all...)
+	}
+}
+
+// classicBounds are the internal buckets that end a bucket of the scraped histogram: they double from 33 us to 4.3 s,
+// with a half step between where most replies come, from 66 us to 4.2 ms. All internal buckets would be
+// four times the series for each pool. A native histogram would have to be made up: its bounds are not ours.
+var classicBounds = func() (at []int) {
+	for shift := 15; shift <= 32; shift++ {
+		at = append(at, endingAt(1<<shift))
+		if shift >= 16 && shift < 22 {
+			at = append(at, endingAt(3<<(shift-1)))
+		}
+	}
+	return at
+}()
+
+// endingAt returns the bucket whose bound is ns.
+func endingAt(ns uint64) int { return bucket(ns) - 1 }
+
+// seconds is a bound as Prometheus has it.
+func seconds(bucket int) float64 { return float64(Bound(bucket)) / 1e9 }
+
+// classic merges the internal buckets. A duration of exactly a bound is one bucket too high, by a nanosecond.
+func classic(desc *prometheus.Desc, h *Histogram, labels ...string) prometheus.Metric {
+	cumulative := make(map[float64]uint64, len(classicBounds))
+	count, next := uint64(0), 0
+	for i, n := range h.Buckets {
+		count += n
+		if next < len(classicBounds) && i == classicBounds[next] {
+			cumulative[seconds(i)] = count
+			next++
+		}
+	}
+	return prometheus.MustNewConstHistogram(desc, count, float64(h.Sum)/1e9, cumulative, labels...)
+}
+
+// valid makes a name fit for a label: Prometheus refuses what is not UTF-8.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,0 +1,64 @@
+package metrics
+
+// Sum adds the shards of one pool. It returns nil if there are none: the loops have ended.
+func Sum(shards []Pool) *Pool {
+	if len(shards) == 0 {
+		return nil
+	}
+	sum := shards[0].Clone()
+	for i := range shards[1:] {
+		sum.add(&shards[i+1])
+	}
+	return &sum
+}
+
+func (p *Pool) add(q *Pool) {
+	for i, n := range q.Requests {
+		p.Requests[i] += n
+	}
+	p.Unknown += q.Unknown
+	for i, n := range q.Errors {
+		p.Errors[i] += n
+	}
+	for i, n := range q.Stalls {
+		p.Stalls[i] += n
+	}
+	p.Latency.add(&q.Latency)
+	p.Parts += q.Parts
+	p.Clients += q.Clients
+	p.Accepted += q.Accepted
+	p.BytesIn += q.BytesIn
+	p.BytesOut += q.BytesOut
+	for i := range q.Nodes {
+		p.Nodes[i].add(&q.Nodes[i])
+	}
+}
+
+func (h *Histogram) add(o *Histogram) {
+	for i, n := range o.Buckets {
+		h.Buckets[i] += n
+	}
+	h.Sum += o.Sum
+}
+
+// add leaves a node up that one loop says is up: the loops share what they know of that, but are asked one by one.
+func (n *Node) add(o *Node) {
+	n.Up = n.Up || o.Up
+	n.Lanes += o.Lanes
+	n.Depth += o.Depth
+	n.Unsent += o.Unsent
+	n.Requests += o.Requests
+	n.BytesIn += o.BytesIn
+	n.BytesOut += o.BytesOut
+	n.Connects += o.Connects
+	n.ConnectErrors += o.ConnectErrors
+	n.Losses += o.Losses
+	n.Timeouts += o.Timeouts
+	n.Garbage += o.Garbage
+}
+
+func (l *Loop) add(o *Loop) {
+	l.Turns += o.Turns
+	l.Panics += o.Panics
+	l.AcceptFailures += o.AcceptFailures
+}

@@ -1,0 +1,250 @@
+package metrics
+
+import (
+	"runtime"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ringway/internal/command"
+)
+
+// family is a row of the table: all that there is to know of the metrics of one name. What is scraped and what
+// docs/metrics.md says of it both come from here. Exactly one of the functions is set; it puts the family's values,
+// and the labels pool and node come before those that it puts itself.
+type family struct {
+	name   string
+	help   string
+	kind   prometheus.ValueType
+	labels []string // after pool and node
+	values []value  // what the last label can say, if that is a short list
+
+	pool    func(p *Pool, put put)
+	node    func(n *Node, put put)
+	total   func(l *Loop, put put) // all loops together
+	loop    func(l *Loop, put put) // each loop, with the label loop first
+	process func(c *collector, put put)
+	latency func(p *Pool) *Histogram
+}
+
+// put hands over a value and its labels.
+type put func(v float64, labels ...string)
+
+type value struct{ name, meaning string }
+
+// section is a heading of docs/metrics.md and what stands under it.
+type section struct {
+	title    string
+	families []family
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+var table = []section{
+	{"Clients and requests", []family{
+		{
+			name: "ringway_clients", kind: gauge,
+			help: "Clients connected now.",
+			pool: func(p *Pool, put put) { put(float64(p.Clients)) },
+		},
+		{
+			name: "ringway_clients_accepted_total", kind: counter,
+			help: "Clients accepted. Those turned away at max_clients are errors instead, of kind too_many_clients.",
+			pool: func(p *Pool, put put) { put(float64(p.Accepted)) },
+		},
+		{
+			name: "ringway_requests_total", kind: counter, labels: []string{"command"},
+			help: "Requests read from clients, by command. A command appears with its first request; unknown ones count as unknown.",
+			pool: putRequests,
+		},
+		{
+			name:    "ringway_request_duration_seconds",
+			help:    "From the turn in which a request was read to the turn that had its whole reply. Requests that Ringway answers itself are not in it.",
+			latency: func(p *Pool) *Histogram { return &p.Latency },
+		},
+		{
+			name: "ringway_errors_total", kind: counter, labels: []string{"kind"}, values: kindValues,
+			help: "Error replies sent and clients let go, by kind.",
+			pool: func(p *Pool, put put) {
+				for k, n := range p.Errors {
+					put(float64(n), Kind(k).String())
+				}
+			},
+		},
+		{
+			name: "ringway_client_stalls_total", kind: counter, labels: []string{"reason"}, values: stallValues,
+			help: "Times Ringway stopped reading requests from a client for a while, by reason.",
+			pool: func(p *Pool, put put) {
+				for s, n := range p.Stalls {
+					put(float64(n), Stall(s).String())
+				}
+			},
+		},
+		{
+			name: "ringway_client_bytes_total", kind: counter, labels: []string{"direction"},
+			values: []value{{"in", "read from clients"}, {"out", "written to clients"}},
+			help:   "Bytes read from clients (in) and written to them (out).",
+			pool: func(p *Pool, put put) {
+				put(float64(p.BytesIn), "in")
+				put(float64(p.BytesOut), "out")
+			},
+		},
+		{
+			name: "ringway_fanout_parts_total", kind: counter,
+			help: "Parts made from multi-key requests whose keys are on several nodes.",
+			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
+		},
+	}},
+	{"Nodes", []family{
+		{
+			name: "ringway_node_up", kind: gauge,
+			help: "1 if the node was reachable when last tried, or was never tried; 0 if its keys fail at once.",
+			node: func(n *Node, put put) { put(one(n.Up)) },
+		},
+		{
+			name: "ringway_node_lanes", kind: gauge,
+			help: "Open connections to the node: one for each event loop, database and RESP version in use.",
+			node: func(n *Node, put put) { put(float64(n.Lanes)) },
+		},
+		{
+			name: "ringway_node_in_flight", kind: gauge,
+			help: "Requests that wait for the node's reply, on all its lanes.",
+			node: func(n *Node, put put) { put(float64(n.Depth)) },
+		},
+		{
+			name: "ringway_node_unsent_bytes", kind: gauge,
+			help: "Bytes of requests that the node has not taken yet. Clients wait for a lane beyond backend_output_limit.",
+			node: func(n *Node, put put) { put(float64(n.Unsent)) },
+		},
+		{
+			name: "ringway_node_requests_total", kind: counter,
+			help: "Requests put on the node's lanes; each part of a split request is one.",
+			node: func(n *Node, put put) { put(float64(n.Requests)) },
+		},
+		{
+			name: "ringway_node_bytes_total", kind: counter, labels: []string{"direction"},
+			values: []value{{"in", "read from the node"}, {"out", "written to the node"}},
+			help:   "Bytes read from the node (in) and written to it (out).",
+			node: func(n *Node, put put) {
+				put(float64(n.BytesIn), "in")
+				put(float64(n.BytesOut), "out")
+			},
+		},
+		{
+			name: "ringway_node_connects_total", kind: counter,
+			help: "Connections to the node that were established.",
+			node: func(n *Node, put put) { put(float64(n.Connects)) },
+		},
+		{
+			name: "ringway_node_connect_errors_total", kind: counter,
+			help: "Attempts to connect to the node that failed.",
+			node: func(n *Node, put put) { put(float64(n.ConnectErrors)) },
+		},
+		{
+			name: "ringway_node_losses_total", kind: counter,
+			help: "Connections that broke or were given up, with all the requests that waited on them.",
+			node: func(n *Node, put put) { put(float64(n.Losses)) },
+		},
+		{
+			name: "ringway_node_timeouts_total", kind: counter,
+			help: "Connections given up because the node was silent for the pool's timeout while a reply was due.",
+			node: func(n *Node, put put) { put(float64(n.Timeouts)) },
+		},
+		{
+			name: "ringway_node_garbage_total", kind: counter,
+			help: "Replies that were not RESP, or that no request had asked for.",
+			node: func(n *Node, put put) { put(float64(n.Garbage)) },
+		},
+	}},
+	{"The process", []family{
+		{
+			name: "ringway_build_info", kind: gauge, labels: []string{"version", "goversion"},
+			help:    "Always 1; the labels say what is running.",
+			process: func(c *collector, put put) { put(1, c.version, runtime.Version()) },
+		},
+		{
+			name: "ringway_start_time_seconds", kind: gauge,
+			help:    "When Ringway started, in seconds since 1970.",
+			process: func(c *collector, put put) { put(float64(c.started.UnixMilli()) / 1000) },
+		},
+		{
+			name: "ringway_loop_turns_total", kind: counter,
+			help: "Turns of each event loop.",
+			loop: func(l *Loop, put put) { put(float64(l.Turns)) },
+		},
+		{
+			name: "ringway_panics_total", kind: counter,
+			help:  "Panics that an event loop survived. Each is a bug: please report it with the log.",
+			total: func(l *Loop, put put) { put(float64(l.Panics)) },
+		},
+		{
+			name: "ringway_accept_failures_total", kind: counter,
+			help:  "Times no client could be accepted because file descriptors or memory had run out.",
+			total: func(l *Loop, put put) { put(float64(l.AcceptFailures)) },
+		},
+	}},
+}
+
+var kindValues = []value{
+	NodeError:      {"node_error", "The node's own error, such as `-WRONGTYPE`, passed on as it came."},
+	NodeDown:       {"node_down", "The node can't be reached, broke the connection or did not answer in time. Each part of a split request counts."},
+	CrossSlot:      {"cross_slot", "Keys on different nodes, for a command that can't be split."},
+	BadCommand:     {"bad_command", "Unknown, refused, or wrong arguments."},
+	Unauthorized:   {"unauthorized", "No password, or a wrong one."},
+	Protocol:       {"protocol", "The client sent something that is not RESP, and was closed."},
+	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
+	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
+	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+}
+
+var stallValues = []value{
+	StallWindow:  {"window", "`pipeline_window` requests are in flight. Normal for clients with long pipelines."},
+	StallOutput:  {"output", "`client_output_limit` bytes of replies wait because the client does not read them."},
+	StallNode:    {"node", "A node does not take its requests: `backend_output_limit` bytes wait for it."},
+	StallBarrier: {"barrier", "SELECT, HELLO or RESET waits for the requests before it."},
+}
+
+// labelsOf returns all labels of a family, in order.
+func (f *family) labelsOf() []string {
+	switch {
+	case f.pool != nil, f.latency != nil:
+		return slices.Concat([]string{"pool"}, f.labels)
+	case f.node != nil:
+		return slices.Concat([]string{"pool", "node"}, f.labels)
+	case f.loop != nil:
+		return slices.Concat([]string{"loop"}, f.labels)
+	}
+	return f.labels
+}
+
+// typeName is the type as Prometheus calls it.
+func (f *family) typeName() string {
+	switch {
+	case f.latency != nil:
+		return "histogram"
+	case f.kind == counter:
+		return "counter"
+	}
+	return "gauge"
+}
+
+func putRequests(p *Pool, put put) {
+	for _, c := range command.All() {
+		if n := p.Requests[c.ID]; n > 0 {
+			put(float64(n), c.Name)
+		}
+	}
+	if p.Unknown > 0 {
+		put(float64(p.Unknown), "unknown")
+	}
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

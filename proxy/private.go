@@ -1,0 +1,212 @@
+package proxy
+
+import (
+	"ringway/internal/command"
+	"ringway/internal/metrics"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// A private lane serves one session for a while: one that blocks must not block others, and WATCH is a property of
+// the connection. Lanes that are clean go back to the worker's stock, so that a transaction does not cost a connection.
+//
+// Nothing of a session may overtake what it does on a private lane, or be overtaken: before the lane is used, everything
+// in flight is awaited, and after it the parser waits for the reply.
+
+// send puts the batch on a lane, between MULTI and EXEC. Only EXEC's reply has an owner.
+func (tx *transaction) send(lane *pool.Lane, owner pool.Owner, tag uint64) {
+	lane.Append(multiRequest)
+	lane.Append(tx.batch)
+	lane.Append(execRequest)
+	for range tx.count + 1 {
+		lane.Expect(nobody{}, 0)
+	}
+	lane.Expect(owner, tag)
+}
+
+// watch is the private lane that watches keys for a session.
+type watch struct {
+	lane   *pool.Lane
+	node   int
+	ending bool   // EXEC has been sent
+	lost   uint64 // what the lane had lost when the first key was watched
+}
+
+// private sends a blocking command, or WATCH, on a lane of its own.
+func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	switch c.Name {
+	case "watch":
+		if s.tx != nil {
+			s.refuse(metrics.BadCommand, errWatchInMulti)
+			return true
+		}
+		return s.watchKeys(c, scan, b)
+	case "unwatch":
+		s.unwatch()
+		s.answerOK()
+		return true
+	}
+	if !c.Flags.Has(command.Blocking) {
+		s.refuse(metrics.BadCommand, notYet(c))
+		return true
+	}
+	node, keyed, ok := s.ownerOf(c, &scan.Args)
+	if !ok {
+		s.refuse(metrics.CrossSlot, errCrossSlot)
+		return true
+	}
+	if !keyed {
+		s.refuse(metrics.BadCommand, notYet(c))
+		return true
+	}
+	if !s.barrier() {
+		return false
+	}
+	lane := s.takePrivate(node)
+	if lane == nil {
+		return true
+	}
+	s.blocked = lane
+	lane.Patient = true
+	s.sendPrivate(c, lane, scan.Bytes(b))
+	return true
+}
+
+// sendPrivate sends a request on a private lane and stops the parser until it is answered.
+func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, request []byte) {
+	seq := s.tail
+	s.open(c).private = true
+	s.inFlight++
+	lane.Send(request, s, tagOf(seq, 0))
+	s.stall(metrics.StallBarrier)
+}
+
+// privateDone is called when the reply of a private lane is complete.
+func (s *Session) privateDone(kind byte) {
+	la := s.blocked
+	switch {
+	case la != nil:
+		s.blocked = nil
+	case s.watch.lane != nil && (s.watch.ending || kind == '-' || kind == 0):
+		la, s.watch = s.watch.lane, watch{}
+	default:
+		return // WATCH itself: the lane stays
+	}
+	set := s.set
+	s.worker.loop.Defer(func() { s.pool.givePrivate(set, la) }) // the lane is in the middle of handing the reply over
+}
+
+func (s *Session) watchKeys(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	node, _, ok := s.ownerOf(c, &scan.Args)
+	if !ok || s.watch.lane != nil && node != s.watch.node {
+		s.refuse(metrics.CrossSlot, errCrossSlot)
+		return true
+	}
+	if !s.barrier() {
+		return false
+	}
+	if s.watch.lane == nil {
+		lane := s.takePrivate(node)
+		if lane == nil {
+			return true
+		}
+		s.watch = watch{lane: lane, node: node, lost: lane.Lost()}
+	}
+	s.sendPrivate(c, s.watch.lane, scan.Bytes(b))
+	return true
+}
+
+// unwatch forgets what is watched.
+func (s *Session) unwatch() {
+	if la := s.watch.lane; la != nil {
+		la.Send([]byte("*1\r\n$7\r\nUNWATCH\r\n"), nobody{}, 0)
+		s.pool.givePrivate(s.set, la)
+		s.watch = watch{}
+	}
+}
+
+// execWatched sends the transaction on the lane that watches. If that lane was lost meanwhile nobody knows whether a key
+// has changed, so the answer is nil, as if one had.
+func (s *Session) execWatched(c *command.Command) bool {
+	tx := s.tx
+	if !s.barrier() {
+		return false
+	}
+	switch {
+	case tx.node >= 0 && tx.node != s.watch.node:
+		s.endTransaction()
+		s.unwatch()
+		s.refuse(metrics.CrossSlot, errCrossSlotWatch)
+		return true
+	case s.watch.lane.Lost() != s.watch.lost:
+		s.endTransaction()
+		s.unwatch()
+		s.worker.scratch = resp.AppendNullArray(s.worker.scratch[:0], s.resp3)
+		s.answer(s.worker.scratch)
+		return true
+	}
+	seq := s.tail
+	s.open(c).private = true
+	s.inFlight++
+	s.watch.ending = true
+	tx.send(s.watch.lane, s, tagOf(seq, 0))
+	s.endTransaction()
+	s.stall(metrics.StallBarrier)
+	return true
+}
+
+const errCrossSlotWatch = "EXECABORT Transaction discarded because its keys are not on the node of the watched keys."
+
+// maxPrivate is how many private lanes a loop opens for one pool, keptPrivate how many of them it keeps per node when
+// they are free.
+const (
+	maxPrivate  = 10000
+	keptPrivate = 32
+	errPrivate  = "ERR too many clients are blocked or watching: no private connection is left"
+)
+
+// takePrivate lends a private lane to a node. If there is none, it tells the client and returns nil.
+func (s *Session) takePrivate(node int) *pool.Lane {
+	free := s.set.Private[node]
+	for n := len(free); n > 0; n = len(free) {
+		la := free[n-1]
+		free[n-1] = nil
+		free = free[:n-1]
+		s.set.Private[node] = free
+		if la.Clean() {
+			return la
+		}
+		la.Close()
+		s.pool.privates--
+	}
+	if s.pool.privates >= maxPrivate {
+		s.refuse(metrics.NodeDown, errPrivate)
+		return nil
+	}
+	s.pool.privates++
+	return s.set.NewLane(node)
+}
+
+// givePrivate takes a lane back. One that can't be trusted to be clean is closed.
+func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
+	la.Patient = false
+	free := set.Private[la.Index]
+	if !la.Usable() || len(free) >= keptPrivate {
+		la.Close()
+		ps.privates--
+		return
+	}
+	set.Private[la.Index] = append(free, la)
+}
+
+// dropPrivate closes the private lanes of a session that is gone: a node that sees the connection close stops serving it, so
+// that no element is popped for nobody.
+func (s *Session) dropPrivate() {
+	for _, la := range []*pool.Lane{s.blocked, s.watch.lane} {
+		if la != nil {
+			la.Close()
+			s.pool.privates--
+		}
+	}
+	s.blocked, s.watch = nil, watch{}
+}
