@@ -62,9 +62,10 @@ type Lane struct {
 	reason  string // why it is down
 
 	lastRead int64
-	attempt  int  // in a row, without success
-	failing  bool // failHeld is to run in this turn
-	dial     int  // counts the attempts, so that a late answer of an old one is known
+	attempt  int    // in a row, without success
+	failing  bool   // failHeld is to run in this turn
+	torn     []byte // an error line, as far as it has come, that is no request's reply
+	dial     int    // counts the attempts, so that a late answer of an old one is known
 	retry    *loop.Timer
 	patience *loop.Timer
 	full     []Waiter // who waits for room
@@ -193,7 +194,7 @@ func (la *Lane) connect() {
 // right behind the connection, unless they depend on the handshake.
 func (la *Lane) connected(fd int) {
 	la.scan.Reset()
-	la.conn = loop.Conn{BytesIn: la.conn.BytesIn, BytesOut: la.conn.BytesOut}
+	la.torn = nil
 	if err := la.conn.Reinit(la.loop, fd, la); err != nil {
 		unix.Close(fd)
 		la.fall(err.Error())
@@ -252,7 +253,7 @@ func (la *Lane) handshake() (b []byte) {
 
 // begin opens the lane for requests, and sends those that have been waiting.
 func (la *Lane) begin() {
-	if la.state == down {
+	if la.state == down && !la.Node.Up() {
 		la.Node.downUntil.Store(0)
 		if la.opt.OnChange != nil {
 			la.opt.OnChange(la.Node, true, "")
@@ -277,7 +278,12 @@ func (la *Lane) Readable() {
 	b := la.loop.ReadBuffer()
 	n, err := la.conn.Read(b)
 	if err != nil {
-		if err == io.EOF {
+		if la.state == ready && la.waiting.len() == 0 { // a node closes what it thinks is idle: no harm done
+			la.conn.Close()
+			la.scan.Reset()
+			la.stats.Losses++
+			la.state = idle
+		} else if err == io.EOF {
 			la.lose("closed the connection")
 		} else {
 			la.lose("lost the connection: " + err.Error())
@@ -310,15 +316,15 @@ func (la *Lane) Data(b []byte) {
 				return
 			}
 		case la.waiting.len() == 0:
-			la.unasked(kind, b[:n])
-			return
+			if !la.unasked(kind, b[:n], done) {
+				return
+			}
 		default:
 			w := *la.waiting.first()
 			if done {
 				la.waiting.pop()
-				la.attempt = 0
-				if la.Node.failures.Load() != 0 {
-					la.Node.failures.Store(0)
+				if kind != '-' {
+					la.praise()
 				}
 			}
 			w.owner.Reply(w.tag, kind, b[:n], done)
@@ -330,11 +336,11 @@ func (la *Lane) Data(b []byte) {
 // greeted takes a reply of the handshake. It returns false if the lane is lost over it.
 func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 	if kind == '-' {
-		if !done {
-			return true // a torn error line: take the rest as its text
+		la.torn = append(la.torn, b...)
+		if done {
+			la.refused("refused the connection: " + trimLine(la.torn))
 		}
-		la.lose("refused the connection: " + trimLine(b))
-		return false
+		return !done
 	}
 	if !done {
 		return true
@@ -347,14 +353,21 @@ func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 	return true
 }
 
-// unasked takes a reply that no request waits for: the node's parting words, or a node gone mad.
-func (la *Lane) unasked(kind byte, b []byte) {
-	la.stats.Garbage++
-	if kind == '-' {
-		la.lose("refused the connection: " + trimLine(b))
-		return
+// unasked takes a reply that no request waits for: the node's parting words, or a node gone mad. It returns false if the
+// lane is lost over it.
+func (la *Lane) unasked(kind byte, b []byte, done bool) bool {
+	if kind == '-' && len(la.torn)+len(b) < 1024 {
+		la.torn = append(la.torn, b...)
+		if !done {
+			return true
+		}
+		la.stats.Garbage++
+		la.lose("refused the connection: " + trimLine(la.torn))
+		return false
 	}
+	la.stats.Garbage++
 	la.lose("sent a reply that nothing had asked for")
+	return false
 }
 
 func trimLine(b []byte) string {
@@ -419,6 +432,7 @@ func (la *Lane) checkPatience() {
 // again. A lane that was working is connected again at once.
 func (la *Lane) lose(reason string) {
 	la.conn.Close()
+	la.scan.Reset()
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
 		la.countFailure()
@@ -434,9 +448,17 @@ func (la *Lane) lose(reason string) {
 }
 
 func (la *Lane) countFailure() {
-	times := la.Node.failures.Add(1)
+	times := la.Node.fail(la.loop.Now())
 	if la.opt.OnFailure != nil {
-		la.opt.OnFailure(la.Index, int(times))
+		la.opt.OnFailure(la.Index, times)
+	}
+}
+
+// praise forgets past failures: the node has answered.
+func (la *Lane) praise() {
+	la.attempt = 0
+	if la.Node.failures.Load() != 0 {
+		la.Node.Forgive()
 	}
 }
 
@@ -445,24 +467,44 @@ func (la *Lane) fallAfterLoss(reason string) {
 	la.fall(reason)
 }
 
-// fall marks the lane as down and plans the next attempt.
+// fall marks the node and the lane as down.
 func (la *Lane) fall(reason string) {
 	was := la.state
-	la.dial++ // what is under way does not count any more
-	la.state = down
-	la.greets = 0
-	la.reason = reason
-	la.attempt++
 	la.countFailure()
 	la.Node.downUntil.Store(1)
-	la.loop.StopTimer(la.patience)
-	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)
-	wait = wait/2 + rand.N(wait/2)
-	la.loop.SetTimer(la.retry, wait)
+	la.rest(reason)
 	if was != down && la.opt.OnChange != nil {
 		la.opt.OnChange(la.Node, false, reason)
 	}
 	la.failAll(la.down())
+}
+
+// refused is for a node that answers the handshake with an error: a wrong password, a database that it does not have. It is alive,
+// so only this lane is down.
+func (la *Lane) refused(reason string) {
+	was := la.state
+	la.conn.Close()
+	la.stats.Losses++
+	la.rest(reason)
+	if was != down && la.opt.OnRefusal != nil {
+		la.opt.OnRefusal(la.Node, reason)
+	}
+	la.failAll(la.down())
+}
+
+// rest plans the next attempt.
+func (la *Lane) rest(reason string) {
+	la.dial++ // what is under way does not count any more
+	la.state = down
+	la.greets = 0
+	la.reason = reason
+	la.torn = nil
+	la.scan.Reset()
+	la.attempt++
+	la.loop.StopTimer(la.patience)
+	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)
+	wait = wait/2 + rand.N(wait/2)
+	la.loop.SetTimer(la.retry, wait)
 }
 
 // down is what a client is told while the node is down.
@@ -490,6 +532,6 @@ func (la *Lane) Close() {
 	if la.state == ready || la.greets > 0 {
 		la.conn.Close()
 	}
-	la.state = idle
+	la.state, la.greets, la.torn = idle, 0, nil
 	la.failAll(fmt.Sprintf("ERR node %s was taken out of the pool", la.Node.Label()))
 }

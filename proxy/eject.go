@@ -42,6 +42,7 @@ func (e *ejector) failed(i int, times int) {
 	e.out[i] = time.Now().Add(e.pool.cfg.RetryTimeout)
 	n := e.pool.nodes[i]
 	n.Ejections.Add(1)
+	n.Forgive()
 	e.log.Warn("node ejected", "pool", e.pool.cfg.Name, "node", n.Name, "failures", times, "retry_in", e.pool.cfg.RetryTimeout)
 	e.rebuild()
 	time.AfterFunc(e.pool.cfg.RetryTimeout, func() { e.consider(i) })
@@ -59,6 +60,7 @@ func (e *ejector) consider(i int) {
 		return
 	}
 	delete(e.out, i)
+	e.pool.nodes[i].Forgive()
 	e.log.Info("node returned", "pool", e.pool.cfg.Name, "node", e.pool.nodes[i].Name)
 	e.rebuild()
 }

@@ -45,8 +45,10 @@ func (s *Session) push(b []byte) {
 
 // replyLater is for a reply that is not the head's, or comes in pieces.
 func (s *Session) replyLater(seq uint32, sl *slot, kind byte, b []byte, done bool) {
-	sl.buf = s.worker.loop.Append(sl.buf, b)
-	s.held += len(b)
+	if !sl.mute {
+		sl.buf = s.worker.loop.Append(sl.buf, b)
+		s.held += len(b)
+	}
 	if done {
 		s.count(sl, kind, len(sl.buf), 1)
 		sl.state = answered
@@ -112,7 +114,7 @@ func (s *Session) count(sl *slot, kind byte, size, weight int) {
 
 // ease lets a stalled session go on when enough has been answered.
 func (s *Session) ease() {
-	if s.stalls.has(metrics.StallWindow) && s.inFlight <= s.window()/2 {
+	if s.stalls.has(metrics.StallWindow) && s.inFlight <= s.window()/2 && int(s.tail-s.head) <= maxSlots/2*s.pool.shared.cfg.Window {
 		s.relieve(metrics.StallWindow)
 	}
 	if s.stalls.has(metrics.StallBarrier) && s.inFlight == 0 {
@@ -134,6 +136,9 @@ func (s *Session) sendAnswered() {
 		s.worker.loop.Release(sl.buf)
 		*sl = slot{}
 		s.head++
+	}
+	if s.stalls != 0 {
+		s.ease()
 	}
 	if s.head == s.tail && (s.closing || s.eof) {
 		s.worker.resumeLater(s) // nothing may be left to flush, if all replies were dropped

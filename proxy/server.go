@@ -28,17 +28,14 @@ type Server struct {
 	clients   []atomic.Int64 // by pool, over all loops
 	nextID    atomic.Uint64
 	turn      atomic.Uint32 // which loop gets the next client
-	limits    resp.Limits
 	started   time.Time
 	closed    atomic.Bool
+	running   bool
 }
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	srv := &Server{cfg: cfg, log: log, clients: make([]atomic.Int64, len(cfg.Pools)), limits: resp.DefaultLimits(), started: time.Now()}
-	for i := range cfg.Pools {
-		srv.limits.MaxBulk = max(srv.limits.MaxBulk, cfg.Pools[i].MaxRequestSize)
-	}
+	srv := &Server{cfg: cfg, log: log, clients: make([]atomic.Int64, len(cfg.Pools)), started: time.Now()}
 	threads := cfg.Threads
 	if threads == 0 {
 		threads = max(1, runtime.NumCPU()/4)
@@ -65,7 +62,8 @@ func (srv *Server) addPool(i int) error {
 	if err != nil {
 		return err
 	}
-	sp := &sharedPool{cfg: p, index: i}
+	sp := &sharedPool{cfg: p, index: i, limits: resp.DefaultLimits()}
+	sp.limits.MaxBulk = p.MaxRequestSize
 	for j, b := range p.Backends {
 		sp.nodes = append(sp.nodes, &pool.Node{Name: b.Name, Address: b.Address, Weight: b.Weight})
 		if b.Name < p.Backends[sp.first].Name {
@@ -75,7 +73,8 @@ func (srv *Server) addPool(i int) error {
 	sp.opt = pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
 		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
-		OnChange: func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
+		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
+		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
 	}
 	if p.OnFailure == "eject" {
 		sp.eject = &ejector{srv: srv, pool: sp, log: srv.log, out: map[int]time.Time{}}
@@ -93,6 +92,10 @@ func (srv *Server) addPool(i int) error {
 	return nil
 }
 
+func (srv *Server) nodeRefused(p *config.Pool, n *pool.Node, reason string) {
+	srv.log.Warn("node refused a connection", "pool", p.Name, "node", n.Name, "address", n.Address, "reason", reason)
+}
+
 func (srv *Server) nodeChanged(p *config.Pool, n *pool.Node, up bool, reason string) {
 	if up {
 		srv.log.Info("node up", "pool", p.Name, "node", n.Name, "address", n.Address)
@@ -101,16 +104,12 @@ func (srv *Server) nodeChanged(p *config.Pool, n *pool.Node, up bool, reason str
 	srv.log.Warn("node down", "pool", p.Name, "node", n.Name, "address", n.Address, "reason", reason)
 }
 
-// newScanner returns a request scanner with the configured limits.
-func (srv *Server) newScanner() *resp.RequestScanner {
-	return &resp.RequestScanner{Limits: srv.limits}
-}
-
 // Addr returns where pool i listens.
 func (srv *Server) Addr(i int) string { return srv.listeners[i].Addr() }
 
 // Start runs the loops and accepts clients. It returns at once.
 func (srv *Server) Start() {
+	srv.running = true
 	for _, w := range srv.workers {
 		go func() {
 			if err := w.loop.Run(); err != nil {
@@ -160,6 +159,9 @@ func (srv *Server) hand(from *worker, i, fd int, peer string) {
 
 // OnLoops runs f on every loop, one after the other, and waits. It must not be called on a loop.
 func (srv *Server) onLoops(f func(w *worker)) {
+	if !srv.running {
+		return
+	}
 	for _, w := range srv.workers {
 		done := make(chan struct{})
 		if w.loop.Post(func() { f(w); close(done) }) {
@@ -180,10 +182,8 @@ func (srv *Server) Stats(i int) []metrics.Pool {
 
 // LoopStats returns what the loops count of themselves.
 func (srv *Server) LoopStats() []metrics.Loop {
-	var ls []metrics.Loop
-	srv.onLoops(func(w *worker) {
-		ls = append(ls, metrics.Loop{Turns: w.loop.Turns, Panics: w.loop.Panics})
-	})
+	ls := make([]metrics.Loop, len(srv.workers))
+	srv.onLoops(func(w *worker) { ls[w.loop.ID] = metrics.Loop{Turns: w.loop.Turns, Panics: w.loop.Panics} })
 	for i, ln := range srv.listeners {
 		ls[i%len(ls)].AcceptFailures += ln.Refused()
 	}
@@ -246,6 +246,10 @@ func (srv *Server) closeListeners() {
 // Shutdown stops accepting, lets what is in flight finish for at most grace, then closes everything.
 func (srv *Server) Shutdown(grace time.Duration) {
 	srv.closed.Store(true)
+	if !srv.running {
+		srv.closeListeners()
+		return
+	}
 	for i, ln := range srv.listeners {
 		w := srv.workers[i%len(srv.workers)]
 		w.loop.Post(ln.Close)

@@ -111,7 +111,11 @@ func (s *Session) window() int {
 	return w
 }
 
-const firstWindow = 64
+const (
+	firstWindow = 64
+	// maxSlots bounds what is answered but waits for the head, in windows: such requests are in flight no more.
+	maxSlots = 4
+)
 
 // Readable reads what the client has sent.
 func (s *Session) Readable() {
@@ -215,17 +219,17 @@ func (s *Session) parse(b []byte) (used int) {
 	s.active = w.loop.Now()
 	scan := s.scan
 	if scan == nil {
-		scan = w.scanner(s)
+		scan = w.takeScanner(s.pool.shared.limits)
 	}
 	for used < len(b) && s.stalls == 0 && !s.closing {
 		n, err := scan.Scan(b[used:])
 		if err != nil {
 			s.protocolError(err)
+			scan.Reset()
 			break
 		}
 		if n == 0 {
 			s.scan = scan
-			w.scan = nil
 			return used
 		}
 		if scan.Args.Len() > 0 && !s.handle(scan, b[used:]) {
@@ -236,7 +240,7 @@ func (s *Session) parse(b []byte) (used int) {
 			break
 		}
 		used += n
-		if s.inFlight >= s.window() {
+		if s.inFlight >= s.window() || int(s.tail-s.head) >= maxSlots*s.pool.shared.cfg.Window {
 			s.stall(metrics.StallWindow)
 		}
 		if s.conn.Unsent()+s.held >= s.pool.shared.cfg.ClientOutputLimit {
@@ -244,7 +248,7 @@ func (s *Session) parse(b []byte) (used int) {
 		}
 	}
 	s.scan = nil
-	w.scan = scan
+	w.giveScanner(scan)
 	return used
 }
 
@@ -302,6 +306,10 @@ func (s *Session) gone() {
 	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
+	if s.scan != nil {
+		s.scan.Reset()
+		w.giveScanner(s.scan)
+	}
 	s.in, s.off, s.scan = nil, 0, nil
 	for ; s.head != s.tail; s.head++ {
 		sl := s.slot(s.head)

@@ -82,7 +82,7 @@ func (w *worker) takeSlots(n int) []slot {
 func (w *worker) giveSlots(r []slot) {
 	if len(r) > fewSlots {
 		clear(r)
-		if len(w.freeSlots) < 64 {
+		if len(w.freeSlots) < 64 && len(r) <= 1024 {
 			w.freeSlots = append(w.freeSlots, r)
 		}
 	}

@@ -23,7 +23,7 @@ type worker struct {
 	sessions *Session // the youngest; linked by next
 	count    int
 
-	scan       *resp.RequestScanner // for whoever parses, unless its request is incomplete
+	scanners   []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
 	keys       []int
 	scratch    []byte
 	freeSlots  [][]slot
@@ -34,12 +34,13 @@ type worker struct {
 
 // sharedPool is what the workers have in common of a pool. It does not change.
 type sharedPool struct {
-	cfg   *config.Pool
-	index int
-	nodes []*pool.Node
-	first int // the node for requests without a key: the first by name
-	opt   pool.Options
-	eject *ejector // nil unless on_failure is eject
+	cfg    *config.Pool
+	index  int
+	nodes  []*pool.Node
+	limits resp.Limits
+	first  int // the node for requests without a key: the first by name
+	opt    pool.Options
+	eject  *ejector // nil unless on_failure is eject
 }
 
 // poolState is a worker's view of a pool.
@@ -60,7 +61,7 @@ func newWorker(srv *Server, id int) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{server: srv, loop: l, log: srv.log, scan: srv.newScanner()}
+	w := &worker{server: srv, loop: l, log: srv.log}
 	w.runResumes = w.resumeAll
 	return w, nil
 }
@@ -85,12 +86,23 @@ func (ps *poolState) set(k pool.Key) *pool.Set {
 	return s
 }
 
-// scanner lends the worker's scanner, or a new one if a session has kept it for its unfinished request.
-func (w *worker) scanner(*Session) *resp.RequestScanner {
-	if w.scan == nil {
-		w.scan = w.server.newScanner()
+// takeScanner lends a scanner that is at the beginning of a request.
+func (w *worker) takeScanner(limits resp.Limits) *resp.RequestScanner {
+	n := len(w.scanners)
+	if n == 0 {
+		return &resp.RequestScanner{Limits: limits}
 	}
-	return w.scan
+	scan := w.scanners[n-1]
+	w.scanners = w.scanners[:n-1]
+	scan.Limits = limits
+	return scan
+}
+
+// giveScanner takes back a scanner that is not in the middle of a request.
+func (w *worker) giveScanner(scan *resp.RequestScanner) {
+	if len(w.scanners) < 64 {
+		w.scanners = append(w.scanners, scan)
+	}
 }
 
 // emptied returns b empty, or a small buffer if b is nil.
@@ -118,7 +130,7 @@ func (w *worker) resumeAll() {
 	list := w.resuming
 	w.resuming = nil
 	for i, s := range list {
-		s.resume()
+		s.conn.Guard(s.resume)
 		list[i] = nil
 	}
 	if w.resuming == nil {

@@ -77,7 +77,7 @@ func TestHalfClose(t *testing.T) {
 func TestOutOfFiles(t *testing.T) {
 	const limit, clients = 100, 200
 	nodes := servers(t, 3)
-	r := serveUnder(t, []string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, limit), "sh"},
+	r := serveWith(t, setup{under: []string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, limit), "sh"}},
 		pool{nodes: addresses(nodes), options: map[string]string{"max_clients": "0"}})
 	warm(t, r.addr())
 
@@ -119,12 +119,20 @@ func TestOutOfFiles(t *testing.T) {
 // A file number that is closed and given to another connection within one turn must not lead a reply to a stranger.
 func TestConnectionsThatComeAndGo(t *testing.T) {
 	nodes := servers(t, 3)
-	r := serve(t, pool{nodes: addresses(nodes)})
-	rounds := size(2000, 200)
+	for _, threads := range []int{1, 2} {
+		t.Run(fmt.Sprintf("threads=%d", threads), func(t *testing.T) {
+			r := serveWith(t, setup{threads: threads}, pool{nodes: addresses(nodes)})
+			comeAndGo(t, r.addr(), size(2000, 200))
+		})
+	}
+}
+
+func comeAndGo(t *testing.T, addr string, rounds int) {
+	t.Helper()
 	eachClient(t, 16, func(id int) error {
 		rnd := rand.New(rand.NewPCG(3, uint64(id)))
 		for n := range rounds {
-			c, err := redistest.Connect(r.addr())
+			c, err := redistest.Connect(addr)
 			if err != nil {
 				return err
 			}
@@ -287,11 +295,12 @@ func TestMoreKeysThanTheWindow(t *testing.T) {
 	if got := c.Do(mset...); got != "+OK\r\n" {
 		t.Fatalf("MSET of %d: %q", n, got)
 	}
-	want := fmt.Sprintf("*%d\r\n", n)
+	var want strings.Builder
+	fmt.Fprintf(&want, "*%d\r\n", n)
 	for i := range n {
-		want += redistest.Bulk(strconv.Itoa(i))
+		want.WriteString(redistest.Bulk(strconv.Itoa(i)))
 	}
-	if got := c.Do(mget...); got != want {
+	if got := c.Do(mget...); got != want.String() {
 		t.Errorf("MGET of %d: %s", n, shorten([]byte(got)))
 	}
 	if got := c.Do(del...); got != fmt.Sprintf(":%d\r\n", n) {
@@ -401,11 +410,13 @@ func TestUnixSockets(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	node := redistest.Server(t, "--unixsocket", dir+"/redis")
-	r := serve(t,
+	r := serveWith(t, setup{threads: 2},
 		pool{listen: "unix://" + dir + "/front", nodes: []string{node.Addr()}},
 		pool{nodes: []string{"unix://" + dir + "/redis"}})
-	if got := redistest.Dial(t, r.addrs[0]).Do("SET", "k", "v"); got != "+OK\r\n" {
-		t.Errorf("SET through a unix listener: %q", got)
+	for range 10 {
+		if got := redistest.Dial(t, r.addrs[0]).Do("SET", "k", "v"); got != "+OK\r\n" {
+			t.Errorf("SET through a unix listener: %q", got)
+		}
 	}
 	if got := redistest.Dial(t, r.addrs[1]).Do("GET", "k"); got != "$1\r\nv\r\n" {
 		t.Errorf("GET from a unix backend: %q", got)

@@ -17,9 +17,15 @@ import (
 // Sixty-four clients, pipelines of a thousand, every reply checked. Each key belongs to one client, and each value says
 // whose it is: key, client and round. A reply that is missing, doubled or in another's place can't go unseen.
 func TestReplyOrder(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		t.Run(fmt.Sprintf("threads=%d", threads), func(t *testing.T) { testReplyOrder(t, threads) })
+	}
+}
+
+func testReplyOrder(t *testing.T, threads int) {
 	const clients = 64
 	nodes := servers(t, 3)
-	r := serve(t, pool{nodes: addresses(nodes), options: map[string]string{"timeout": "20s"}})
+	r := serveWith(t, setup{threads: threads}, pool{nodes: addresses(nodes), options: map[string]string{"timeout": "20s"}})
 	owner := owners(t, r.addr(), nodes, allKeys(clients))
 
 	t.Run("no reply missing, doubled or out of order", func(t *testing.T) {
@@ -43,7 +49,7 @@ func TestReplyOrder(t *testing.T) {
 
 	t.Run("the same while a node is killed and restarted every second", func(t *testing.T) {
 		const victim = 1
-		kills := size(20, 4)
+		kills := size(20, 3)
 		var stop atomic.Bool
 		var tally orderTally
 		var chaos sync.WaitGroup

@@ -29,20 +29,25 @@ type pool struct {
 	options map[string]string // further lines of the pool
 }
 
+// setup is what a test says about the process.
+type setup struct {
+	threads int      // 0: one
+	under   []string // run ringway as the last words of this command, a shell that sets limits for example
+}
+
 // serve runs ringway and returns when it says that it is ready.
 func serve(t testing.TB, pools ...pool) *router {
 	t.Helper()
-	return serveUnder(t, nil, pools...)
+	return serveWith(t, setup{}, pools...)
 }
 
-// serveUnder runs ringway as the last words of another command, a shell that sets limits for example.
-func serveUnder(t testing.TB, command []string, pools ...pool) *router {
+func serveWith(t testing.TB, with setup, pools ...pool) *router {
 	t.Helper()
 	r := &router{config: filepath.Join(t.TempDir(), "proxy.yml")}
 	admin := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
 	r.admin = "http://" + admin
 	var y strings.Builder
-	fmt.Fprintf(&y, "threads: 1\nadmin:\n  listen: %s\nlog: {level: info, format: text}\npools:\n", admin)
+	fmt.Fprintf(&y, "threads: %d\nadmin:\n  listen: %s\nlog: {level: info, format: text}\npools:\n", max(1, with.threads), admin)
 	for i, p := range pools {
 		if p.name == "" {
 			p.name = fmt.Sprintf("pool%d", i)
@@ -65,8 +70,15 @@ func serveUnder(t testing.TB, command []string, pools ...pool) *router {
 	if err := os.WriteFile(r.config, []byte(y.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	argv := slices.Concat(command, []string{program, "--config", r.config})
+	argv := slices.Concat(with.under, []string{program, "--config", r.config})
 	r.Process = redistest.Start(t, argv[0], argv[1:]...)
+	t.Cleanup(func() {
+		for _, bad := range []string{"panic", "bug:", "DATA RACE"} {
+			if strings.Contains(r.Output(), bad) {
+				t.Errorf("ringway printed %q:\n%s", bad, r.Output())
+			}
+		}
+	})
 	redistest.WaitFor(t, "ringway to be ready", func() bool { return !r.Running() || r.ready() })
 	if !r.Running() {
 		t.Fatalf("ringway ended with exit code %d:\n%s\n%s", r.ExitCode(), r.Output(), y.String())

@@ -145,7 +145,7 @@ func replies(t *testing.T, addr, lines string) []string {
 
 // Each client of the router is told of itself.
 func TestClientInfo(t *testing.T) {
-	r := serve(t, pool{nodes: addresses(servers(t, 1))})
+	r := serveWith(t, setup{threads: 2}, pool{nodes: addresses(servers(t, 1))})
 	a, b := redistest.Dial(t, r.addr()), redistest.Dial(t, r.addr())
 	idA, idB := a.Do("CLIENT", "ID"), b.Do("CLIENT", "ID")
 	if idA == idB || idA[0] != ':' {

@@ -41,18 +41,29 @@ func TestTwins(t *testing.T) {
 		}
 	})
 
+	// What is left behind is the same, too, and each key is in one place.
 	want := keyspace(t, alone)
-	got := 0
+	got := make(map[string]int)
 	for i, n := range nodes {
 		k := keyspace(t, n)
-		t.Logf("node %d ends with %d keys", i, k)
-		if k == 0 {
+		t.Logf("node %d ends with %d keys", i, len(k))
+		if len(k) == 0 {
 			t.Errorf("node %d has no keys: this was no test of sharding", i)
 		}
-		got += k
+		for key := range k {
+			if j, twice := got[key]; twice {
+				t.Errorf("key %q is on node %d and on node %d", key, j, i)
+			}
+			if _, wanted := want[key]; !wanted {
+				t.Errorf("key %q on node %d does not exist on the server alone", key, i)
+			}
+			got[key] = i
+		}
 	}
-	if got != want {
-		t.Errorf("the three nodes have %d keys together, the server alone %d", got, want)
+	for key := range want {
+		if _, there := got[key]; !there {
+			t.Errorf("key %q exists only on the server alone", key)
+		}
 	}
 }
 
@@ -65,20 +76,37 @@ func TestTwinsOfTwoRealServersAgree(t *testing.T) {
 	}
 }
 
-// keyspace counts the keys in all databases.
-func keyspace(t *testing.T, r *redistest.Redis) int {
+// keyspace returns the keys of all databases, each with its database in front.
+func keyspace(t *testing.T, r *redistest.Redis) map[string]int {
 	t.Helper()
 	c := redistest.Dial(t, r.Addr())
-	sum := 0
+	all := make(map[string]int)
 	for db := range 16 {
 		c.Do("SELECT", fmt.Sprint(db))
-		var n int
-		if _, err := fmt.Sscanf(c.Do("DBSIZE"), ":%d", &n); err != nil {
-			t.Fatalf("DBSIZE: %v", err)
+		for _, key := range elements(t, c.Do("KEYS", "*")) {
+			_, name, _ := strings.Cut(key, "\r\n")
+			all[fmt.Sprintf("%d/%s", db, strings.TrimSuffix(name, "\r\n"))] = db
 		}
-		sum += n
 	}
-	return sum
+	return all
+}
+
+// elements returns the elements of an array, raw.
+func elements(t *testing.T, reply string) []string {
+	t.Helper()
+	head, rest, _ := strings.Cut(reply, "\r\n")
+	if head == "" || !strings.ContainsRune("*~>", rune(head[0])) {
+		t.Fatalf("%s is not an array", shorten([]byte(reply)))
+	}
+	r := bufio.NewReader(strings.NewReader(rest))
+	var elems []string
+	for {
+		e, err := redistest.ReadReply(r, nil)
+		if errors.Is(err, io.EOF) {
+			return elems
+		}
+		elems = append(elems, string(e))
+	}
 }
 
 // twin is one session that leads two connections.

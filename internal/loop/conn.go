@@ -62,6 +62,9 @@ func (c *Conn) LastWrite() int64 { return c.lastWrite }
 
 // Append copies p to the output. It is written at the end of the turn.
 func (c *Conn) Append(p []byte) {
+	if c.closed {
+		return
+	}
 	if len(c.out)+len(p) > cap(c.out) {
 		c.grow(len(p))
 	}
@@ -72,6 +75,9 @@ func (c *Conn) Append(p []byte) {
 // AppendLazily copies p to the output of a peer that is about to get more. It is written with what comes, or when the loop
 // has nothing else to do, and after holdTime at the latest.
 func (c *Conn) AppendLazily(p []byte) {
+	if c.closed {
+		return
+	}
 	if len(c.out)+len(p) > cap(c.out) {
 		c.grow(len(p))
 	}
@@ -95,6 +101,11 @@ func (c *Conn) Extend(n int) []byte {
 
 // Commit takes back the output that Extend lent.
 func (c *Conn) Commit(b []byte) {
+	if c.closed {
+		c.loop.Release(b)
+		c.out = nil
+		return
+	}
 	c.out = b
 	c.Schedule()
 }
@@ -102,7 +113,7 @@ func (c *Conn) Commit(b []byte) {
 // grow makes room for n bytes: by writing what has gathered if it is much, by forgetting what was sent if that is most of
 // it, and by a larger buffer only then.
 func (c *Conn) grow(n int) {
-	if len(c.out)+n > largest && !c.blocked {
+	if len(c.out)+n > largest && !c.blocked && !c.closed {
 		c.writeEarly()
 		if len(c.out)+n <= cap(c.out) {
 			return
@@ -177,6 +188,9 @@ func (c *Conn) Ready(readable, writable, broken bool) {
 		}
 	})
 }
+
+// Guard runs f; if it panics, the connection is lost and not the process.
+func (c *Conn) Guard(f func()) { c.loop.guard("connection", func() { c.fail(errPanic) }, f) }
 
 var errPanic = errors.New("internal error")
 

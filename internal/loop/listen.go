@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -120,8 +121,11 @@ func (ln *Listener) listenUnix(path string, opt ListenOptions) error {
 		if st.Mode()&os.ModeSocket == 0 {
 			return fmt.Errorf("%s exists and is not a socket", path)
 		}
-		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
 			c.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
 			return fmt.Errorf("another process listens there: %w", syscall.EADDRINUSE)
 		}
 		os.Remove(path)

@@ -89,14 +89,16 @@ func (l *Loop) ReadBuffer() []byte { return l.readBuf }
 // returns false.
 func (l *Loop) Post(f func()) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.post(f)
+}
+
+func (l *Loop) post(f func()) bool {
 	if l.stopped {
-		l.mu.Unlock()
 		return false
 	}
 	l.posted = append(l.posted, f)
-	first := len(l.posted) == 1
-	l.mu.Unlock()
-	if first {
+	if len(l.posted) == 1 {
 		l.poll.wake()
 	}
 	return true
@@ -104,10 +106,10 @@ func (l *Loop) Post(f func()) bool {
 
 // Stop ends the loop after its current turn. Functions posted before it still run. Connections are not closed.
 func (l *Loop) Stop() {
-	l.Post(l.poll.stop)
 	l.mu.Lock()
-	l.stopped = true
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.post(l.poll.stop)
+	l.stopped = true // from here on nobody rings the bell, whose descriptor the end of Run closes
 }
 
 // Done is closed when Run has returned.
@@ -133,14 +135,14 @@ func (l *Loop) beginTurn() {
 // endTurn runs what came due or was posted, then writes, then closes. Posting and deferring during the writes is
 // allowed: the turn goes on until nothing is left, except for posts, which wait for the next turn so that I/O runs.
 func (l *Loop) endTurn() {
-	l.timers.fire(l.now)
+	l.guard("timer", nil, func() { l.timers.fire(l.now) })
 	l.releaseHeld(int64(holdTime))
 	for {
 		if len(l.deferred) > 0 {
 			run := l.deferred
 			l.deferred, l.spare = l.spare[:0], nil
 			for i, f := range run {
-				f()
+				l.guard("deferred", nil, f)
 				run[i] = nil
 			}
 			l.spare = run[:0]
@@ -202,7 +204,7 @@ func (l *Loop) runPosted() {
 	l.posted = nil
 	l.mu.Unlock()
 	for _, f := range run {
-		f()
+		l.guard("posted", nil, f)
 	}
 }
 
@@ -239,13 +241,15 @@ func (l *Loop) Unwatch(fd int) {
 	}
 }
 
-// guard runs f for the connection c and turns a panic into the loss of that connection.
+// guard runs f and turns a panic into a log line, and into the loss of the connection that it was for if lose is given.
 func (l *Loop) guard(what string, lose func(), f func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.Panics++
-			slog.Error("bug: connection closed after a panic", "where", what, "panic", r, "stack", string(debug.Stack()))
-			lose()
+			slog.Error("bug: survived a panic", "where", what, "panic", r, "stack", string(debug.Stack()))
+			if lose != nil {
+				lose()
+			}
 		}
 	}()
 	f()

@@ -21,7 +21,7 @@ func (l *Loop) SetTimer(t *Timer, d time.Duration) {
 	if t.index >= 0 {
 		h.remove(t.index)
 	}
-	t.at = l.now + int64(d)
+	t.at = l.now + max(int64(d), 1)
 	t.index = len(h.heap)
 	h.heap = append(h.heap, t)
 	h.up(t.index)
