@@ -72,6 +72,23 @@ type Lane struct {
 
 	stats    Stats
 	requests uint64
+
+	listener *Listener // for a lane that carries subscriptions and no requests
+	pushed   []byte    // a push, as far as it has come
+}
+
+// Listener is told what happens on a lane that carries subscriptions.
+type Listener struct {
+	Push func(b []byte)      // a whole message or confirmation; b is lent
+	Up   func()              // connected: say what is listened to
+	Down func(reason string) // the connection is gone
+}
+
+// Listen makes the lane one for subscriptions: everything that the node sends is a push, and when the connection is lost
+// it is made again without being asked. It must be called before Open.
+func (la *Lane) Listen(to Listener) {
+	la.listener = &to
+	la.Patient = true
 }
 
 // NewLane returns a lane that is not connected yet.
@@ -261,6 +278,9 @@ func (la *Lane) begin() {
 	}
 	la.state = ready
 	la.stats.Connects++
+	if la.listener != nil {
+		defer la.listener.Up()
+	}
 	la.reason = ""
 	la.loop.StopTimer(la.patience)
 	if len(la.held) > 0 {
@@ -278,7 +298,7 @@ func (la *Lane) Readable() {
 	b := la.loop.ReadBuffer()
 	n, err := la.conn.Read(b)
 	if err != nil {
-		if la.state == ready && la.waiting.len() == 0 { // a node closes what it thinks is idle: no harm done
+		if la.state == ready && la.waiting.len() == 0 && la.listener == nil { // a node closes what it thinks is idle: no harm done
 			la.conn.Close()
 			la.scan.Reset()
 			la.stats.Losses++
@@ -307,10 +327,12 @@ func (la *Lane) Data(b []byte) {
 		}
 		kind := la.scan.Kind()
 		switch {
-		case kind == '>': // out of band: no request waits for it
+		case kind == '>' && la.listener == nil: // out of band: no request waits for it
 			if done {
 				la.stats.Pushes++
 			}
+		case la.listener != nil && la.greets == 0:
+			la.push(b[:n], done)
 		case la.greets > 0:
 			if !la.greeted(kind, b[:n], done) {
 				return
@@ -330,6 +352,23 @@ func (la *Lane) Data(b []byte) {
 			w.owner.Reply(w.tag, kind, b[:n], done)
 		}
 		b = b[n:]
+	}
+}
+
+// push gathers a push and hands it over when it is whole.
+func (la *Lane) push(b []byte, done bool) {
+	if !done || len(la.pushed) > 0 {
+		la.pushed = append(la.pushed, b...)
+		b = la.pushed
+	}
+	if done {
+		la.stats.Pushes++
+		la.praise()
+		la.listener.Push(b)
+		if cap(la.pushed) > 64<<10 {
+			la.pushed = nil
+		}
+		la.pushed = la.pushed[:0]
 	}
 }
 
@@ -433,6 +472,10 @@ func (la *Lane) checkPatience() {
 func (la *Lane) lose(reason string) {
 	la.conn.Close()
 	la.scan.Reset()
+	if la.listener != nil {
+		la.pushed = la.pushed[:0]
+		la.listener.Down(reason)
+	}
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
 		la.countFailure()
@@ -500,6 +543,9 @@ func (la *Lane) rest(reason string) {
 	la.reason = reason
 	la.torn = nil
 	la.scan.Reset()
+	if la.listener != nil {
+		la.listener.Down(reason)
+	}
 	la.attempt++
 	la.loop.StopTimer(la.patience)
 	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)

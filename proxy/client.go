@@ -119,14 +119,27 @@ func (s *Session) line() string {
 		ab = *s.about
 	}
 	flags := ""
-	if s.conn.Paused() {
-		flags += "b"
-	}
 	if ab.noEvict {
 		flags += "e"
 	}
 	if ab.noTouch {
 		flags += "T"
+	}
+	if s.subs != nil {
+		flags = "P" + flags
+	}
+	var subs [topicKinds]int
+	if s.subs != nil {
+		for k := range subs {
+			subs[k] = len(s.subs.topics[k])
+		}
+	}
+	multi := -1
+	if s.tx != nil {
+		multi, flags = s.tx.count, "x"+flags
+	}
+	if s.blocked != nil {
+		flags = "b" + flags
 	}
 	if flags == "" {
 		flags = "N"
@@ -139,11 +152,11 @@ func (s *Session) line() string {
 	if s.resp3 {
 		proto = 3
 	}
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=-1"+
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d"+
 		" qbuf=%d qbuf-free=%d obl=%d oll=%d omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s"+
 		" pool=%s in-flight=%d tot-cmds=%d tot-net-in=%d tot-net-out=%d\n",
 		s.id, s.peer, loop.LocalAddr(s.conn.FD()), s.conn.FD(), ab.name, int(s.age().Seconds()),
-		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, len(s.in)-s.off, cap(s.in)-len(s.in),
+		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, subs[channelTopic], subs[patternTopic], subs[shardTopic], multi, len(s.in)-s.off, cap(s.in)-len(s.in),
 		s.conn.Unsent(), int(s.tail-s.head), s.held, cmd, proto, ab.libName, ab.libVer,
 		s.pool.shared.cfg.Name, s.inFlight, s.total, s.conn.BytesIn, s.conn.BytesOut)
 }

@@ -72,6 +72,16 @@ func (s *Session) answerInt(n int64) {
 }
 
 func (s *Session) ping(c *command.Command, a *resp.Args) {
+	if s.subs != nil && !s.resp3 && a.Len() <= 2 { // a RESP2 client that listens gets it in the form of a message
+		b := resp.AppendBulkString(resp.AppendArray(nil, 2), "pong")
+		if a.Len() == 2 {
+			b = resp.AppendBulk(b, a.At(1))
+		} else {
+			b = resp.AppendBulkString(b, "")
+		}
+		s.answer(b)
+		return
+	}
 	switch a.Len() {
 	case 1:
 		s.answer([]byte("+PONG\r\n"))
@@ -164,6 +174,7 @@ func (s *Session) reset() bool {
 		return false
 	}
 	s.unwatch()
+	s.leaveAll()
 	s.moveTo(cfg.Database, false)
 	s.about, s.tx = nil, nil
 	s.authed = cfg.RequirePass == ""

@@ -66,6 +66,10 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		s.refuse(metrics.Unauthorized, errNoAuth)
 		return true
 	}
+	if why := s.unfitForSubscriber(c); why != "" {
+		s.refuse(metrics.BadCommand, why)
+		return true
+	}
 	taken := true
 	plan := c.For(a)
 	if s.tx != nil && !controlsTransaction(c) {

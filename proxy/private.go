@@ -41,6 +41,18 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 			return true
 		}
 		return s.watchKeys(c, scan, b)
+	case "subscribe":
+		return s.subscribe(c, channelTopic, &scan.Args)
+	case "psubscribe":
+		return s.subscribe(c, patternTopic, &scan.Args)
+	case "ssubscribe":
+		return s.subscribe(c, shardTopic, &scan.Args)
+	case "unsubscribe":
+		return s.unsubscribe(channelTopic, &scan.Args)
+	case "punsubscribe":
+		return s.unsubscribe(patternTopic, &scan.Args)
+	case "sunsubscribe":
+		return s.unsubscribe(shardTopic, &scan.Args)
 	case "unwatch":
 		s.unwatch()
 		s.answerOK()

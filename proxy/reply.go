@@ -137,6 +137,7 @@ func (s *Session) sendAnswered() {
 		*sl = slot{}
 		s.head++
 	}
+	s.sendPending()
 	if s.stalls != 0 {
 		s.ease()
 	}

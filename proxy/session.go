@@ -52,6 +52,7 @@ type Session struct {
 	tx      *transaction // between MULTI and EXEC
 	blocked *pool.Lane   // the private lane of a blocking command
 	watch   watch
+	subs    *subscriptions // nil unless it listens to a channel
 
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
@@ -325,9 +326,10 @@ func (s *Session) gone() {
 	s.slots = s.few[:]
 	s.inFlight, s.held = 0, 0
 	s.dropPrivate()
+	s.leaveAll()
 }
 
 // update finds out whether the session's requests may take the short way.
-func (s *Session) update() { s.plain = s.authed && s.tx == nil }
+func (s *Session) update() { s.plain = s.authed && s.tx == nil && s.subs == nil }
 
 func (s *Session) age() time.Duration { return time.Duration(s.worker.loop.Now() - s.created) }

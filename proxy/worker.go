@@ -51,6 +51,7 @@ type poolState struct {
 	live     []uint16               // while nodes are ejected, the node for each index of the ring; nil otherwise
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
 	partOf   []uint16               // scratch of split
+	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
 	privates int // private lanes, in use or free

@@ -94,7 +94,7 @@ var table = []section{
 		},
 		{
 			name: "ringway_fanout_parts_total", kind: counter,
-			help: "Parts made from multi-key requests whose keys are on several nodes.",
+			help: "Parts made from requests that go to several nodes: each node's share is one.",
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
 		},
 	}},
@@ -121,7 +121,7 @@ var table = []section{
 		},
 		{
 			name: "ringway_node_requests_total", kind: counter,
-			help: "Requests put on the node's lanes; each part of a split request is one.",
+			help: "Requests for the node, those that fail because it is down included; each part of a split request is one.",
 			node: func(n *Node, put put) { put(float64(n.Requests)) },
 		},
 		{

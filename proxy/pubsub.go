@@ -1,0 +1,430 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+
+	"ringway/internal/command"
+	"ringway/internal/metrics"
+	"ringway/pool"
+	"ringway/resp"
+)
+
+// Pub/sub: all clients of a loop that listen to a channel share one subscription at the node to which the channel's name
+// hashes, on one connection per node. Patterns, and the channels of keyspace notifications, are listened to on all nodes, since
+// they may speak on any. When a node comes back its subscriptions are renewed; what was published meanwhile is lost, as it is
+// for any client of Redis that has to connect again.
+type hub struct {
+	pool   *poolState
+	topics [topicKinds]map[string]*topic
+	lanes  []*pool.Lane // by node, nil until needed
+}
+
+type topicKind uint8
+
+const (
+	channelTopic topicKind = iota
+	patternTopic
+	shardTopic
+	topicKinds
+)
+
+// Redis's words for the three kinds: the verb of subscribing, and what a message is called.
+var (
+	topicVerbs    = [topicKinds]string{"subscribe", "psubscribe", "ssubscribe"}
+	topicUnverbs  = [topicKinds]string{"unsubscribe", "punsubscribe", "sunsubscribe"}
+	topicMessages = [topicKinds]string{"message", "pmessage", "smessage"}
+)
+
+// topic is one channel or pattern that somebody listens to.
+type topic struct {
+	kind      topicKind
+	name      string
+	nodes     []int
+	confirmed map[int]bool // nodes that have said so
+	sessions  map[*Session]struct{}
+	joining   []joining // who waits for the confirmation
+}
+
+// joining is a session whose SUBSCRIBE is answered when all its topics are confirmed.
+type joining struct {
+	session *Session
+	wait    *subscribing
+}
+
+type subscribing struct {
+	seq     uint32
+	missing int // topics not confirmed yet
+	topics  []*topic
+	answer  []byte
+	over    bool
+}
+
+// subscriptions is what one session listens to.
+type subscriptions struct {
+	topics  [topicKinds]map[string]*topic
+	pending []byte // messages that came in the middle of a long reply, or before the confirmation
+	joining bool   // a confirmation is awaited
+}
+
+// maxPushed is how much a subscriber may owe us a read of; it is closed beyond, as Redis closes at its pubsub output limit.
+const maxPushed = 32 << 20
+
+func (s *Session) listens() bool { return s.subs != nil }
+
+// count is what Redis puts into its confirmations: channels and patterns together, shard channels by themselves.
+func (sub *subscriptions) count(k topicKind) int {
+	if k == shardTopic {
+		return len(sub.topics[shardTopic])
+	}
+	return len(sub.topics[channelTopic]) + len(sub.topics[patternTopic])
+}
+
+// subscribe is SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE. The confirmation comes when the nodes have confirmed.
+func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool {
+	if s.replies != replyOn && !s.resp3 {
+		s.refuse(metrics.BadCommand, "ERR '"+c.Name+"' makes no sense with CLIENT REPLY OFF")
+		return true
+	}
+	if !s.barrier() {
+		return false
+	}
+	if s.subs == nil {
+		s.subs = &subscriptions{}
+		for i := range s.subs.topics {
+			s.subs.topics[i] = map[string]*topic{}
+		}
+	}
+	h := s.pool.hub()
+	wait := &subscribing{seq: s.tail}
+	for i := 1; i < a.Len(); i++ {
+		name := string(a.At(i))
+		t := h.join(s, k, name)
+		s.subs.topics[k][name] = t
+		wait.topics = append(wait.topics, t)
+		wait.answer = s.appendSubscription(wait.answer, topicVerbs[k], []byte(name), s.subs.count(k))
+		if len(t.confirmed) < len(t.nodes) {
+			t.joining = append(t.joining, joining{s, wait})
+			wait.missing++
+		}
+	}
+	s.update()
+	if wait.missing == 0 {
+		s.answer(wait.answer)
+		return true
+	}
+	s.subs.joining = true
+	s.open(c)
+	s.inFlight++
+	s.stall(metrics.StallBarrier)
+	return true
+}
+
+// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, of the topics named or of all.
+func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
+	if !s.barrier() {
+		return false
+	}
+	var names []string
+	for i := 1; i < a.Len(); i++ {
+		names = append(names, string(a.At(i)))
+	}
+	if a.Len() == 1 && s.subs != nil {
+		for name := range s.subs.topics[k] {
+			names = append(names, name)
+		}
+	}
+	var b []byte
+	for _, name := range names {
+		s.leave(k, name)
+		b = s.appendSubscription(b, topicUnverbs[k], []byte(name), s.subscribed(k))
+	}
+	if len(names) == 0 {
+		b = s.appendSubscription(b, topicUnverbs[k], nil, s.subscribed(k))
+	}
+	s.endSubscriptions()
+	s.answer(b)
+	return true
+}
+
+func (s *Session) subscribed(k topicKind) int {
+	if s.subs == nil {
+		return 0
+	}
+	return s.subs.count(k)
+}
+
+func (s *Session) leave(k topicKind, name string) {
+	if s.subs == nil {
+		return
+	}
+	if t := s.subs.topics[k][name]; t != nil {
+		delete(s.subs.topics[k], name)
+		s.pool.hub().leave(s, t)
+	}
+}
+
+// leaveAll ends all subscriptions, silently.
+func (s *Session) leaveAll() {
+	if s.subs == nil {
+		return
+	}
+	for k := range s.subs.topics {
+		for name := range s.subs.topics[k] {
+			s.leave(topicKind(k), name)
+		}
+	}
+	s.endSubscriptions()
+}
+
+// endSubscriptions makes the session an ordinary one again if it listens to nothing.
+func (s *Session) endSubscriptions() {
+	if s.subs != nil && s.subs.count(channelTopic)+s.subs.count(shardTopic) == 0 && len(s.subs.pending) == 0 {
+		s.subs = nil
+		s.update()
+	}
+}
+
+// appendSubscription appends the confirmation of a subscription or its end: a push in RESP3, an array in RESP2.
+func (s *Session) appendSubscription(dst []byte, verb string, name []byte, count int) []byte {
+	if s.resp3 {
+		dst = resp.AppendPush(dst, 3)
+	} else {
+		dst = resp.AppendArray(dst, 3)
+	}
+	dst = resp.AppendBulkString(dst, verb)
+	if name == nil {
+		dst = resp.AppendNull(dst, s.resp3)
+	} else {
+		dst = resp.AppendBulk(dst, name)
+	}
+	return resp.AppendInt(dst, int64(count))
+}
+
+// unfitForSubscriber says why a RESP2 client that listens can't send a command, "" if it can.
+func (s *Session) unfitForSubscriber(c *command.Command) string {
+	if s.subs == nil || s.resp3 {
+		return ""
+	}
+	switch c.Name {
+	case "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset":
+		return ""
+	}
+	return "ERR Can't execute '" + c.Name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+}
+
+// push hands a message to the client. b is the node's array; a RESP3 client gets it as a push.
+func (s *Session) deliver(b []byte) {
+	if s.conn.Closed() {
+		return
+	}
+	if s.conn.Unsent()+len(s.subs.pending)+len(b) > maxPushed {
+		s.pool.stats.Errors[metrics.Stalled]++
+		s.worker.log.Info("client closed", "pool", s.pool.shared.cfg.Name, "client", s.peer, "reason", "it does not keep up with its subscriptions")
+		s.worker.loop.Defer(func() {
+			if !s.conn.Closed() {
+				s.conn.Close()
+				s.gone()
+			}
+		})
+		return
+	}
+	if s.subs.joining || s.head != s.tail && s.slot(s.head).begun {
+		s.subs.pending = s.appendMessage(s.subs.pending, b)
+		return
+	}
+	s.conn.Commit(s.appendMessage(s.conn.Extend(len(b)), b))
+}
+
+func (s *Session) appendMessage(dst, b []byte) []byte {
+	at := len(dst)
+	dst = append(dst, b...)
+	if s.resp3 {
+		dst[at] = '>'
+	}
+	return dst
+}
+
+// sendPending sends the messages that had to wait for the end of a reply.
+func (s *Session) sendPending() {
+	if s.subs != nil && len(s.subs.pending) > 0 && !s.subs.joining && (s.head == s.tail || !s.slot(s.head).begun) {
+		s.conn.Append(s.subs.pending)
+		s.subs.pending = nil
+		s.endSubscriptions()
+	}
+}
+
+// hub returns the pool's hub on this worker.
+func (ps *poolState) hub() *hub {
+	if ps.pubsub == nil {
+		ps.pubsub = &hub{pool: ps, lanes: make([]*pool.Lane, len(ps.shared.nodes))}
+		for k := range ps.pubsub.topics {
+			ps.pubsub.topics[k] = map[string]*topic{}
+		}
+	}
+	return ps.pubsub
+}
+
+// join adds a session to a topic, and subscribes to it if nobody had.
+func (h *hub) join(s *Session, k topicKind, name string) *topic {
+	t := h.topics[k][name]
+	if t == nil {
+		t = &topic{kind: k, name: name, confirmed: map[int]bool{}, sessions: map[*Session]struct{}{}}
+		t.nodes = h.nodesOf(k, name)
+		h.topics[k][name] = t
+		for _, n := range t.nodes {
+			h.say(n, topicVerbs[k], name)
+		}
+	}
+	t.sessions[s] = struct{}{}
+	return t
+}
+
+// nodesOf says where a topic has to be listened to.
+func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
+	if k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
+		for i := range h.pool.size() {
+			nodes = append(nodes, h.pool.nth(i))
+		}
+		return nodes
+	}
+	return []int{h.pool.find([]byte(name))}
+}
+
+// leave takes a session off a topic; the last one ends the subscription.
+func (h *hub) leave(s *Session, t *topic) {
+	delete(t.sessions, s)
+	if len(t.sessions) > 0 {
+		return
+	}
+	delete(h.topics[t.kind], t.name)
+	for _, n := range t.nodes {
+		h.say(n, topicUnverbs[t.kind], t.name)
+	}
+}
+
+// say sends a command about a topic to a node. If there is no connection it need not be said: what is listened to is said
+// when there is one.
+func (h *hub) say(node int, verb, name string) {
+	la := h.lanes[node]
+	if la == nil {
+		la = h.pool.set(pool.Key{}).NewLane(node)
+		la.Listen(pool.Listener{
+			Push: func(b []byte) { h.receive(node, b) },
+			Up:   func() { h.renew(node) },
+			Down: func(reason string) { h.failJoining(node, reason) },
+		})
+		h.lanes[node] = la
+		la.Open()
+		return
+	}
+	if la.Usable() {
+		la.Append(resp.AppendCommand(nil, verb, name))
+	} else if reason, down := la.Down(); down {
+		h.pool.worker.loop.Defer(func() { h.failJoining(node, reason) })
+	}
+}
+
+// renew says all that is listened to at a node.
+func (h *hub) renew(node int) {
+	for k := range h.topics {
+		for name, t := range h.topics[k] {
+			for _, n := range t.nodes {
+				if n == node {
+					h.lanes[node].Append(resp.AppendCommand(nil, topicVerbs[k], name))
+				}
+			}
+		}
+	}
+}
+
+// receive takes what a node says: a message, or a confirmation.
+func (h *hub) receive(node int, b []byte) {
+	n, rest, err := resp.ArrayLen(b)
+	if err != nil || n < 3 {
+		return
+	}
+	word, rest, err := resp.Element(rest)
+	if err != nil {
+		return
+	}
+	first, _, err := resp.Element(rest)
+	if err != nil {
+		return
+	}
+	verb, name := text(word), text(first)
+	for k := range topicKinds {
+		switch {
+		case bytes.Equal(verb, []byte(topicMessages[k])):
+			if t := h.topics[k][string(name)]; t != nil {
+				for s := range t.sessions {
+					s.deliver(b)
+				}
+			}
+			return
+		case bytes.Equal(verb, []byte(topicVerbs[k])):
+			if t := h.topics[k][string(name)]; t != nil && !t.confirmed[node] {
+				t.confirmed[node] = true
+				if len(t.confirmed) == len(t.nodes) {
+					t.confirmAll()
+				}
+			}
+			return
+		}
+	}
+}
+
+// confirmAll answers those whose SUBSCRIBE waited for this topic and now waits for nothing more.
+func (t *topic) confirmAll() {
+	list := t.joining
+	t.joining = nil
+	for _, j := range list {
+		if j.wait.missing--; j.wait.missing == 0 && !j.wait.over {
+			j.wait.over = true
+			if j.session.subs != nil {
+				j.session.subs.joining = false
+			}
+			j.session.Reply(tagOf(j.wait.seq, 0), '*', j.wait.answer, true)
+		}
+	}
+}
+
+// failJoining answers those who wait for a node that is down with an error; they are not subscribed to what they asked for
+// from it.
+func (h *hub) failJoining(node int, reason string) {
+	for k := range h.topics {
+		for _, t := range h.topics[k] {
+			if t.confirmed[node] {
+				delete(t.confirmed, node)
+				continue
+			}
+			if len(t.joining) == 0 || !contains(t.nodes, node) {
+				continue
+			}
+			list := t.joining
+			t.joining = nil
+			for _, j := range list {
+				if !j.wait.over {
+					j.wait.over = true
+					for _, asked := range j.wait.topics {
+						j.session.leave(asked.kind, asked.name)
+					}
+					if j.session.subs != nil {
+						j.session.subs.joining = false
+					}
+					j.session.Fail(tagOf(j.wait.seq, 0), "ERR node "+h.pool.shared.nodes[node].Label()+" is down: "+reason)
+					j.session.endSubscriptions()
+				}
+			}
+		}
+	}
+}
+
+func contains(list []int, x int) bool {
+	for _, y := range list {
+		if x == y {
+			return true
+		}
+	}
+	return false
+}
