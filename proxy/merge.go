@@ -21,7 +21,9 @@ func (sp *split) appendMerged(dst []byte) []byte {
 		return sp.appendFold(dst, func(x, y int64) int64 { return x + y })
 	case command.MergeMax:
 		return sp.appendFold(dst, func(x, y int64) int64 { return max(x, y) })
-	case command.MergeMin:
+	case mergeLeast:
+		return sp.appendFold(dst, func(x, y int64) int64 { return min(x, y) })
+	case command.MergeMin, mergeLeastEach:
 		return sp.appendEach(dst, func(_ int, x, y int64) int64 { return min(x, y) })
 	case command.MergeSumPairs:
 		return sp.appendEach(dst, func(_ int, x, y int64) int64 { return x + y })

@@ -76,6 +76,9 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		s.queue(c, scan, b)
 		plan = queued
 	}
+	if c.Group == "scripting" {
+		s.noteScript(c, a)
+	}
 	switch plan {
 	case queued:
 	case command.Forward:
@@ -135,7 +138,10 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 		return s.waitFor(lane)
 	}
 	seq := s.tail
-	s.open(c)
+	sl := s.open(c)
+	if c.Name == "evalsha" || c.Name == "evalsha_ro" {
+		s.keepRequest(sl, node, request)
+	}
 	s.inFlight++
 	lane.Send(request, s, tagOf(seq, 0))
 	return true

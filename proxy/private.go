@@ -53,6 +53,8 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 		return s.unsubscribe(patternTopic, &scan.Args)
 	case "sunsubscribe":
 		return s.unsubscribe(shardTopic, &scan.Args)
+	case "wait", "waitaof":
+		return s.waitForReplicas(c, scan.Bytes(b))
 	case "unwatch":
 		s.unwatch()
 		s.answerOK()
@@ -68,8 +70,7 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 		return true
 	}
 	if !keyed {
-		s.refuse(metrics.BadCommand, notYet(c))
-		return true
+		return s.forward(c, scan, b) // without keys it can only be wrong, and the node says how
 	}
 	if !s.barrier() {
 		return false
@@ -78,7 +79,7 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	if lane == nil {
 		return true
 	}
-	s.blocked = lane
+	s.blocked = []*pool.Lane{lane}
 	lane.Patient = true
 	s.sendPrivate(c, lane, scan.Bytes(b))
 	return true
@@ -95,17 +96,21 @@ func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, request []byt
 
 // privateDone is called when the reply of a private lane is complete.
 func (s *Session) privateDone(kind byte) {
-	la := s.blocked
+	lanes, set := s.blocked, s.set
 	switch {
-	case la != nil:
+	case lanes != nil:
 		s.blocked = nil
 	case s.watch.lane != nil && (s.watch.ending || kind == '-' || kind == 0):
-		la, s.watch = s.watch.lane, watch{}
+		lanes = []*pool.Lane{s.watch.lane}
+		s.watch = watch{}
 	default:
 		return // WATCH itself: the lane stays
 	}
-	set := s.set
-	s.worker.loop.Defer(func() { s.pool.givePrivate(set, la) }) // the lane is in the middle of handing the reply over
+	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
+		for _, la := range lanes {
+			s.pool.givePrivate(set, la)
+		}
+	})
 }
 
 func (s *Session) watchKeys(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
@@ -214,11 +219,13 @@ func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 // dropPrivate closes the private lanes of a session that is gone: a node that sees the connection close stops serving it, so
 // that no element is popped for nobody.
 func (s *Session) dropPrivate() {
-	for _, la := range []*pool.Lane{s.blocked, s.watch.lane} {
-		if la != nil {
-			la.Close()
-			s.pool.privates--
-		}
+	lanes := s.blocked
+	if s.watch.lane != nil {
+		lanes = append(lanes, s.watch.lane)
+	}
+	for _, la := range lanes {
+		la.Close()
+		s.pool.privates--
 	}
 	s.blocked, s.watch = nil, watch{}
 }

@@ -23,6 +23,9 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.replyPart(seq, sl, int(tag>>32), kind, b, done)
 		return
 	}
+	if sl.again != nil && done && sl.buf == nil && s.tryAgain(sl, tag, b) {
+		return
+	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
 		s.count(sl, kind, len(b), 1)
 		s.push(b)

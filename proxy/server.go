@@ -30,6 +30,7 @@ type Server struct {
 	turn      atomic.Uint32 // which loop gets the next client
 	started   time.Time
 	closed    atomic.Bool
+	scripts   scripts
 	running   bool
 }
 
@@ -182,6 +183,9 @@ func (srv *Server) Stats(i int) []metrics.Pool {
 
 // LoopStats returns what the loops count of themselves.
 func (srv *Server) LoopStats() []metrics.Loop {
+	if !srv.running || srv.closed.Load() {
+		return nil
+	}
 	ls := make([]metrics.Loop, len(srv.workers))
 	srv.onLoops(func(w *worker) { ls[w.loop.ID] = metrics.Loop{Turns: w.loop.Turns, Panics: w.loop.Panics} })
 	for i, ln := range srv.listeners {

@@ -50,7 +50,7 @@ type Session struct {
 	total   uint64 // requests
 
 	tx      *transaction // between MULTI and EXEC
-	blocked *pool.Lane   // the private lane of a blocking command
+	blocked []*pool.Lane // the private lanes of a blocking command; several only for WAIT
 	watch   watch
 	subs    *subscriptions // nil unless it listens to a channel
 

@@ -15,6 +15,7 @@ type split struct {
 	pending int      // parts without a reply
 	weight  int      // what it counts in the client's window
 	failed  bool     // a part's reply is an error
+	lost    bool     // that error is ours: the node could not be reached
 	resp3   bool
 
 	pool          *sharedPool
@@ -144,7 +145,7 @@ func (s *Session) failPart(seq uint32, sl *slot, i int, reason string) {
 	s.held -= len(p.reply)
 	p.reply = resp.AppendError(s.worker.emptied(p.reply), reason)
 	s.held += len(p.reply)
-	sl.split.failed = true
+	sl.split.failed, sl.split.lost = true, true
 	s.partDone(seq, sl)
 }
 
@@ -170,6 +171,12 @@ func (s *Session) partDone(seq uint32, sl *slot) {
 		sl.buf = sp.appendMerged(s.worker.loop.Buffer(size + 32))
 		kind, size = sl.buf[0], len(sl.buf)
 		s.held += size
+	}
+	if kind == '-' && !sp.failed {
+		s.pool.stats.Errors[metrics.Merge]++
+	}
+	if sp.lost || !sp.failed {
+		kind = 0 // counted where it came from
 	}
 	sl.split = nil
 	sl.state = answered

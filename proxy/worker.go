@@ -23,13 +23,14 @@ type worker struct {
 	sessions *Session // the youngest; linked by next
 	count    int
 
-	scanners   []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
-	keys       []int
-	scratch    []byte
-	freeSlots  [][]slot
-	freeSplits []*split
-	resuming   []*Session
-	runResumes func()
+	scanners    []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
+	keys        []int
+	scratch     []byte
+	freeSlots   [][]slot
+	freeSplits  []*split
+	resuming    []*Session
+	seenScripts map[uint64]struct{}
+	runResumes  func()
 }
 
 // sharedPool is what the workers have in common of a pool. It does not change.

@@ -73,9 +73,10 @@ func serveWith(t testing.TB, with setup, pools ...pool) *router {
 	argv := slices.Concat(with.under, []string{program, "--config", r.config})
 	r.Process = redistest.Start(t, argv[0], argv[1:]...)
 	t.Cleanup(func() {
-		for _, bad := range []string{"panic", "bug:", "DATA RACE"} {
-			if strings.Contains(r.Output(), bad) {
-				t.Errorf("ringway printed %q:\n%s", bad, r.Output())
+		for line := range strings.Lines(r.Output()) {
+			if strings.Contains(line, "panic") || strings.Contains(line, "bug:") || strings.Contains(line, "DATA RACE") {
+				t.Errorf("ringway printed %s", shorten([]byte(line)))
+				break
 			}
 		}
 	})

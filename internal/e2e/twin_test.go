@@ -123,7 +123,6 @@ func (tw twin) run(t *testing.T, subject, reference string) {
 	g := newGenerator(tw.seed, tw.prefix)
 	a, b := redistest.Dial(t, subject), redistest.Dial(t, reference)
 	for _, c := range []*redistest.Conn{a, b} {
-		c.SetTimeout(time.Minute)
 		if tw.protocol == 3 {
 			if got := c.Do("HELLO", "3"); !strings.HasPrefix(got, "%") {
 				t.Fatalf("HELLO 3: %q", got)

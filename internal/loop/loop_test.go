@@ -217,7 +217,7 @@ func TestStop(t *testing.T) {
 		}
 	})
 	t.Run("what Post promises to run does run", func(t *testing.T) {
-		for range 200 {
+		for range 40 {
 			l, err := New(0)
 			if err != nil {
 				t.Fatal(err)

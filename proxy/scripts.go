@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/hex"
+	"strings"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+
+	"ringway/internal/command"
+	"ringway/resp"
+)
+
+// scripts remembers the bodies of the scripts that have passed through, by their digest, so that EVALSHA still works on a node
+// that lost them (a restart, a failover) or never had them. All loops share it; it is asked only when a script is new to a
+// loop, or a node says NOSCRIPT.
+type scripts struct {
+	mu     sync.Mutex
+	bodies map[string]string
+	order  []string // digests, the oldest first
+	size   int
+}
+
+const (
+	maxScripts     = 16 << 20 // bytes of bodies that are remembered
+	maxSeenScripts = 8192     // hashes that a loop remembers not to hash again
+)
+
+func (sc *scripts) remember(body []byte) {
+	if len(body) > maxScripts/16 {
+		return
+	}
+	sum := sha1.Sum(body)
+	digest := hex.EncodeToString(sum[:])
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if _, known := sc.bodies[digest]; known {
+		return
+	}
+	if sc.bodies == nil {
+		sc.bodies = map[string]string{}
+	}
+	sc.bodies[digest] = string(body)
+	sc.order = append(sc.order, digest)
+	sc.size += len(body)
+	for sc.size > maxScripts {
+		sc.size -= len(sc.bodies[sc.order[0]])
+		delete(sc.bodies, sc.order[0])
+		sc.order = sc.order[1:]
+	}
+}
+
+func (sc *scripts) body(digest []byte) (string, bool) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	body, ok := sc.bodies[strings.ToLower(string(digest))]
+	return body, ok
+}
+
+func (sc *scripts) forget() {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.bodies, sc.order, sc.size = nil, nil, 0
+}
+
+// noteScript keeps what will be needed if a node does not know a script.
+func (s *Session) noteScript(c *command.Command, a *resp.Args) {
+	w := s.worker
+	var body []byte
+	switch {
+	case c.Name == "script|flush":
+		w.server.scripts.forget()
+		w.seenScripts = nil
+		return
+	case c.Name == "script|load" && a.Len() == 3:
+		body = a.At(2)
+	case c.Name == "eval" || c.Name == "eval_ro":
+		body = a.At(1)
+	default:
+		return
+	}
+	h := xxhash.Sum64(body)
+	if _, seen := w.seenScripts[h]; seen {
+		return
+	}
+	if w.seenScripts == nil || len(w.seenScripts) >= maxSeenScripts {
+		w.seenScripts = map[uint64]struct{}{}
+	}
+	w.seenScripts[h] = struct{}{}
+	w.server.scripts.remember(body)
+}
+
+// again is a request that is kept until it is answered.
+type again struct {
+	request []byte // lent by the loop
+	node    int
+}
+
+// keepRequest keeps a copy of EVALSHA in its slot until it is answered.
+func (s *Session) keepRequest(sl *slot, node int, request []byte) {
+	sl.again = &again{s.worker.loop.Append(nil, request), node}
+}
+
+// tryAgain sends a request whose script the node does not know once more, as EVAL with the body. It returns false if the body
+// is not known here either. Redis answers NOSCRIPT before it runs anything, so nothing is done twice.
+func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
+	request, node := sl.again.request, sl.again.node
+	defer s.worker.loop.Release(request)
+	sl.again = nil
+	if !bytes.HasPrefix(reply, []byte("-NOSCRIPT")) {
+		return false
+	}
+	scan := resp.RequestScanner{}
+	if n, err := scan.Scan(request); err != nil || n == 0 {
+		return false
+	}
+	body, ok := s.worker.server.scripts.body(scan.Args.At(1))
+	if !ok {
+		return false
+	}
+	name := "EVAL"
+	if strings.HasSuffix(strings.ToLower(string(scan.Args.At(0))), "_ro") {
+		name = "EVAL_RO"
+	}
+	b := resp.AppendArray(nil, scan.Args.Len())
+	b = resp.AppendBulkString(resp.AppendBulkString(b, name), body)
+	b = append(b, request[end(&scan.Args, 1):]...)
+	set := s.set
+	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
+		if !s.conn.Closed() {
+			set.Lane(node).Send(b, s, tag)
+		}
+	})
+	return true
+}
