@@ -34,7 +34,7 @@ fuzz: ## fuzz the scanners and the configuration, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/config -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
-	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeysAreWithinTheRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
 	$(GO) run ./internal/bench

@@ -90,7 +90,7 @@ func TestLaneTakesRepliesCutAnywhere(t *testing.T) {
 func TestLaneSkipsPushes(t *testing.T) {
 	pushes := ">2\r\n+invalidate\r\n*1\r\n$1\r\na\r\n"
 	f := newLane(t, redistest.Node(t, redistest.Reply(pushes), redistest.Expect("GET a"), redistest.Expect("GET b"), redistest.Reply("+a\r\n"+pushes+pushes+"+b\r\n"+pushes)).Addr(),
-		func(_ *Options, k *Key) {})
+		nil)
 	f.open()
 	c := newCaller(t)
 	f.send(c, 0, get("a"), get("b"))
@@ -242,7 +242,7 @@ func TestLateReplyAfterTimeoutIsNeverDelivered(t *testing.T) {
 
 // As long as something comes, a node that is slow is not given up.
 func TestSlowNodeIsNotGivenUp(t *testing.T) {
-	n := redistest.Node(t, redistest.Answer(func(args []string) string { time.Sleep(20 * time.Millisecond); return redistest.Bulk(args[1]) }), redistest.Close())
+	n := redistest.Node(t, redistest.Answer(func(args []string) string { time.Sleep(20 * time.Millisecond); return redistest.Bulk(args[1]) }))
 	f := newLane(t, n.Addr(), func(o *Options, _ *Key) { o.Timeout = 150 * time.Millisecond })
 	c := newCaller(t)
 	for i := range uint64(12) {
@@ -252,7 +252,6 @@ func TestSlowNodeIsNotGivenUp(t *testing.T) {
 	for i := range uint64(12) {
 		c.gets(i, redistest.Bulk(fmt.Sprint(i)))
 	}
-	f.do(f.lane.Close) // lets the script go on
 }
 
 func TestNodeThatIsDown(t *testing.T) {
@@ -422,7 +421,7 @@ func TestFullLane(t *testing.T) {
 		f.open()
 		c := newCaller(t)
 		f.send(c, 0, get("a"))
-		w := &hungry{f: f, c: c, request: resp.AppendCommand(nil, "SET", "a", strings.Repeat("x", 50_000)), rounds: 20}
+		w := &hungry{f: f, c: c, request: resp.AppendCommand(nil, "SET", "a", strings.Repeat("x", 50_000)), rounds: 400}
 		f.do(w.LaneHasRoom)
 		full := false
 		redistest.WaitFor(t, "a full lane", func() bool {
@@ -467,7 +466,7 @@ func TestFullLane(t *testing.T) {
 		})
 	})
 	t.Run("tells who waits when the connection has come", func(t *testing.T) {
-		n := redistest.Node(t, redistest.Answer(func([]string) string { return "+OK\r\n" }), redistest.Close())
+		n := redistest.Node(t, redistest.Answer(func([]string) string { return "+OK\r\n" }))
 		f := newLane(t, n.Addr(), func(o *Options, _ *Key) { o.OutputLimit = 1000 })
 		c := newCaller(t)
 		told := make(chan struct{})

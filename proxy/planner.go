@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"ringway/internal/command"
 	"ringway/internal/metrics"
 	"ringway/pool"
@@ -40,6 +42,11 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	st := &s.pool.stats
 	if c == nil {
 		st.Unknown++
+		if fromBrowser(a.At(0)) {
+			s.closing = true
+			s.worker.loop.Defer(s.drop)
+			return true
+		}
 		if !s.authed {
 			s.refuse(metrics.Unauthorized, errNoAuth)
 			return true
@@ -156,8 +163,8 @@ func (s *Session) owner(c *command.Command, a *resp.Args) (node int, ok bool) {
 
 // ownerOf is owner that also says whether the node was chosen by keys.
 func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
-	keys, err := c.Keys(s.worker.keys[:0], a)
-	if err != nil || len(keys) == 0 {
+	keys, _ := c.Keys(s.worker.keys[:0], a) // those that were found decide, even if the request is malformed
+	if len(keys) == 0 {
 		if c.RouteArg > 0 && c.RouteArg < a.Len() {
 			return s.pool.find(a.At(c.RouteArg)), true, true
 		}
@@ -188,4 +195,10 @@ func (s *Session) stepReplyMode() {
 	case replySkip:
 		s.replies = replyOn
 	}
+}
+
+// fromBrowser recognises an HTTP request, which a web page can have a browser send here: the connection is closed without a
+// word, as Redis closes it, before a line of the page's choosing is read as a command.
+func fromBrowser(name []byte) bool {
+	return bytes.EqualFold(name, []byte("post")) || bytes.EqualFold(name, []byte("host:"))
 }

@@ -70,8 +70,6 @@ type subscriptions struct {
 // maxPushed is how much a subscriber may owe us a read of; it is closed beyond, as Redis closes at its pubsub output limit.
 const maxPushed = 32 << 20
 
-func (s *Session) listens() bool { return s.subs != nil }
-
 // count is what Redis puts into its confirmations: channels and patterns together, shard channels by themselves.
 func (sub *subscriptions) count(k topicKind) int {
 	if k == shardTopic {
@@ -221,12 +219,7 @@ func (s *Session) deliver(b []byte) {
 	if s.conn.Unsent()+len(s.subs.pending)+len(b) > maxPushed {
 		s.pool.stats.Errors[metrics.Stalled]++
 		s.worker.log.Info("client closed", "pool", s.pool.shared.cfg.Name, "client", s.peer, "reason", "it does not keep up with its subscriptions")
-		s.worker.loop.Defer(func() {
-			if !s.conn.Closed() {
-				s.conn.Close()
-				s.gone()
-			}
-		})
+		s.worker.loop.Defer(s.drop)
 		return
 	}
 	if s.subs.joining || s.head != s.tail && s.slot(s.head).begun {

@@ -81,8 +81,7 @@ func (s *Session) Fail(tag uint64, reason string) {
 		return
 	}
 	if sl.begun { // half of the reply is on its way: there is no honest way to end it
-		s.conn.Close()
-		s.gone()
+		s.drop()
 		return
 	}
 	s.held -= len(sl.buf)

@@ -282,8 +282,7 @@ func (srv *Server) busy() (left bool) {
 		for s := w.sessions; s != nil; {
 			next := s.next
 			if s.head == s.tail && s.conn.Unsent() == 0 {
-				s.conn.Close()
-				s.gone()
+				s.drop()
 			} else {
 				left = true
 			}
@@ -297,8 +296,7 @@ func (srv *Server) busy() (left bool) {
 func (w *worker) closeAll() {
 	for s := w.sessions; s != nil; {
 		next := s.next
-		s.conn.Close()
-		s.gone()
+		s.drop()
 		s = next
 	}
 	for _, ps := range w.pools {

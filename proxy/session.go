@@ -208,8 +208,7 @@ func (s *Session) readEnded(err error) {
 // maybeClose closes a session that has nothing more to say.
 func (s *Session) maybeClose() {
 	if (s.closing || s.eof && s.stalls == 0 && !s.resumes) && s.head == s.tail && s.conn.Unsent() == 0 && !s.conn.Closed() {
-		s.conn.Close()
-		s.gone()
+		s.drop()
 	}
 }
 
@@ -292,8 +291,7 @@ func (s *Session) checkPatience() {
 	}
 	s.pool.stats.Errors[metrics.Stalled]++
 	s.worker.log.Info("client closed", "pool", s.pool.shared.cfg.Name, "client", s.peer, "reason", "it has not read its replies for "+limit.String())
-	s.conn.Close()
-	s.gone()
+	s.drop()
 }
 
 // Broken is called when the connection has failed.
@@ -331,5 +329,13 @@ func (s *Session) gone() {
 
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() { s.plain = s.authed && s.tx == nil && s.subs == nil }
+
+// drop closes the session without sending what was not sent.
+func (s *Session) drop() {
+	if !s.conn.Closed() {
+		s.conn.Close()
+		s.gone()
+	}
+}
 
 func (s *Session) age() time.Duration { return time.Duration(s.worker.loop.Now() - s.created) }

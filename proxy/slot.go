@@ -55,6 +55,7 @@ func (s *Session) moreSlots() {
 	for i := s.head; i != s.tail; i++ {
 		s.slots[i&uint32(len(s.slots)-1)] = old[i&uint32(len(old)-1)]
 	}
+	clear(old) // the few inside the session will be used again
 	s.worker.giveSlots(old)
 }
 

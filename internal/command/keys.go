@@ -76,7 +76,9 @@ const (
 var ErrKeys = errors.New("ERR Invalid arguments specified for command")
 
 // Keys returns the indexes of the keys in the request a, whose command is c and whose arity is right. They are
-// in order of the rules that found them, appended to dst[:0]. The indexes are always within the request.
+// in order of the rules that found them, appended to dst[:0]. The indexes are always within the request. With ErrKeys come
+// those that were found before the error: PFMERGE with nothing to merge has none of the keys that its second rule wants, and
+// still creates its first.
 func (c *Command) Keys(dst []int, a *resp.Args) ([]int, error) {
 	dst = dst[:0]
 	n := a.Len()
@@ -120,7 +122,7 @@ func (c *Command) specKeys(dst []int, a *resp.Args) ([]int, error) {
 		}
 		first, last, ok := s.find(a)
 		if !ok || s.ByCount && first > last && !c.Flags.Has(NoMandatoryKeys) {
-			return dst[:0], ErrKeys
+			return dst, ErrKeys
 		}
 		for at := first; at <= last; at += s.Step {
 			dst = append(dst, at)

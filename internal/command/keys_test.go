@@ -212,15 +212,12 @@ func FuzzKeysAreWithinTheRequest(f *testing.F) {
 			return
 		}
 		keys, err := c.Keys(nil, a)
-		if err != nil && len(keys) > 0 {
-			t.Fatalf("%q: keys %v and an error", line, keys)
-		}
 		for _, k := range keys {
 			if k < 1 || k >= a.Len() {
 				t.Fatalf("%q: key %d of %d arguments", line, k, a.Len())
 			}
 		}
-		if c.SingleKey && !slices.Equal(keys, []int{1}) {
+		if err == nil && c.SingleKey && !slices.Equal(keys, []int{1}) {
 			t.Fatalf("%q: keys %v, though %s has exactly one", line, keys, c.Name)
 		}
 		c.For(a)

@@ -238,7 +238,7 @@ func TestRefusals(t *testing.T) {
 	r := serve(t, pool{nodes: addresses(servers(t, 3))})
 	c := redistest.Dial(t, r.addr())
 	for _, args := range [][]string{
-		{"SHUTDOWN"}, {"REPLICAOF", "a", "1"}, {"DEBUG", "SLEEP", "9"}, {"MONITOR"}, {"SYNC"}, {"CLUSTER", "RESET"}, {"WAIT", "0", "0"},
+		{"SHUTDOWN"}, {"REPLICAOF", "a", "1"}, {"DEBUG", "SLEEP", "9"}, {"MONITOR"}, {"SYNC"}, {"CLUSTER", "RESET"},
 	} {
 		if got := c.Do(args...); got[0] != '-' {
 			t.Errorf("%s: %q", strings.Join(args, " "), got)

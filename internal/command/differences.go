@@ -1,0 +1,19 @@
+package command
+
+// differences lists what a client that knows one server may be surprised by. Refused commands are not here: they say so
+// themselves.
+var differences = []Difference{
+	{"every command with several keys", "keys on different nodes are refused with CROSSSLOT, but for the split commands; a hash tag keeps keys together", "TestCrossSlot"},
+	{"MGET MSET DEL UNLINK EXISTS TOUCH", "atomic on each node, not over several; when a node is down the whole command is an error, though other nodes' parts may have been carried out", "TestSplitOverADeadNode"},
+	{"SCAN", "nodes are walked one after the other; the cursor carries the node in its low ten bits", "TestScanWalksAllNodes"},
+	{"KEYS DBSIZE RANDOMKEY FLUSHALL FLUSHDB", "all nodes at once, not at one moment", "TestWholePoolCommands"},
+	{"PUBLISH SPUBLISH PUBSUB NUMSUB", "count subscriptions at the node: one for all clients of an event loop that listen to a channel", "TestPublishCountsLoops"},
+	{"SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", "what is published while the connection to a node is lost is missed, as by any client that reconnects; the subscription is renewed", "TestSubscriptionsAreRenewed"},
+	{"MULTI EXEC", "all keys on one node; commands that concern the connection or all nodes can't be queued", "TestTransactionsStayOnOneNode"},
+	{"WATCH", "if the watching connection is lost, EXEC answers nil, as if a key had changed", "TestExecAfterALostWatch"},
+	{"SELECT HELLO", "refused between WATCH and EXEC", "TestSelectAfterWatch"},
+	{"EVAL EVALSHA FCALL", "without keys they run on the pool's first node; a script that touches keys it did not declare reads and writes whatever that node has", "TestKeylessScriptsRunOnOneNode"},
+	{"EVALSHA", "a node that does not know the script is given its body if it has passed through Ringway", "TestLostScriptsAreSentAgain"},
+	{"WAIT WAITAOF", "every node is asked; the least answer counts", "TestWaitAsksEveryNode"},
+	{"CLIENT LIST CLIENT INFO CLIENT ID", "tell of Ringway's clients; the nodes see Ringway", "TestClientListTellsOfOurClients"},
+}
