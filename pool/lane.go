@@ -143,6 +143,20 @@ func (la *Lane) Send(request []byte, owner Owner, tag uint64) {
 	la.Expect(owner, tag)
 }
 
+// Adopt takes over a large request's buffer instead of copying it, if nothing is queued before it. If it returns false nothing
+// has happened; otherwise Expect must follow.
+func (la *Lane) Adopt(request []byte) bool {
+	if la.state == ready {
+		return la.conn.Adopt(request)
+	}
+	if len(la.held) > 0 {
+		return false
+	}
+	la.loop.Release(la.held)
+	la.held = request
+	return true
+}
+
 // Append adds bytes of a request. Expect must follow before anything else is put on the lane.
 func (la *Lane) Append(b []byte) {
 	if la.state == ready {
@@ -284,8 +298,10 @@ func (la *Lane) begin() {
 	la.reason = ""
 	la.loop.StopTimer(la.patience)
 	if len(la.held) > 0 {
-		la.conn.Append(la.held)
-		la.loop.Release(la.held)
+		if !la.conn.Adopt(la.held) {
+			la.conn.Append(la.held)
+			la.loop.Release(la.held)
+		}
 		la.held = nil
 	}
 	if la.waiting.len() > 0 && la.opt.Timeout > 0 && !la.Patient {

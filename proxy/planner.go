@@ -30,10 +30,28 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		seq := s.tail
 		s.open(c)
 		s.inFlight++
-		lane.Send(scan.Bytes(b), s, tagOf(seq, 0))
+		request := scan.Bytes(b)
+		if len(request) >= adoptFrom && s.giveAway(lane, request) {
+			lane.Expect(s, tagOf(seq, 0))
+			return true
+		}
+		lane.Send(request, s, tagOf(seq, 0))
 		return true
 	}
 	return s.handleOther(c, scan, b)
+}
+
+// adoptFrom is the size from which a request's buffer is handed to the lane rather than copied.
+const adoptFrom = 1 << 20
+
+// giveAway hands the input buffer to the lane, if the request is all there is in it.
+func (s *Session) giveAway(lane *pool.Lane, request []byte) bool {
+	in := s.in[s.off:]
+	if len(in) != len(request) || &in[0] != &request[0] || !lane.Adopt(request) {
+		return false
+	}
+	s.in, s.off = nil, 0
+	return true
 }
 
 // handleOther is for everything but the plain command with one key.

@@ -142,13 +142,20 @@ func (s *Session) Readable() {
 		}
 		s.pool.stats.BytesIn += uint64(n)
 		s.in = s.in[:len(s.in)+n]
-		s.off += s.parse(s.in[s.off:])
+		s.advance(s.parse(s.in[s.off:]))
 	}
 	s.afterParse()
 }
 
-// roomForMore makes room behind an unfinished request. The buffer doubles with what has arrived, whatever length was
-// announced, so an announcement costs nothing.
+// advance steps over what has been parsed, unless the buffer was given away with it.
+func (s *Session) advance(used int) {
+	if s.in != nil {
+		s.off += used
+	}
+}
+
+// roomForMore makes room behind an unfinished request. The buffer doubles with what has arrived, and is made as large as was
+// announced when an eighth has arrived, so an announcement alone costs nothing.
 func (s *Session) roomForMore() {
 	if s.off > 0 {
 		s.in = s.in[:copy(s.in, s.in[s.off:])]
@@ -156,9 +163,14 @@ func (s *Session) roomForMore() {
 	}
 	room := 4 << 10
 	if s.scan != nil {
-		room = min(max(room, s.scan.Want()-len(s.in)), 256<<10)
+		missing := s.scan.Want() - len(s.in)
+		if missing <= 7*len(s.in) {
+			room = max(room, missing) // an eighth has come: believe the rest
+		} else {
+			room = min(max(room, missing), 256<<10)
+		}
 	}
-	if cap(s.in)-len(s.in) < room/2 || cap(s.in)-len(s.in) < 512 {
+	if free := cap(s.in) - len(s.in); free < 512 || free < room && free < 64<<10 {
 		s.in = s.worker.loop.Grow(s.in, room)
 	}
 }
@@ -185,7 +197,7 @@ func (s *Session) resume() {
 		return
 	}
 	if s.off < len(s.in) && !s.closing {
-		s.off += s.parse(s.in[s.off:])
+		s.advance(s.parse(s.in[s.off:]))
 	}
 	if s.stalls == 0 && !s.closing && !s.eof {
 		s.conn.Resume()

@@ -91,6 +91,18 @@ func (c *Conn) AppendLazily(p []byte) {
 	}
 }
 
+// Adopt makes p the output without copying it, if nothing else is waiting. p must be too large to have been lent by the loop, and is
+// the connection's from then on. If it returns false nothing has happened.
+func (c *Conn) Adopt(p []byte) bool {
+	if cap(p) <= largest || c.closed || c.sent < len(c.out) {
+		return false
+	}
+	c.loop.Release(c.out)
+	c.out, c.sent = p, 0
+	c.Schedule()
+	return true
+}
+
 // Extend lends the output for appending n bytes at most; what has become of it goes back with Commit.
 func (c *Conn) Extend(n int) []byte {
 	if len(c.out)+n > cap(c.out) {
