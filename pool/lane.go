@@ -47,8 +47,9 @@ type Key struct {
 // Lane is one pipelined connection to a node.
 type Lane struct {
 	Node    *Node
-	Index   int  // of the node in its pool
-	Patient bool // a private lane that waits as long as the node likes
+	Index   int   // of the node in its pool
+	Patient bool  // a private lane that waits as long as the node likes
+	Number  int64 // of a private lane: its client id at the node, 0 if that is not known
 	key     Key
 	opt     *Options
 	loop    *loop.Loop
@@ -63,8 +64,9 @@ type Lane struct {
 
 	lastRead int64
 	attempt  int    // in a row, without success
+	praised  bool   // the node has answered on this connection
 	failing  bool   // failHeld is to run in this turn
-	torn     []byte // an error line, as far as it has come, that is no request's reply
+	torn     []byte // an error line, as far as it has come, that may be the node's reason to close
 	dial     int    // counts the attempts, so that a late answer of an old one is known
 	retry    *loop.Timer
 	patience *loop.Timer
@@ -72,6 +74,10 @@ type Lane struct {
 
 	stats    Stats
 	requests uint64
+	unused   uint64 // requests before those that this connection carries
+
+	scripts      map[string]struct{} // digests that the node was told on this connection
+	scriptsEpoch uint64
 
 	listener *Listener // for a lane that carries subscriptions and no requests
 	pushed   []byte    // a push, as far as it has come
@@ -104,6 +110,15 @@ func (la *Lane) Down() (reason string, is bool) { return la.reason, la.state == 
 
 // Depth returns how many replies are awaited.
 func (la *Lane) Depth() int { return la.waiting.len() }
+
+// Scripts returns the set of script digests that the node has been told on this connection, for the caller to keep. It is empty
+// in a new epoch.
+func (la *Lane) Scripts(epoch uint64) map[string]struct{} {
+	if la.scripts == nil || la.scriptsEpoch != epoch {
+		la.scripts, la.scriptsEpoch = map[string]struct{}{}, epoch
+	}
+	return la.scripts
+}
 
 // Usable reports whether the lane works, Clean whether it works and nothing is awaited on it.
 func (la *Lane) Usable() bool { return la.state == ready }
@@ -166,6 +181,24 @@ func (la *Lane) Append(b []byte) {
 	la.held = la.loop.Append(la.held, b)
 }
 
+// Extend lends the lane's output for appending n bytes at most of a request; Commit takes it back.
+func (la *Lane) Extend(n int) []byte {
+	if la.state == ready {
+		return la.conn.Extend(n)
+	}
+	la.held = la.loop.Grow(la.held, n)
+	return la.held
+}
+
+// Commit takes back what Extend lent. Expect must follow, as after Append.
+func (la *Lane) Commit(b []byte) {
+	if la.state == ready {
+		la.conn.Commit(b)
+		return
+	}
+	la.held = b
+}
+
 // Expect queues the owner of the request just appended.
 func (la *Lane) Expect(owner Owner, tag uint64) {
 	la.waiting.push(waiting{owner, tag, la.loop.Now()})
@@ -225,7 +258,10 @@ func (la *Lane) connect() {
 // right behind the connection, unless they depend on the handshake.
 func (la *Lane) connected(fd int) {
 	la.scan.Reset()
-	la.torn = nil
+	la.torn, la.praised = nil, false
+	la.Number = 0
+	la.scripts = nil
+	la.unused = la.requests - uint64(la.waiting.len())
 	if err := la.conn.Reinit(la.loop, fd, la); err != nil {
 		unix.Close(fd)
 		la.fall(err.Error())
@@ -314,11 +350,13 @@ func (la *Lane) Readable() {
 	b := la.loop.ReadBuffer()
 	n, err := la.conn.Read(b)
 	if err != nil {
-		if la.state == ready && la.waiting.len() == 0 && la.listener == nil { // a node closes what it thinks is idle: no harm done
+		if la.state == ready && la.waiting.len() == 0 && la.listener == nil && (la.praised || la.requests == la.unused) { // a node closes what it thinks is idle: no harm done
 			la.conn.Close()
 			la.scan.Reset()
 			la.stats.Losses++
 			la.state = idle
+		} else if err == io.EOF && len(la.torn) > 0 {
+			la.lose("refused the connection: " + trimLine(la.torn))
 		} else if err == io.EOF {
 			la.lose("closed the connection")
 		} else {
@@ -363,6 +401,8 @@ func (la *Lane) Data(b []byte) {
 				la.waiting.pop()
 				if kind != '-' {
 					la.praise()
+				} else if !la.praised {
+					la.torn = append(la.torn[:0], b[:n]...) // perhaps its parting words
 				}
 			}
 			w.owner.Reply(w.tag, kind, b[:n], done)
@@ -402,7 +442,7 @@ func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 	}
 	la.greets--
 	if la.greets == 0 {
-		la.attempt = 0
+		la.praise()
 		la.begin()
 	}
 	return true
@@ -488,6 +528,7 @@ func (la *Lane) checkPatience() {
 func (la *Lane) lose(reason string) {
 	la.conn.Close()
 	la.scan.Reset()
+	la.torn = nil
 	if la.listener != nil {
 		la.pushed = la.pushed[:0]
 		la.listener.Down(reason)
@@ -515,7 +556,7 @@ func (la *Lane) countFailure() {
 
 // praise forgets past failures: the node has answered.
 func (la *Lane) praise() {
-	la.attempt = 0
+	la.attempt, la.praised, la.torn = 0, true, la.torn[:0]
 	if la.Node.failures.Load() != 0 {
 		la.Node.Forgive()
 	}

@@ -2,30 +2,32 @@ package proxy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
+	"ringway/internal/command"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
 )
 
-// client answers the CLIENT subcommands.
-func (s *Session) client(sub string, a *resp.Args) {
+// client answers the CLIENT subcommands. It returns false if the command must wait.
+func (s *Session) client(sub string, c *command.Command, a *resp.Args) (taken bool) {
 	switch sub {
 	case "id":
 		s.answerInt(int64(s.id))
 	case "setname":
 		if !validName(a.At(2)) {
 			s.refuse(metrics.BadCommand, errClientName)
-			return
+			break
 		}
 		s.setName(a.At(2))
 		s.answerOK()
 	case "getname":
 		if s.about == nil || s.about.name == "" {
 			s.answerNull()
-			return
+			break
 		}
 		s.answerBulk([]byte(s.about.name))
 	case "setinfo":
@@ -38,9 +40,28 @@ func (s *Session) client(sub string, a *resp.Args) {
 		s.setFlag(sub, string(a.At(2)))
 	case "reply":
 		s.reply(strings.ToUpper(string(a.At(2))))
+	case "kill":
+		s.kill(a)
+	case "unblock":
+		s.unblock(a)
+	case "pause":
+		s.pauseClients(a)
+	case "unpause":
+		s.unpauseClients()
+	case "tracking":
+		s.track(a)
+	case "caching":
+		s.setCaching(a)
+	case "getredir":
+		s.getRedir()
+	case "trackinginfo":
+		s.trackingInfo()
+	case "capa": // what a client can do beyond the protocol's version makes no difference here
+		s.answerOK()
 	default:
-		s.refuse(metrics.BadCommand, "ERR 'client|"+sub+"' is not supported through Ringway yet")
+		s.refuse(metrics.BadCommand, notYet(c))
 	}
+	return true
 }
 
 // validName is Redis's rule for names: printable, no spaces.
@@ -141,6 +162,13 @@ func (s *Session) line() string {
 	if s.blocked != nil {
 		flags = "b" + flags
 	}
+	if s.monitoring() {
+		flags = "O" + flags
+	}
+	redirect := -1
+	if s.tracking != nil {
+		flags, redirect = "t"+flags, 0
+	}
 	if flags == "" {
 		flags = "N"
 	}
@@ -153,33 +181,31 @@ func (s *Session) line() string {
 		proto = 3
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d"+
-		" qbuf=%d qbuf-free=%d obl=%d oll=%d omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s"+
+		" qbuf=%d qbuf-free=%d obl=%d oll=%d omem=%d events=r cmd=%s user=default redir=%d resp=%d lib-name=%s lib-ver=%s"+
 		" pool=%s in-flight=%d tot-cmds=%d tot-net-in=%d tot-net-out=%d\n",
 		s.id, s.peer, loop.LocalAddr(s.conn.FD()), s.conn.FD(), ab.name, int(s.age().Seconds()),
 		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, subs[channelTopic], subs[patternTopic], subs[shardTopic], multi, len(s.in)-s.off, cap(s.in)-len(s.in),
-		s.conn.Unsent(), int(s.tail-s.head), s.held, cmd, proto, ab.libName, ab.libVer,
+		s.conn.Unsent(), int(s.tail-s.head), s.held, cmd, redirect, proto, ab.libName, ab.libVer,
 		s.pool.shared.cfg.Name, s.inFlight, s.total, s.conn.BytesIn, s.conn.BytesOut)
 }
 
-// list is CLIENT LIST [TYPE normal|...] [ID id...]: all clients of the process, whatever loop they live on.
+// list is CLIENT LIST [TYPE type] [ID id...]: all clients of the process, whatever loop they live on.
 func (s *Session) list(a *resp.Args) {
 	want := func(*Session) bool { return true }
 	if a.Len() > 2 {
 		switch option := strings.ToUpper(string(a.At(2))); {
 		case option == "TYPE" && a.Len() == 4:
-			switch t := strings.ToLower(string(a.At(3))); t {
-			case "normal":
-			case "master", "replica", "slave", "pubsub":
-				want = func(*Session) bool { return false }
-			default:
-				s.refuse(metrics.BadCommand, "ERR Unknown client type '"+t+"'")
+			kind, ok := clientType(a.At(3))
+			if !ok {
+				s.refuse(metrics.BadCommand, "ERR Unknown client type '"+string(a.At(3))+"'")
 				return
 			}
+			want = func(x *Session) bool { return x.kind() == kind }
 		case option == "ID" && a.Len() > 3:
 			ids := map[uint64]bool{}
 			for i := 3; i < a.Len(); i++ {
-				var id uint64
-				if _, err := fmt.Sscanf(string(a.At(i)), "%d", &id); err != nil {
+				id, err := strconv.ParseUint(string(a.At(i)), 10, 63)
+				if err != nil {
 					s.refuse(metrics.BadCommand, "ERR Invalid client ID")
 					return
 				}
@@ -191,45 +217,20 @@ func (s *Session) list(a *resp.Args) {
 			return
 		}
 	}
-	s.gather(func(w *worker) (text string) {
-		var b strings.Builder
+	var b strings.Builder
+	s.askLoops(func(w *worker) {
 		for x := w.sessions; x != nil; x = x.next {
 			if want(x) {
 				b.WriteString(x.line())
 			}
 		}
-		return b.String()
-	})
+	}, func() []byte { return resp.AppendVerbatim(nil, s.resp3, "txt", b.String()) })
 }
 
 // answerText answers with a text, verbatim in RESP3.
 func (s *Session) answerText(text string) {
 	s.worker.scratch = resp.AppendVerbatim(s.worker.scratch[:0], s.resp3, "txt", text)
 	s.answer(s.worker.scratch)
-}
-
-// gather answers with what f returns on all the loops together. The slot waits; the loops are asked one after the other.
-func (s *Session) gather(f func(w *worker) string) {
-	if len(s.worker.server.workers) == 1 {
-		s.answerText(f(s.worker))
-		return
-	}
-	seq := s.tail
-	s.open(nil)
-	s.inFlight++
-	home, resp3 := s.worker, s.resp3
-	var ask func(i int, text string)
-	ask = func(i int, text string) {
-		if i == len(home.server.workers) {
-			home.loop.Post(func() {
-				s.Reply(tagOf(seq, 0), '$', resp.AppendVerbatim(nil, resp3, "txt", text), true)
-			})
-			return
-		}
-		w := home.server.workers[i]
-		w.loop.Post(func() { ask(i+1, text+f(w)) })
-	}
-	ask(0, "")
 }
 
 var _ pool.Owner = (*Session)(nil)

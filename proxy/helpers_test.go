@@ -1,12 +1,17 @@
 package proxy
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"ringway/internal/config"
+	"ringway/internal/loop"
 	"ringway/internal/redistest"
 )
 
@@ -76,32 +81,93 @@ func keyOf(t testing.TB, srv *Server, i int, prefix string) string {
 	return ""
 }
 
-// echoNode is a fake node that answers GET with the key, SET with OK, MGET with the keys, and the rest with its name.
-func echoNode(t testing.TB) *redistest.FakeNode {
-	steps := []redistest.Step{}
-	for range 50 {
-		steps = append(steps, redistest.Answer(answerEcho))
+// nodes starts n real servers and returns their addresses.
+func nodes(t testing.TB, n int) (addresses []string) {
+	t.Helper()
+	for range n {
+		addresses = append(addresses, redistest.Server(t).Addr())
 	}
-	return redistest.Node(t, steps...)
+	return addresses
 }
 
-func answerEcho(args []string) string {
-	switch strings.ToUpper(args[0]) {
-	case "GET":
-		return redistest.Bulk(args[1])
-	case "SET", "MSET":
-		return "+OK\r\n"
-	case "PING":
-		return "+PONG\r\n"
-	case "DEL":
-		return fmt.Sprintf(":%d\r\n", len(args)-1)
-	case "MGET":
-		var b strings.Builder
-		fmt.Fprintf(&b, "*%d\r\n", len(args)-1)
-		for _, a := range args[1:] {
-			b.WriteString(redistest.Bulk(a))
-		}
-		return b.String()
+// hangUp at the end of a fake node's reply closes the connection after what stands before it.
+const hangUp = "<hang up>"
+
+// fakeNode answers each request on each connection with what f returns.
+func fakeNode(t testing.TB, f func(args []string) string) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return redistest.Bulk(strings.Join(args, " "))
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for r := bufio.NewReader(c); ; {
+					args, err := redistest.ReadCommand(r)
+					if err != nil {
+						return
+					}
+					reply, ends := strings.CutSuffix(f(args), hangUp)
+					if _, err := io.WriteString(c, reply); err != nil || ends {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// balanced fails the test unless the books of every session close: nothing in flight, nothing held, nothing to be sent, no
+// reason to stand still. It waits for that, and then looks for buffers that have two owners.
+func balanced(t testing.TB, srv *Server) {
+	t.Helper()
+	for _, w := range srv.workers {
+		left := ""
+		redistest.WaitFor(t, "the sessions to come to rest", func() bool {
+			done := make(chan struct{})
+			w.loop.Post(func() {
+				defer close(done)
+				left = ""
+				for s := w.sessions; s != nil; s = s.next {
+					if s.inFlight != 0 || s.held != 0 || s.head != s.tail || s.stalls != 0 || s.conn.Unsent() != 0 || s.resumes {
+						left = fmt.Sprintf("in flight %d, held %d, slots %d, stalls %b, unsent %d, resumes %v",
+							s.inFlight, s.held, s.tail-s.head, s.stalls, s.conn.Unsent(), s.resumes)
+					}
+				}
+			})
+			<-done
+			return left == ""
+		})
+		done := make(chan struct{})
+		w.loop.Post(func() { defer close(done); lentOnce(t, w.loop) })
+		<-done
+	}
+}
+
+// lentOnce borrows all the free buffers of a loop and some more: none may be among them twice.
+func lentOnce(t testing.TB, l *loop.Loop) {
+	for size := 512; size <= 128<<10; size *= 4 {
+		seen := map[*byte]bool{}
+		var all [][]byte
+		for range 4<<20/size + 1 {
+			b := l.Buffer(size)
+			p := unsafe.SliceData(b)
+			if seen[p] {
+				t.Errorf("a buffer of %d bytes has two owners", size)
+			}
+			seen[p] = true
+			all = append(all, b)
+		}
+		for _, b := range all {
+			l.Release(b)
+		}
+	}
 }

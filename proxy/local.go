@@ -45,11 +45,7 @@ func (s *Session) local(c *command.Command, a *resp.Args) bool {
 		s.worker.scratch = command.Answer(s.worker.scratch[:0], s.resp3, a)
 		s.answer(s.worker.scratch)
 	default:
-		if strings.HasPrefix(c.Name, "client|") {
-			s.client(c.Name[len("client|"):], a)
-			break
-		}
-		s.refuse(metrics.BadCommand, notYet(c))
+		return s.administer(c, a)
 	}
 	return true
 }
@@ -142,14 +138,23 @@ func (s *Session) moveTo(db int, resp3 bool) {
 	s.set = s.pool.set(pool.Key{RESP3: resp3, Database: db})
 }
 
+// integer reads a number as Redis does: no sign but a minus, no leading zeros.
+func integer(b []byte) (int, bool) {
+	n, err := strconv.Atoi(string(b))
+	return n, err == nil && strconv.Itoa(n) == string(b)
+}
+
 // databases is how many databases a session may select.
 const databases = 16
 
 func (s *Session) selectDB(a *resp.Args) bool {
-	db, err := strconv.Atoi(string(a.At(1)))
+	db, ok := integer(a.At(1))
 	switch {
-	case err != nil || db > math.MaxInt32 || db < math.MinInt32:
+	case !ok:
 		s.refuse(metrics.BadCommand, errNotInteger)
+		return true
+	case db > math.MaxInt32 || db < math.MinInt32:
+		s.refuse(metrics.BadCommand, errNotInt32)
 		return true
 	case db < 0 || db >= databases:
 		s.refuse(metrics.BadCommand, errDBRange)
@@ -175,6 +180,8 @@ func (s *Session) reset() bool {
 	}
 	s.unwatch()
 	s.leaveAll()
+	s.stopMonitoring()
+	s.tracking = nil
 	s.moveTo(cfg.Database, false)
 	s.about, s.tx = nil, nil
 	s.authed = cfg.RequirePass == ""
@@ -189,9 +196,9 @@ func (s *Session) hello(a *resp.Args) bool {
 	resp3 := s.resp3
 	i := 1
 	if a.Len() > 1 {
-		v, err := strconv.Atoi(string(a.At(1)))
+		v, ok := integer(a.At(1))
 		switch {
-		case err != nil:
+		case !ok:
 			s.refuse(metrics.BadCommand, errProtoNumber)
 			return true
 		case v < 2 || v > 3:

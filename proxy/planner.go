@@ -65,10 +65,6 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 			s.worker.loop.Defer(s.drop)
 			return true
 		}
-		if !s.authed {
-			s.refuse(metrics.Unauthorized, errNoAuth)
-			return true
-		}
 		s.refuseQueued(metrics.BadCommand, command.UnknownCommand(a))
 		return true
 	}
@@ -94,6 +90,11 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	if why := s.unfitForSubscriber(c); why != "" {
 		s.refuse(metrics.BadCommand, why)
 		return true
+	}
+	if s.worker.watched {
+		if stop, taken := s.gate(c); stop {
+			return taken
+		}
 	}
 	taken := true
 	plan := c.For(a)
@@ -125,6 +126,9 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		st.Requests[c.ID]++
 		s.total++
 		s.last = c
+		if s.worker.watched || s.tracking != nil {
+			s.tapped(c, a)
+		}
 	}
 	return taken
 }
@@ -150,8 +154,10 @@ func notYet(c *command.Command) string {
 func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
 	node, ok := s.owner(c, &scan.Args)
 	if !ok {
-		s.refuse(metrics.CrossSlot, errCrossSlot)
-		return true
+		return s.crossSlot(c, &scan.Args)
+	}
+	if c.Group == "scripting" && runsDigest(c) {
+		s.worker.server.scripts.tell(s.set.Lane(node), scan.Args.At(1))
 	}
 	return s.send(c, node, scan.Bytes(b))
 }
@@ -164,7 +170,7 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	}
 	seq := s.tail
 	sl := s.open(c)
-	if c.Name == "evalsha" || c.Name == "evalsha_ro" {
+	if c.Group == "scripting" && runsDigest(c) {
 		s.keepRequest(sl, node, request)
 	}
 	s.inFlight++

@@ -14,7 +14,10 @@ import (
 // in flight is awaited, and after it the parser waits for the reply.
 
 // send puts the batch on a lane, between MULTI and EXEC. Only EXEC's reply has an owner.
-func (tx *transaction) send(lane *pool.Lane, owner pool.Owner, tag uint64) {
+func (tx *transaction) send(known *scripts, lane *pool.Lane, owner pool.Owner, tag uint64) {
+	for _, d := range tx.digests {
+		known.tell(lane, d)
+	}
 	lane.Append(multiRequest)
 	lane.Append(tx.batch)
 	lane.Append(execRequest)
@@ -81,6 +84,7 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	}
 	s.blocked = []*pool.Lane{lane}
 	lane.Patient = true
+	askNumber(lane)
 	s.sendPrivate(c, lane, scan.Bytes(b))
 	return true
 }
@@ -166,7 +170,7 @@ func (s *Session) execWatched(c *command.Command) bool {
 	s.open(c).private = true
 	s.inFlight++
 	s.watch.ending = true
-	tx.send(s.watch.lane, s, tagOf(seq, 0))
+	tx.send(&s.worker.server.scripts, s.watch.lane, s, tagOf(seq, 0))
 	s.endTransaction()
 	s.stall(metrics.StallBarrier)
 	return true

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
 	"ringway/internal/command"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -21,6 +23,7 @@ type scripts struct {
 	bodies map[string]string
 	order  []string // digests, the oldest first
 	size   int
+	epoch  atomic.Uint64 // grows when scripts are flushed: what lanes were told does not hold any more
 }
 
 const (
@@ -63,6 +66,7 @@ func (sc *scripts) forget() {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.bodies, sc.order, sc.size = nil, nil, 0
+	sc.epoch.Add(1)
 }
 
 // noteScript keeps what will be needed if a node does not know a script.
@@ -92,6 +96,27 @@ func (s *Session) noteScript(c *command.Command, a *resp.Args) {
 	w.server.scripts.remember(body)
 }
 
+// tell makes sure that the node of a lane knows the script of an EVALSHA that is about to follow: the first time on each
+// connection its body is sent ahead, if it has passed through here.
+func (sc *scripts) tell(lane *pool.Lane, digest []byte) {
+	told := lane.Scripts(sc.epoch.Load())
+	if _, ok := told[string(digest)]; ok {
+		return
+	}
+	body, ok := sc.body(digest)
+	if !ok {
+		return
+	}
+	if len(told) >= maxSeenScripts {
+		clear(told)
+	}
+	told[string(digest)] = struct{}{}
+	lane.Send(resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
+}
+
+// runsDigest tells the commands that name a script by its digest.
+func runsDigest(c *command.Command) bool { return c.Name == "evalsha" || c.Name == "evalsha_ro" }
+
 // again is a request that is kept until it is answered.
 type again struct {
 	request []byte // lent by the loop
@@ -103,8 +128,9 @@ func (s *Session) keepRequest(sl *slot, node int, request []byte) {
 	sl.again = &again{s.worker.loop.Append(nil, request), node}
 }
 
-// tryAgain sends a request whose script the node does not know once more, as EVAL with the body. It returns false if the body
-// is not known here either. Redis answers NOSCRIPT before it runs anything, so nothing is done twice.
+// tryAgain sends a request whose script the node does not know, though it was told, once more, as EVAL with the body: somebody has
+// flushed the node's scripts directly. It returns false if the body is not known here either. Redis answers NOSCRIPT before it
+// runs anything, so nothing is done twice; but what the client had sent after it on the same lane has been done before.
 func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
 	request, node := sl.again.request, sl.again.node
 	defer s.worker.loop.Release(request)

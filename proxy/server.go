@@ -37,11 +37,7 @@ type Server struct {
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 	srv := &Server{cfg: cfg, log: log, clients: make([]atomic.Int64, len(cfg.Pools)), started: time.Now()}
-	threads := cfg.Threads
-	if threads == 0 {
-		threads = max(1, runtime.NumCPU()/4)
-	}
-	for i := range threads {
+	for i := range Threads(cfg) {
 		w, err := newWorker(srv, i)
 		if err != nil {
 			return nil, fmt.Errorf("cannot open event loop %d: %w", i, err)
@@ -55,6 +51,14 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		}
 	}
 	return srv, nil
+}
+
+// Threads returns how many event loops a configuration has.
+func Threads(cfg *config.Config) int {
+	if cfg.Threads > 0 {
+		return cfg.Threads
+	}
+	return max(1, runtime.NumCPU()/4)
 }
 
 func (srv *Server) addPool(i int) error {

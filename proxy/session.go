@@ -54,6 +54,8 @@ type Session struct {
 	watch   watch
 	subs    *subscriptions // nil unless it listens to a channel
 
+	tracking *tracking // CLIENT TRACKING, nil while it is off
+
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
 }
@@ -340,7 +342,9 @@ func (s *Session) gone() {
 }
 
 // update finds out whether the session's requests may take the short way.
-func (s *Session) update() { s.plain = s.authed && s.tx == nil && s.subs == nil }
+func (s *Session) update() {
+	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched
+}
 
 // drop closes the session without sending what was not sent.
 func (s *Session) drop() {

@@ -18,15 +18,19 @@ type split struct {
 	lost    bool     // that error is ours: the node could not be reached
 	resp3   bool
 
+	gather        *gathering // a request that is answered from what its parts bring
 	pool          *sharedPool
 	place, places int // SCAN: which of the nodes is being walked, and of how many
 }
 
 type part struct {
-	node  int
-	count int    // keys
-	reply []byte // lent by the loop; an error if it begins with '-'
-	rest  []byte // of the reply, while merging
+	node    int
+	count   int    // keys
+	bytes   int    // of the keys with what belongs to them
+	tooMuch bool   // the reply is dropped as it comes, and an error stands for it
+	out     []byte // the lane's output, while the part is written
+	reply   []byte // lent by the loop; an error if it begins with '-'
+	rest    []byte // of the reply, while merging
 }
 
 // takeSplit lends an empty split.
@@ -72,6 +76,7 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 			partOf[node] = p
 		}
 		sp.parts[p-1].count++
+		sp.parts[p-1].bytes += end(a, i+step-1) - end(a, i-1)
 		sp.owners = append(sp.owners, p-1)
 	}
 	for i := range sp.parts {
@@ -101,21 +106,23 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
-	head := s.worker.scratch[:0]
+	name := a.At(0)
 	for i := range sp.parts {
 		p := &sp.parts[i]
-		head = resp.AppendBulk(resp.AppendArray(head[:0], 1+p.count*step), a.At(0))
-		s.set.Lane(p.node).Append(head)
+		p.out = s.set.Lane(p.node).Extend(p.bytes + len(name) + 64)
+		p.out = resp.AppendBulk(resp.AppendArray(p.out, 1+p.count*step), name)
 	}
-	s.worker.scratch = head
 	from := end(a, 0)
-	for k, p := range sp.owners {
+	for k, o := range sp.owners {
 		to := end(a, (k+1)*step)
-		s.set.Lane(sp.parts[p].node).Append(request[from:to])
+		sp.parts[o].out = append(sp.parts[o].out, request[from:to]...)
 		from = to
 	}
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Expect(s, tagOf(seq, i))
+		lane := s.set.Lane(sp.parts[i].node)
+		lane.Commit(sp.parts[i].out)
+		sp.parts[i].out = nil
+		lane.Expect(s, tagOf(seq, i))
 	}
 }
 
@@ -129,8 +136,17 @@ func end(a *resp.Args, i int) int {
 // replyPart takes the next bytes of a part's reply.
 func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, done bool) {
 	p := &sl.split.parts[i]
-	p.reply = s.worker.loop.Append(p.reply, b)
-	s.held += len(b)
+	if !p.tooMuch {
+		p.reply = s.worker.loop.Append(p.reply, b)
+		s.held += len(b)
+	}
+	if sl.split.gather != nil && s.held > maxGathered {
+		p.tooMuch = true
+		s.held -= len(p.reply)
+		p.reply = resp.AppendError(s.worker.emptied(nil), errGathered)
+		s.held += len(p.reply)
+		sl.split.failed = true
+	}
 	if done {
 		if kind == '-' || kind == '!' {
 			sl.split.failed = true
@@ -153,6 +169,10 @@ func (s *Session) failPart(seq uint32, sl *slot, i int, reason string) {
 func (s *Session) partDone(seq uint32, sl *slot) {
 	sp := sl.split
 	if sp.pending--; sp.pending > 0 {
+		return
+	}
+	if sp.gather != nil {
+		s.finishGather(seq, sl)
 		return
 	}
 	size := 0

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"ringway/internal/command"
 	"ringway/internal/metrics"
 	"ringway/resp"
@@ -9,10 +11,11 @@ import (
 // transaction is what lies between MULTI and EXEC. Requests are kept here, and sent as one contiguous batch, MULTI and EXEC
 // around them, so that a shared lane can carry it: Redis runs the batch without anybody in between.
 type transaction struct {
-	batch []byte
-	count int
-	node  int  // of the keys; -1 while there were none
-	dirty bool // a request was refused: EXEC will be too
+	batch   []byte
+	digests [][]byte // of the scripts that EVALSHA names
+	count   int
+	node    int  // of the keys; -1 while there were none
+	dirty   bool // a request was refused: EXEC will be too
 }
 
 const (
@@ -90,6 +93,9 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		s.refuseQueued(metrics.BadCommand, errTransactionSize)
 		return
 	}
+	if runsDigest(c) {
+		tx.digests = append(tx.digests, bytes.Clone(a.At(1)))
+	}
 	tx.batch = append(tx.batch, scan.Bytes(b)...)
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
@@ -144,7 +150,7 @@ func (s *Session) exec(c *command.Command) bool {
 	seq := s.tail
 	s.open(c)
 	s.inFlight++
-	tx.send(lane, s, tagOf(seq, 0))
+	tx.send(&s.worker.server.scripts, lane, s, tagOf(seq, 0))
 	s.endTransaction()
 	return true
 }

@@ -22,6 +22,8 @@ type worker struct {
 
 	sessions *Session // the youngest; linked by next
 	count    int
+	taps     taps // MONITOR and CLIENT PAUSE
+	watched  bool // taps has something: no request takes the short way
 
 	scanners    []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
 	keys        []int
@@ -102,6 +104,7 @@ func (w *worker) takeScanner(limits resp.Limits) *resp.RequestScanner {
 
 // giveScanner takes back a scanner that is not in the middle of a request.
 func (w *worker) giveScanner(scan *resp.RequestScanner) {
+	scan.Args.Buf = nil // not ours to keep
 	if len(w.scanners) < 64 {
 		w.scanners = append(w.scanners, scan)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, started fu
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	// One processor more than loops: while a loop waits for its connections it keeps the one it has, and name look-ups, scrapes and
+	// the garbage collector need another.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), proxy.Threads(cfg)+1))
 	srv, err := proxy.New(cfg, log)
 	if err != nil {
 		return explainListen(err)

@@ -3,12 +3,14 @@ package command
 // differences lists what a client that knows one server may be surprised by. Refused commands are not here: they say so
 // themselves.
 var differences = []Difference{
-	{"every command with several keys", "keys on different nodes are refused with CROSSSLOT, but for the split commands; a hash tag keeps keys together", "TestCrossSlot"},
+	{"every command with several keys", "keys on different nodes are refused with CROSSSLOT, but for those that Ringway splits or puts together, below; a hash tag keeps keys together", "TestCrossSlot"},
 	{"MGET MSET DEL UNLINK EXISTS TOUCH", "atomic on each node, not over several; when a node is down the whole command is an error, though other nodes' parts may have been carried out", "TestSplitOverADeadNode"},
+	{"SINTER SUNION SDIFF SINTERCARD ZUNION ZINTER ZDIFF ZINTERCARD XREAD", "keys on different nodes are read from each and put together by Ringway: not atomic, and 64 MiB at most; XREAD only without BLOCK", "TestReadsOverSeveralNodes"},
 	{"SCAN", "nodes are walked one after the other; the cursor carries the node in its low ten bits", "TestScanWalksAllNodes"},
 	{"KEYS DBSIZE RANDOMKEY FLUSHALL FLUSHDB", "all nodes at once, not at one moment", "TestWholePoolCommands"},
 	{"PUBLISH SPUBLISH PUBSUB NUMSUB", "count subscriptions at the node: one for all clients of an event loop that listen to a channel", "TestPublishCountsLoops"},
 	{"SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", "what is published while the connection to a node is lost is missed, as by any client that reconnects; the subscription is renewed", "TestSubscriptionsAreRenewed"},
+	{"SINTER SUNION SDIFF SINTERCARD ZUNION ZINTER ZDIFF ZINTERCARD XREAD", "with keys on several nodes they are answered from what each key holds, fetched one after the other: not atomic, and bounded to 64 MiB. XREAD with BLOCK needs one node", "TestGatheredCommands"},
 	{"MULTI EXEC", "all keys on one node; commands that concern the connection or all nodes can't be queued", "TestTransactionsStayOnOneNode"},
 	{"WATCH", "if the watching connection is lost, EXEC answers nil, as if a key had changed", "TestExecAfterALostWatch"},
 	{"SELECT HELLO", "refused between WATCH and EXEC", "TestSelectAfterWatch"},

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -12,42 +13,129 @@ import (
 // generator makes commands out of the templates, all from one seed.
 type generator struct {
 	*rand.Rand
-	prefix string   // of all keys
-	stream int      // the last ID given to a stream entry
-	dumps  []string // serialized values, for RESTORE
+	prefix   string            // of all keys
+	protocol int               // of the session
+	stream   int               // the last ID given to a stream entry
+	dumps    []string          // serialized values, for RESTORE
+	library  string            // serialized functions, for FUNCTION RESTORE
+	tag      string            // that <{kind}> gives to its keys
+	tagAll   bool              // every key gets the tag: all must live on one node
+	named    map[string]string // keys that @kind has chosen, for as long as a sequence lasts
 }
 
-func newGenerator(seed uint64, prefix string) *generator {
-	return &generator{Rand: rand.New(rand.NewPCG(seed, 0)), prefix: prefix}
+func newGenerator(seed uint64, prefix string, protocol int) *generator {
+	return &generator{Rand: rand.New(rand.NewPCG(seed, 0)), prefix: prefix, protocol: protocol}
 }
 
 // command is one request, ready to send, and how its replies are compared.
 type command struct {
-	wire string
-	same func(got, want string) bool
+	name    string // as the template has it
+	wire    string
+	replies int // most have one; SUBSCRIBE has one for each channel
+	same    func(got, want string) bool
+	loose   bool // same is not exactly
 }
 
 func exactly(a, b string) bool { return a == b }
 
-// next makes a command: a family, one of its templates, at times a mistake, and one of the forms a request can have.
-func (g *generator) next() command {
-	f := families[g.IntN(len(families))]
-	template := f[g.IntN(len(f))]
-	cmd := command{same: exactly}
-	if rest, ok := strings.CutPrefix(template, "sorted: "); ok {
-		template, cmd.same = rest, sameSorted
+// next makes what a client sends in one go: mostly one command, at times a sequence whose commands belong together, or a
+// transaction.
+func (g *generator) next() []command {
+	g.tag, g.named = fmt.Sprintf("{t%d}", g.IntN(5)), make(map[string]string)
+	switch n := g.IntN(100); {
+	case n < 4:
+		return g.transaction()
+	case n < 8:
+		return g.sequence(pick(g, sequences))
+	case n < 9 && g.protocol == 2:
+		return g.sequence(pick(g, subscriberSequences))
 	}
-	// Keys of one command share a tag if the template says so: then they live on one node, as they must.
-	tag := fmt.Sprintf("{t%d}", g.IntN(5))
+	f := pick(g, families)
+	return []command{g.command(pick(g, f))}
+}
+
+// sequence makes commands of which the later ones rely on the earlier ones: the server must not wait for what never comes.
+func (g *generator) sequence(templates string) []command {
+	var all []command
+	for template := range strings.SplitSeq(templates, "; ") {
+		all = append(all, g.command("fixed: "+template))
+	}
+	return all
+}
+
+// transaction makes a transaction whose keys live on one node, with or without WATCH in front. Commands that Ringway does
+// not take inside one are left out; those that are wrong are not, for they make EXEC fail.
+func (g *generator) transaction() []command {
+	g.tagAll = true
+	defer func() { g.tagAll = false }()
+	var all []command
+	if g.IntN(3) == 0 {
+		all = append(all, g.command("WATCH <any>..."))
+		for range g.IntN(3) {
+			all = append(all, g.queueable())
+		}
+		if g.IntN(6) == 0 {
+			all = append(all, g.command("UNWATCH"))
+		}
+	}
+	all = append(all, g.command("fixed: MULTI"))
+	inOrder := true
+	for range g.IntN(12) {
+		cmd := g.queueable()
+		inOrder = inOrder && !cmd.loose
+		cmd.same = exactly
+		all = append(all, cmd)
+	}
+	if g.IntN(15) == 0 {
+		all = append(all, g.command(pick(g, []string{"fixed: MULTI", "fixed: WATCH <any>", "fixed: UNWATCH", "fixed: EXEC x"})))
+	}
+	exec := g.command(pick(g, []string{"fixed: EXEC", "fixed: EXEC", "fixed: EXEC", "fixed: EXEC", "fixed: DISCARD"}))
+	if !inOrder {
+		exec.same = sameSorted
+	}
+	return append(all, exec)
+}
+
+// queueable makes a command that may stand between MULTI and EXEC.
+func (g *generator) queueable() command {
+	for {
+		template := pick(g, pick(g, families))
+		if !strings.HasPrefix(template, "shape: ") && fitForMulti(template) {
+			return g.command(template)
+		}
+	}
+}
+
+// command makes one command of a template, at times with a mistake in it, in one of the forms a request can have.
+func (g *generator) command(template string) command {
+	cmd := command{same: exactly, replies: 1}
+	fixed := false
+	for more := true; more; {
+		var mark string
+		switch mark, template, more = cutMark(template); mark {
+		case "sorted":
+			cmd.same, cmd.loose = sameSorted, true
+		case "shape":
+			cmd.same, cmd.loose, fixed = sameShape, true, true
+		case "fixed":
+			fixed = true
+		}
+	}
 	var args []string
 	for _, word := range strings.Fields(template) {
-		args = g.expand(args, word, tag)
+		args = g.expand(args, word, g.tag)
+	}
+	cmd.name = args[0]
+	switch strings.TrimLeft(args[0], "PSUN") {
+	case "BSCRIBE":
+		cmd.replies = max(1, len(args)-1)
 	}
 	args[0] = g.anyCase(args[0])
-	if !strings.Contains(template, "{") {
+	tag := g.tag
+	if !g.tagAll && !strings.Contains(template, "{") {
 		tag = ""
 	}
-	if g.IntN(20) == 0 && len(args) > 1 && !isRandom(args[0]) {
+	if !fixed && g.IntN(20) == 0 && len(args) > 1 && !isRandom(args[0]) {
 		args = g.mistake(args, tag)
 	}
 	switch {
@@ -60,6 +148,15 @@ func (g *generator) next() command {
 		cmd.wire = "\r\n" + cmd.wire
 	}
 	return cmd
+}
+
+// cutMark takes a mark, "sorted: " for example, off a template.
+func cutMark(template string) (mark, rest string, found bool) {
+	mark, rest, found = strings.Cut(template, ": ")
+	if !found || strings.Contains(mark, " ") {
+		return "", template, false
+	}
+	return mark, rest, true
 }
 
 // mistake drops arguments, adds one or puts one in place of another. What it puts in is a key of this session's own, in
@@ -86,7 +183,8 @@ func isRandom(name string) bool {
 }
 
 // expand appends what a word of a template stands for: <kind> is a placeholder, <{kind}> a key with the command's tag,
-// <a>,<b>... a group that comes one to four times; anything else stands for itself.
+// @kind the same key wherever it stands in a sequence, <a>,<b>... a group that comes one to four times,
+// anything else for itself.
 func (g *generator) expand(args []string, word, tag string) []string {
 	times := 1
 	if group, ok := strings.CutSuffix(word, "..."); ok {
@@ -101,6 +199,14 @@ func (g *generator) expand(args []string, word, tag string) []string {
 			switch {
 			case strings.HasPrefix(part, "<{"):
 				args = append(args, g.key(part[2:len(part)-2], tag))
+			case strings.HasPrefix(part, "@"):
+				name, channel := strings.CutPrefix(part[1:], "channel")
+				if _, chosen := g.named[part]; !chosen && channel {
+					g.named[part] = g.prefix + "channel" + name
+				} else if !chosen {
+					g.named[part] = g.shortKey(strings.TrimRight(part[1:], "0123456789"), tag)
+				}
+				args = append(args, g.named[part])
 			case strings.HasPrefix(part, "<"):
 				args = append(args, g.placeholder(part[1:len(part)-1]))
 			default:
@@ -168,6 +274,22 @@ func (g *generator) placeholder(kind string) string {
 		return fmt.Sprint(g.IntN(20000))
 	case "unit":
 		return pick(g, []string{"m", "km", "ft", "mi", "ly"})
+	case "proto":
+		return fmt.Sprint(g.protocol)
+	case "chan":
+		return g.prefix + "nobody listens " + fmt.Sprint(g.IntN(10))
+	case "sha":
+		return digest(pick(g, scripts))
+	case "nosha":
+		return pick(g, []string{digest("return 'never loaded'"), "x", strings.Repeat("z", 40)})
+	case "script":
+		return pick(g, scripts)
+	case "library":
+		return library
+	case "librarydump":
+		return g.library
+	case "empty":
+		return ""
 	case "dump":
 		return pick(g, g.dumps)
 	case "unknown":
@@ -175,17 +297,20 @@ func (g *generator) placeholder(kind string) string {
 	case "junk":
 		return pick(g, []string{"", "'", "\"q\"", "a b", "\r\n", "\x00", strings.Repeat("y", 150), "k"})
 	}
-	return g.key(kind, pick(g, []string{"", "", "", "{t1}", "{}", "{", "}{"}))
+	if tag := pick(g, []string{"", "", "", "{t1}", "{}", "{", "}{"}); !g.tagAll {
+		return g.key(kind, tag)
+	}
+	return g.key(kind, g.tag)
 }
 
-// keyKinds are what <any> may be. Keys of the kinds plain and
-// seq are left alone by all other commands: they never expire, and are strings and lists for certain.
+// keyKinds are what <any> may be. Keys of the other kinds are left alone by all other commands: those of plain and seq never
+// expire, and are strings and lists for certain; those of ttl expire some time from now; what auto holds depends on the time.
 var keyKinds = []string{"str", "num", "hash", "list", "set", "iset", "zset", "stream", "hll", "geo", "bits"}
 
 // key makes a key of a kind. One in forty belongs to another kind, for the errors of wrong types. The name may be
 // binary; with no prefix the key may even be empty.
 func (g *generator) key(kind, tag string) string {
-	if kind == "any" || kind != "plain" && kind != "seq" && g.IntN(40) == 0 {
+	if kind == "any" || slices.Contains(keyKinds, kind) && g.IntN(40) == 0 {
 		kind = pick(g, keyKinds)
 	}
 	if kind == "str" && tag == "" && g.IntN(50) == 0 {
@@ -204,6 +329,20 @@ func (g *generator) shortKey(kind, tag string) string {
 	}
 	return g.prefix + tag + kind + ":" + name
 }
+
+// scripts and library are known to all servers from the beginning.
+var scripts = []string{
+	"return redis.call('GET',KEYS[1])", "redis.call('SET',KEYS[1],ARGV[1]) return redis.call('STRLEN',KEYS[1])", "return {KEYS,ARGV}",
+	"return redis.error_reply('OOPS '..#KEYS)", "return redis.call('INCR',KEYS[1])", "redis.setresp(3) return redis.call('HGETALL',KEYS[1])", "#!lua flags=no-writes\nreturn 1",
+}
+
+const library = `#!lua name=twins
+redis.register_function('twin_set', function(keys, args) return redis.call('SET', keys[1], args[1]) end)
+redis.register_function{function_name='twin_get', callback=function(keys) return redis.call('GET', keys[1]) end, flags={'no-writes'}}
+redis.register_function{function_name='twin_say', callback=function(keys, args) return {keys, args, 1.5, {double=2.5}} end, flags={'no-writes'}}
+`
+
+func digest(script string) string { return fmt.Sprintf("%x", sha1.Sum([]byte(script))) }
 
 // names are the fields of hashes and the members of sets: so few and short that small encodings, which have an order,
 // are kept.

@@ -208,14 +208,13 @@ func TestKeysOnDifferentNodes(t *testing.T) {
 	r := serve(t, pool{nodes: addresses(nodes)})
 	on, off := keysOf(t, r.addr(), nodes, 0, 1)
 	c := redistest.Dial(t, r.addr())
-	const crossSlot = "-CROSSSLOT Keys in request don't hash to the same slot\r\n"
 	for _, args := range [][]string{
 		{"RENAME", on[0], off[0]},
-		{"SUNION", on[0], off[0]},
+		{"SUNIONSTORE", on[0], off[0]},
 		{"MSETNX", on[0], "1", off[0], "2"},
 		{"ZUNIONSTORE", "{" + on[0] + "}", "2", on[0], off[0]},
 		{"EVAL", "return 1", "2", on[0], off[0]},
-		{"XREAD", "STREAMS", on[0], off[0], "0", "0"},
+		{"XREAD", "BLOCK", "1", "STREAMS", on[0], off[0], "0", "0"},
 		{"BITOP", "AND", on[0], off[0]},
 	} {
 		if got := c.Do(args...); got != crossSlot {

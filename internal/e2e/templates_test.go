@@ -2,7 +2,8 @@ package e2e
 
 // families are the commands of the twin test, as templates (see generator.expand). A family is picked first, then one of
 // its templates. Left out is what two servers may answer differently: what depends on the clock (relative expiry, TTL of
-// a key that expires, idle times) or on chance. "sorted:" marks replies whose elements come in any order.
+// a key that expires, idle times) or on chance. "sorted:" marks replies whose elements come in any order, "shape:" those of which only
+// the form can be compared, not the numbers; in "shape:" and "fixed:" no mistakes are made.
 //
 // A command that can have several keys names them <{kind}>, for the reason that keys of one command must share a node,
 // except for the commands that are split.
@@ -100,6 +101,40 @@ var families = [][]string{
 		"COPY <{any}> <{any}> REPLACE", "COPY <{any}> <{any}> DB 1", "MOVE <any> 1", "MOVE <any> 99", "SORT <{list}> ALPHA LIMIT 0 5", "SORT <{iset}> DESC",
 		"SORT <{list}>", "SORT_RO <iset> LIMIT 0 3", "SORT <{iset}> STORE <{list}>", "DEL <any>", "UNLINK <any> <any>",
 	},
+	{ // reads of several keys that may be on several nodes
+		"sorted: SINTER <set> <set>", "sorted: SINTER <iset>...", "sorted: SUNION <set>...", "sorted: SUNION <set> <iset>...", "sorted: SDIFF <set> <set>...",
+		"SINTERCARD 2 <set> <set>", "SINTERCARD 3 <iset> <iset> <iset> LIMIT <pos>", "ZUNION 2 <zset> <zset>", "ZUNION 3 <zset> <set> <zset> WITHSCORES",
+		"ZUNION 2 <zset> <zset> WEIGHTS <score> <score> WITHSCORES", "ZINTER 2 <zset> <zset> AGGREGATE MAX WITHSCORES", "ZINTER 2 <zset> <set>",
+		"ZDIFF 2 <zset> <zset> WITHSCORES", "ZDIFF 3 <zset> <zset> <set>", "ZINTERCARD 2 <zset> <zset> LIMIT <pos>", "ZUNION 2 <zset> <zset> AGGREGATE MIN",
+		"XREAD STREAMS <stream> <stream> 0 <oldid>", "XREAD COUNT <pos> STREAMS <stream> <stream> <stream> 0 0 0",
+	},
+	{ // keys that expire, and others that depend on the time
+		"fixed: SET <ttl> <sv> EX <far>", "fixed: SET <ttl> <sv> PX <farms>", "fixed: SET <ttl> <v>", "fixed: SETEX <ttl> <far> <sv>", "fixed: PSETEX <ttl> <farms> <sv>",
+		"fixed: EXPIRE <ttl> <far>", "fixed: PEXPIRE <ttl> <farms> NX", "fixed: EXPIRE <ttl> <far> XX", "fixed: GETEX <ttl> EX <far>", "shape: TTL <ttl>", "shape: PTTL <ttl>",
+		"shape: EXPIRETIME <ttl>", "shape: PEXPIRETIME <ttl>", "fixed: PERSIST <ttl>", "fixed: GET <ttl>", "fixed: DEL <ttl> <ttl>", "shape: XADD <auto> * f v",
+		"shape: XADD <auto> MAXLEN = 5 * f <sv>", "shape: OBJECT IDLETIME <any>", "shape: MEMORY USAGE <any>", "shape: MEMORY USAGE <any> SAMPLES 5", "shape: TIME",
+		"shape: LASTSAVE", "LOLWUT", "shape: XINFO CONSUMERS <stream> g", "shape: XPENDING <stream> g - + 5", "shape: XINFO STREAM <stream> FULL",
+	},
+	{ // scripts and functions that are known already
+		"EVALSHA <sha> 1 <{str}> <sv>", "EVALSHA <sha> 1 <{num}> 1", "EVALSHA <sha> 1 <{hash}> x", "EVALSHA <nosha> 0", "EVALSHA <nosha> 1 <{str}>", "EVALSHA_RO <sha> 1 <{str}> <sv>",
+		"EVALSHA_RO <sha> 2 <{str}> <{str}>", "EVALSHA <sha> x", "SCRIPT EXISTS <sha>,<nosha>...", "SCRIPT EXISTS <sha>...", "SCRIPT LOAD <script>", "SCRIPT LOAD return(", "SCRIPT KILL", "SCRIPT NOSUCH",
+		"SCRIPT", "FCALL twin_set 1 <{str}> <sv>", "FCALL twin_get 1 <{str}>", "FCALL twin_say 2 <{any}> <{any}> <v>", "FCALL_RO twin_get 1 <{any}>", "FCALL_RO twin_set 1 <{str}> x",
+		"FCALL nosuch 1 <{str}>", "FCALL twin_get x", "FCALL twin_get 5 <{str}>", "sorted: FUNCTION LIST", "sorted: FUNCTION LIST LIBRARYNAME twins WITHCODE", "FUNCTION LIST LIBRARYNAME none",
+		"FUNCTION LOAD <library>", "FUNCTION LOAD REPLACE <library>", "FUNCTION LOAD x", "FUNCTION STATS", "FUNCTION DUMP", "FUNCTION RESTORE <librarydump>", "FUNCTION RESTORE <librarydump> REPLACE",
+		"FUNCTION RESTORE broken", "FUNCTION DELETE nosuch", "FUNCTION KILL", "FUNCTION",
+	},
+	{ // what is refused elsewhere and about the server
+		"GEORADIUS_RO <geo> <lon> <lat> <dist> km ASC", "GEORADIUSBYMEMBER <{geo}> <m> <dist> km ASC", "GEORADIUSBYMEMBER <{geo}> <m> <dist> km STOREDIST <{geo}>", "PFDEBUG ENCODING <hll>",
+		"PFDEBUG TODENSE <hll>", "RESTORE-ASKING <any> 0 <dump> REPLACE", "MIGRATE 127.0.0.1 1 <{any}> 0 50", "MIGRATE 127.0.0.1 1 <empty> 0 50 COPY KEYS <{any}> <{any}>",
+		"PUBLISH <chan> <v>", "SPUBLISH <chan> <v>", "PUBSUB NUMSUB", "PUBSUB NUMSUB <chan>", "PUBSUB SHARDNUMSUB <chan>", "PUBSUB CHANNELS nosuch*", "PUBSUB SHARDCHANNELS nosuch*", "PUBSUB NOSUCH",
+		"WAIT 0 10", "WAIT x 10", "WAIT 0 -1", "CLIENT GETNAME", "CLIENT SETNAME name-<idx>", "CLIENT NO-EVICT on", "CLIENT REPLY ON", "CLIENT NOSUCH", "shape: CLIENT ID", "AUTH x",
+		"AUTH default x", "COMMAND GETKEYS MSET <str> a <str> b", "COMMAND GETKEYS ZUNIONSTORE a 2 b c", "COMMAND GETKEYS GET", "COMMAND GETKEYSANDFLAGS SET k v", "COMMAND INFO nosuch",
+		"EXEC", "DISCARD", "UNWATCH", "MULTI x",
+	},
+	{ // help
+		"OBJECT HELP", "XGROUP HELP", "XINFO HELP", "PUBSUB HELP", "SCRIPT HELP", "FUNCTION HELP", "CONFIG HELP", "LATENCY HELP", "MEMORY HELP", "SLOWLOG HELP", "MODULE HELP", "COMMAND HELP",
+		"CLIENT HELP", "ACL HELP", "ACL WHOAMI", "MODULE LIST", "READONLY", "READWRITE",
+	},
 	{ // scripts, and what the session answers itself
 		"EVAL return{KEYS[1],ARGV[1],1.5,true,false,{ok='fine'}} 1 <{str}> <sv>", "EVAL return{err='MYERR'} 1 <{str}>",
 		"EVAL return(redis.call('GET',KEYS[1])) 1 <{str}>", "EVAL_RO return(redis.pcall('SET',KEYS[1],'x')) 1 <{str}>", "EVAL return(nosuch) 1 <{str}>",
@@ -110,4 +145,26 @@ var families = [][]string{
 		"<unknown>", "<unknown> <junk>...", "<unknown> <junk>,<junk>,<junk>...", "GET", "GET <str> <str>", "SET <str>", "HSET <hash>", "LPUSH <list>",
 		"ZADD <zset> 1", "XADD <stream> 1-1", "INCR", "EXPIREAT <any>", "XGROUP", "XINFO", "XINFO NOSUCH <stream>", "BITOP", "MSET <str> <v> <str>",
 	},
+}
+
+// sequences are commands that follow each other: what blocks finds what it waits for, or waits a moment.
+var sequences = []string{
+	"RPUSH @list <sv>; BLPOP @list 5", "RPUSH @list <sv> <v>; BRPOP @list @list2 5", "LPUSH @list <sv>; BLMOVE @list @list2 LEFT RIGHT 5", "LPUSH @list <v>; BRPOPLPUSH @list @list2 5",
+	"LPUSH @list a b; BLMPOP 5 2 @list2 @list RIGHT COUNT 2", "ZADD @zset 1 a; BZPOPMIN @zset 5", "ZADD @zset 1.5 b; BZPOPMAX @zset2 @zset 5", "ZADD @zset 1 a 2 b; BZMPOP 5 1 @zset MAX COUNT 3",
+	"XADD @stream <id> f <sv>; XREAD BLOCK 100 STREAMS @stream 0", "XADD @stream <id> f v; XREAD COUNT 2 BLOCK 100 STREAMS @stream2 @stream $ 0",
+	"XGROUP CREATE @stream g 0 MKSTREAM; XADD @stream <id> f v; XREADGROUP GROUP g c BLOCK 100 STREAMS @stream >; XREADGROUP GROUP g c BLOCK 100 STREAMS @stream 0; XACK @stream g <oldid>",
+	"RPUSH @list a; BLPOP @list x", "RPUSH @list a; BLPOP @list -1", "SET @str x; BLPOP @str 1", "SET @str x; BZPOPMIN @str 1", "BLPOP", "BLMPOP 1 0 LEFT", "BLPOP @list",
+	"WATCH @str; INCR @str; MULTI; SET @str x; EXEC", "WATCH @str; MULTI; SET @str 5; EXEC; GET @str", "WATCH @str; UNWATCH; INCR @str; MULTI; GET @str; EXEC", "WATCH @str; SET @str 1; MULTI; DISCARD; MULTI; GET @str; EXEC",
+	"MULTI; INCR @str; NOSUCH; EXEC; GET @str", "MULTI; GET; EXEC", "MULTI; LPUSH @str x; INCR @str; EXEC", "MULTI; EXEC", "MULTI; BLPOP @list 0; XREAD BLOCK 0 STREAMS @stream $; EXEC", "MULTI; WAIT 5 0; PING; TYPE @str; EXEC",
+	"MULTI; XGROUP NOSUCH; EXEC", "MULTI; WATCH @str; EXEC", "MULTI; MULTI; EXEC", "MULTI; UNWATCH; SCRIPT NOSUCH; DISCARD", "SUBSCRIBE @channel1 @channel2; UNSUBSCRIBE @channel1 @channel2; UNSUBSCRIBE",
+	"PSUBSCRIBE @channel*; SUBSCRIBE @channel1 @channel1; PUNSUBSCRIBE @channel*; UNSUBSCRIBE @channel1", "SSUBSCRIBE @channel3 @channel4; SUNSUBSCRIBE @channel4 @channel3 @channel4", "UNSUBSCRIBE; PUNSUBSCRIBE; SUNSUBSCRIBE",
+	"SELECT 1; SET @str 1; RESET; shape: HELLO <proto>; GET @str", "MULTI; SET @str x; RESET; shape: HELLO <proto>; EXEC; GET @str", "WATCH @str; SET @str y; RESET; shape: HELLO <proto>; MULTI; GET @str; EXEC",
+	"SUBSCRIBE @channel5; RESET; shape: HELLO <proto>; UNSUBSCRIBE @channel5; GET @str", "HELLO 9; HELLO x; HELLO <proto> SETNAME; shape: HELLO <proto> SETNAME x; CLIENT GETNAME",
+	"CLIENT REPLY ON; GET @str", "shape: INFO nosuch; shape: ROLE; PUBSUB NUMPAT x",
+}
+
+// subscriberSequences are for RESP2 only, where a client that listens may send little else.
+var subscriberSequences = []string{
+	"SUBSCRIBE @channel1; GET @str; PING; PING x; SET @str 1; NOSUCH; UNSUBSCRIBE @channel1; GET @str", "PSUBSCRIBE @channel*; ECHO x; PSUBSCRIBE a; MULTI; PUNSUBSCRIBE @channel* a; PING",
+	"SSUBSCRIBE @channel1; GET @str; SUBSCRIBE @channel2; PING; UNSUBSCRIBE @channel2; PING; GET @str; SUNSUBSCRIBE @channel1; GET @str",
 }

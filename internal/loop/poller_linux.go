@@ -65,7 +65,7 @@ func openPoller() (*poller, error) {
 }
 
 func (p *poller) run(l *Loop) error {
-	p.spare = runtime.GOMAXPROCS(0) > int(running.Add(1))
+	running.Add(1)
 	defer running.Add(-1)
 	err := p.outer.Polling(func(int, netpoll.IOEvent, netpoll.IOFlags) error {
 		p.turns(l)
@@ -92,6 +92,9 @@ const linger = 20 // milliseconds
 func (p *poller) turns(l *Loop) {
 	wait := 0
 	for !p.ended {
+		if l.Turns%1024 == 0 || wait == 0 && len(l.held) == 0 { // the number of processors may change
+			p.spare = runtime.GOMAXPROCS(0) > int(running.Load())
+		}
 		n := p.wait(wait)
 		if n <= 0 {
 			if n == -int(unix.EINTR) {

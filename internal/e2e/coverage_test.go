@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	table "ringway/internal/command"
+)
+
+// fitForMulti says whether Ringway takes a command inside a transaction, as docs/commands.md has it.
+func fitForMulti(template string) bool {
+	c := commandOf(template)
+	switch {
+	case c == nil || c.Container():
+		return true // an error, and that is fine
+	case c.Plan == table.Session:
+		return c.Name == "ping" || c.Name == "echo"
+	case c.Plan == table.Private:
+		return c.Flags.Has(table.Blocking)
+	}
+	return c.Plan != table.Broadcast && c.Name != "migrate"
+}
+
+// commandOf returns the row of the table that a template is about, nil if there is none.
+func commandOf(template string) *table.Command {
+	for more := true; more; {
+		_, template, more = cutMark(template)
+	}
+	words := strings.Fields(template)
+	c := table.Lookup([]byte(words[0]))
+	if c != nil && c.Container() && len(words) > 1 {
+		if sub := c.Sub([]byte(words[1])); sub != nil {
+			return sub
+		}
+	}
+	return c
+}
+
+// notTwins are the commands that the twin test leaves out, with the reason and, mostly, the test that has them.
+var notTwins = map[string]string{}
+
+// Every command of Redis 7 that is not refused is compared with a real server's, or it is said why not.
+func TestTwinsCoverTheTable(t *testing.T) {
+	covered := make(map[string]bool)
+	for _, template := range slices.Concat(slices.Concat(families...), sequences, subscriberSequences) {
+		for part := range strings.SplitSeq(template, "; ") {
+			if c := commandOf(part); c != nil {
+				covered[c.Name] = true
+			}
+		}
+	}
+	for _, line := range wholePoolScript {
+		if c := commandOf(line); c != nil {
+			covered[c.Name] = true
+		}
+	}
+	n := 0
+	for _, c := range table.All() {
+		if c.Container() || c.Plan == table.Refuse || !strings.HasPrefix(c.Source, "redis 7.0") {
+			continue
+		}
+		reason, excused := notTwins[c.Name]
+		switch {
+		case excused && covered[c.Name]:
+			t.Errorf("%s is compared after all: take it off the list of those that are not (%s)", c.Name, reason)
+		case covered[c.Name]:
+			n++
+		case !excused:
+			t.Errorf("%s, plan %v, is not compared with a real server's", c.Name, c.Plan)
+		}
+		delete(notTwins, c.Name)
+	}
+	for name := range notTwins {
+		t.Errorf("%s is on the list of commands that are not compared, and is no command of Redis 7 that Ringway takes", name)
+	}
+	t.Logf("%d commands are compared", n)
+}
+
+var wholePoolScript = []string{}

@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"strings"
+
+	"ringway/internal/command"
+	"ringway/internal/metrics"
+	"ringway/resp"
+)
+
+// administer answers the commands with which one looks after a server: what Ringway knows by itself, and what it makes of
+// the nodes' answers. As local, it returns false if the command must wait.
+func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
+	container, sub, _ := strings.Cut(c.Name, "|")
+	switch {
+	case sub == "help":
+		s.worker.scratch = command.AppendHelp(s.worker.scratch[:0], c.Parent())
+		s.answer(s.worker.scratch)
+	case container == "client":
+		return s.client(sub, c, a)
+	case container == "cluster":
+		s.cluster(sub, a)
+	case c.Name == "monitor":
+		return s.monitor()
+	case c.Name == "info":
+		return s.info(c, a)
+	case c.Name == "role":
+		b := resp.AppendBulkString(resp.AppendArray(s.worker.scratch[:0], 3), "master")
+		s.worker.scratch = resp.AppendArray(resp.AppendInt(b, 0), 0)
+		s.answer(s.worker.scratch)
+	case c.Name == "readonly", c.Name == "readwrite", c.Name == "asking":
+		s.answerOK()
+	case c.Name == "acl|whoami":
+		s.answerBulk([]byte("default"))
+	default:
+		if merge := s.nodeReport(c, a); merge != nil {
+			return s.survey(c, s.requestOf(a), merge)
+		}
+		s.refuse(metrics.BadCommand, notYet(c))
+	}
+	return true
+}
+
+// nodeReport returns how the nodes' answers to a command become one, nil if it is no such command.
+func (s *Session) nodeReport(c *command.Command, a *resp.Args) func([]nodeAnswer) []byte { return nil }

@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+
+	"ringway/internal/redistest"
+)
+
+// The server, its nodes' connections and the client live in this process, and the client allocates nothing: what is
+// counted is what requests cost in the router. A few allocations are the runtime's own.
+func TestRequestsDoNotAllocate(t *testing.T) {
+	srv := serve(t, nil, nodes(t, 3)...)
+	fill := client(t, srv)
+	mget := []string{"MGET"}
+	for i := range 10 {
+		k := fmt.Sprint("key:", i)
+		fill.Do("SET", k, fmt.Sprint("value ", i))
+		mget = append(mget, k)
+	}
+	owners := map[int]bool{}
+	for _, k := range mget[1:] {
+		owners[srv.Ring(0).Find([]byte(k))] = true
+	}
+	if len(owners) != 3 {
+		t.Fatalf("the keys are on %d nodes", len(owners))
+	}
+	cases := []struct {
+		name string
+		args []string
+	}{
+		{"GET", []string{"GET", "key:1"}},
+		{"SET", []string{"SET", "key:2", "value 2"}},
+		{"MGET_of_10", mget},
+		{"DEL_of_3", []string{"DEL", "x1", "x2", "x3"}},
+		{"PING", []string{"PING"}},
+	}
+	for _, c := range cases {
+		reply := fill.Do(c.args...)
+		for _, depth := range []int{1, 16} {
+			t.Run(fmt.Sprintf("cmd=%s/pipeline=%d", c.name, depth), func(t *testing.T) {
+				requests := map[int]int{1: 2_000, 16: 20_000}[depth]
+				var request []byte
+				for range depth {
+					request = redistest.AppendCommand(request, c.args...)
+				}
+				nc, err := net.Dial("tcp", srv.Addr(0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				answer := make([]byte, depth*len(reply))
+				ask := func(n int) {
+					for range n / depth {
+						if _, err := nc.Write(request); err != nil {
+							t.Fatal(err)
+						}
+						if _, err := io.ReadFull(nc, answer); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				ask(requests / 10)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				ask(requests)
+				runtime.ReadMemStats(&after)
+				if n := int(after.Mallocs - before.Mallocs); n > requests/100 {
+					t.Errorf("%d allocations for %d requests", n, requests)
+				}
+				if string(answer[len(answer)-len(reply):]) != reply {
+					t.Errorf("the last reply is %q", answer[len(answer)-len(reply):])
+				}
+			})
+		}
+	}
+}
