@@ -32,14 +32,13 @@ func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
 		s.answerOK()
 	case c.Name == "acl|whoami":
 		s.answerBulk([]byte("default"))
+	case c.Name == "config|set":
+		return s.configSet(c, a)
 	default:
-		if merge := s.nodeReport(c, a); merge != nil {
+		if merge := s.report(c, a); merge != nil {
 			return s.survey(c, s.requestOf(a), merge)
 		}
 		s.refuse(metrics.BadCommand, notYet(c))
 	}
 	return true
 }
-
-// nodeReport returns how the nodes' answers to a command become one, nil if it is no such command.
-func (s *Session) nodeReport(c *command.Command, a *resp.Args) func([]nodeAnswer) []byte { return nil }

@@ -142,6 +142,9 @@ func (s *Session) kill(a *resp.Args) {
 		}
 		return []byte("+OK\r\n")
 	})
+	if self { // with one loop it is done already
+		s.closing = true
+	}
 }
 
 // endAfterReplies closes the session when what it has asked until now is answered and sent.

@@ -65,6 +65,11 @@ func (sp *split) appendArray(dst []byte) []byte {
 	dst = resp.AppendArray(dst, len(sp.owners))
 	for _, o := range sp.owners {
 		p := &sp.parts[o]
+		if n := bulkLen(p.rest); n > 0 {
+			dst = append(dst, p.rest[:n]...)
+			p.rest = p.rest[n:]
+			continue
+		}
 		elem, rest, err := resp.Element(p.rest)
 		if err != nil {
 			return resp.AppendError(dst[:whole], errMergedReply)
@@ -73,6 +78,32 @@ func (sp *split) appendArray(dst []byte) []byte {
 		p.rest = rest
 	}
 	return dst
+}
+
+// bulkLen returns the length of a short bulk string at the beginning of b, 0 if something else is there: the one element that MGET
+// has a hundred of.
+func bulkLen(b []byte) int {
+	if len(b) < 5 || b[0] != '$' {
+		return 0
+	}
+	size := int(b[1]) - '0'
+	if uint(size) > 9 {
+		return 0
+	}
+	for i := 2; i < min(len(b)-1, 7) && uint(size) < 1e6; i++ {
+		if b[i] == '\r' {
+			if n := i + 2 + size + 2; n <= len(b) {
+				return n
+			}
+			return 0
+		}
+		digit := int(b[i]) - '0'
+		if uint(digit) > 9 {
+			return 0
+		}
+		size = size*10 + digit
+	}
+	return 0
 }
 
 // appendFold makes one integer of all.

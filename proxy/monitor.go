@@ -33,9 +33,7 @@ func (s *Session) monitor() (taken bool) {
 	}
 	w := s.worker
 	w.taps.joining++
-	seq := s.tail
-	s.open(nil)
-	s.inFlight++
+	seq := s.openAlone()
 	w.tellLoops(func() {
 		w.taps.joining--
 		if s.conn.Closed() {

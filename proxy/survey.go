@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"ringway/internal/command"
+	"ringway/internal/metrics"
 	"ringway/resp"
 )
 
@@ -82,6 +83,15 @@ func (s *Session) answerSlot(seq uint32, reply []byte) {
 	s.Reply(tagOf(seq, 0), kind, reply, true)
 }
 
+// openAlone takes a slot for a reply made here and stops the parser until it is answered with answerSlot.
+func (s *Session) openAlone() (seq uint32) {
+	seq = s.tail
+	s.open(nil)
+	s.inFlight++
+	s.stall(metrics.StallBarrier)
+	return seq
+}
+
 // visit runs f on every loop, one after the other, and then goes on here.
 func (w *worker) visit(f func(*worker), then func()) {
 	all := w.server.workers
@@ -101,16 +111,15 @@ func (w *worker) visit(f func(*worker), then func()) {
 	next(0)
 }
 
-// askLoops answers with what answer makes after f has run on every loop.
+// askLoops answers with what answer makes after f has run on every loop. What the client has sent behind it waits for that, so
+// that CLIENT PAUSE has paused when the next request is read.
 func (s *Session) askLoops(f func(*worker), answer func() []byte) {
 	if len(s.worker.server.workers) == 1 {
 		f(s.worker)
 		s.answer(answer())
 		return
 	}
-	seq := s.tail
-	s.open(nil)
-	s.inFlight++
+	seq := s.openAlone()
 	s.worker.visit(f, func() {
 		if !s.conn.Closed() {
 			s.answerSlot(seq, answer())

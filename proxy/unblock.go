@@ -70,9 +70,7 @@ func (s *Session) unblock(a *resp.Args) {
 		s.refuse(metrics.BadCommand, errNotInteger)
 		return
 	}
-	u := &unblocking{asker: s, seq: s.tail, reason: reason}
-	s.open(nil)
-	s.inFlight++
+	u := &unblocking{asker: s, seq: s.openAlone(), reason: reason}
 	found := false
 	s.worker.visit(func(w *worker) {
 		for x := w.sessions; x != nil && !found; x = x.next {

@@ -437,6 +437,11 @@ func TestTransactionsStayOnOneNode(t *testing.T) {
 	wantError(t, s.Conn, "EXECABORT", "EXEC")
 	want(t, s.Conn, ":0\r\n", "EXISTS", a[0], a[1], b[0])
 
+	s.Do("MULTI") // a channel counts as a key
+	want(t, s.Conn, "+QUEUED\r\n", "PUBLISH", a[0], "x")
+	want(t, s.Conn, crossSlot, "PUBLISH", b[0], "x")
+	wantError(t, s.Conn, "EXECABORT", "EXEC")
+
 	for _, args := range [][]string{
 		{"SELECT", "1"}, {"CLIENT", "LIST"}, {"HELLO", "3"}, {"KEYS", "*"}, {"DBSIZE"}, {"FLUSHALL"}, {"SCAN", "0"}, {"SCRIPT", "FLUSH"}, {"SUBSCRIBE", "x"},
 	} {

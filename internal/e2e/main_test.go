@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if dir, err := os.UserCacheDir(); err == nil { // where `make servers` puts what no distribution has
+		os.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(dir, "ringway", "bin"))
+	}
 	if program = os.Getenv("RINGWAY_BIN"); program != "" {
 		return m.Run()
 	}

@@ -3,7 +3,8 @@ package e2e
 // families are the commands of the twin test, as templates (see generator.expand). A family is picked first, then one of
 // its templates. Left out is what two servers may answer differently: what depends on the clock (relative expiry, TTL of
 // a key that expires, idle times) or on chance. "sorted:" marks replies whose elements come in any order, "shape:" those of which only
-// the form can be compared, not the numbers; in "shape:" and "fixed:" no mistakes are made.
+// the form can be compared, not the numbers; in "shape:" and "fixed:" no mistakes are made; "redis:"
+// marks what other makes of servers say in other words.
 //
 // A command that can have several keys names them <{kind}>, for the reason that keys of one command must share a node,
 // except for the commands that are split.
@@ -102,24 +103,24 @@ var families = [][]string{
 		"SORT <{list}>", "SORT_RO <iset> LIMIT 0 3", "SORT <{iset}> STORE <{list}>", "DEL <any>", "UNLINK <any> <any>",
 	},
 	{ // reads of several keys that may be on several nodes
-		"sorted: SINTER <set> <set>", "sorted: SINTER <iset>...", "sorted: SUNION <set>...", "sorted: SUNION <set> <iset>...", "sorted: SDIFF <set> <set>...",
-		"SINTERCARD 2 <set> <set>", "SINTERCARD 3 <iset> <iset> <iset> LIMIT <pos>", "ZUNION 2 <zset> <zset>", "ZUNION 3 <zset> <set> <zset> WITHSCORES",
-		"ZUNION 2 <zset> <zset> WEIGHTS <score> <score> WITHSCORES", "ZINTER 2 <zset> <zset> AGGREGATE MAX WITHSCORES", "ZINTER 2 <zset> <set>",
-		"ZDIFF 2 <zset> <zset> WITHSCORES", "ZDIFF 3 <zset> <zset> <set>", "ZINTERCARD 2 <zset> <zset> LIMIT <pos>", "ZUNION 2 <zset> <zset> AGGREGATE MIN",
-		"XREAD STREAMS <stream> <stream> 0 <oldid>", "XREAD COUNT <pos> STREAMS <stream> <stream> <stream> 0 0 0",
+		"fixed: sorted: SINTER <set> <set>", "fixed: sorted: SINTER <iset>...", "fixed: sorted: SUNION <set>...", "fixed: sorted: SUNION <set> <iset>...", "fixed: sorted: SDIFF <set> <set>...",
+		"fixed: SINTERCARD 2 <set> <set>", "fixed: SINTERCARD 3 <iset> <iset> <iset> LIMIT <pos>", "fixed: ZUNION 2 <zset> <zset>", "redis: ZUNION 3 <zset> <set> <zset> WITHSCORES",
+		"redis: ZUNION 2 <zset> <zset> WEIGHTS <weight> <weight> WITHSCORES", "redis: ZINTER 2 <zset> <zset> AGGREGATE MAX WITHSCORES", "fixed: ZINTER 2 <zset> <set>",
+		"redis: ZDIFF 2 <zset> <zset> WITHSCORES", "fixed: ZDIFF 3 <zset> <zset> <set>", "fixed: ZINTERCARD 2 <zset> <zset> LIMIT <pos>", "fixed: ZUNION 2 <zset> <zset> AGGREGATE MIN",
+		"fixed: XREAD STREAMS <stream> <stream> 0 <oldid>", "fixed: XREAD COUNT <pos> STREAMS <stream> <stream> <stream> 0 0 0",
 	},
 	{ // keys that expire, and others that depend on the time
 		"fixed: SET <ttl> <sv> EX <far>", "fixed: SET <ttl> <sv> PX <farms>", "fixed: SET <ttl> <v>", "fixed: SETEX <ttl> <far> <sv>", "fixed: PSETEX <ttl> <farms> <sv>",
 		"fixed: EXPIRE <ttl> <far>", "fixed: PEXPIRE <ttl> <farms> NX", "fixed: EXPIRE <ttl> <far> XX", "fixed: GETEX <ttl> EX <far>", "shape: TTL <ttl>", "shape: PTTL <ttl>",
 		"shape: EXPIRETIME <ttl>", "shape: PEXPIRETIME <ttl>", "fixed: PERSIST <ttl>", "fixed: GET <ttl>", "fixed: DEL <ttl> <ttl>", "shape: XADD <auto> * f v",
 		"shape: XADD <auto> MAXLEN = 5 * f <sv>", "shape: OBJECT IDLETIME <any>", "shape: MEMORY USAGE <any>", "shape: MEMORY USAGE <any> SAMPLES 5", "shape: TIME",
-		"shape: LASTSAVE", "LOLWUT", "shape: XINFO CONSUMERS <stream> g", "shape: XPENDING <stream> g - + 5", "shape: XINFO STREAM <stream> FULL",
+		"shape: LASTSAVE", "redis: LOLWUT", "shape: XINFO CONSUMERS <stream> g", "shape: XPENDING <stream> g - + 5", "shape: XINFO STREAM <stream> FULL",
 	},
 	{ // scripts and functions that are known already
 		"EVALSHA <sha> 1 <{str}> <sv>", "EVALSHA <sha> 1 <{num}> 1", "EVALSHA <sha> 1 <{hash}> x", "EVALSHA <nosha> 0", "EVALSHA <nosha> 1 <{str}>", "EVALSHA_RO <sha> 1 <{str}> <sv>",
 		"EVALSHA_RO <sha> 2 <{str}> <{str}>", "EVALSHA <sha> x", "SCRIPT EXISTS <sha>,<nosha>...", "SCRIPT EXISTS <sha>...", "SCRIPT LOAD <script>", "SCRIPT LOAD return(", "SCRIPT KILL", "SCRIPT NOSUCH",
 		"SCRIPT", "FCALL twin_set 1 <{str}> <sv>", "FCALL twin_get 1 <{str}>", "FCALL twin_say 2 <{any}> <{any}> <v>", "FCALL_RO twin_get 1 <{any}>", "FCALL_RO twin_set 1 <{str}> x",
-		"FCALL nosuch 1 <{str}>", "FCALL twin_get x", "FCALL twin_get 5 <{str}>", "sorted: FUNCTION LIST", "sorted: FUNCTION LIST LIBRARYNAME twins WITHCODE", "FUNCTION LIST LIBRARYNAME none",
+		"FCALL nosuch 1 <{str}>", "FCALL twin_get x", "FCALL twin_get 5 <{str}>", "fixed: sorted: FUNCTION LIST", "fixed: sorted: FUNCTION LIST LIBRARYNAME twins WITHCODE", "fixed: FUNCTION LIST LIBRARYNAME none", "fixed: FUNCTION LIST NOSUCH",
 		"FUNCTION LOAD <library>", "FUNCTION LOAD REPLACE <library>", "FUNCTION LOAD x", "FUNCTION STATS", "FUNCTION DUMP", "FUNCTION RESTORE <librarydump>", "FUNCTION RESTORE <librarydump> REPLACE",
 		"FUNCTION RESTORE broken", "FUNCTION DELETE nosuch", "FUNCTION KILL", "FUNCTION",
 	},
@@ -128,12 +129,12 @@ var families = [][]string{
 		"PFDEBUG TODENSE <hll>", "RESTORE-ASKING <any> 0 <dump> REPLACE", "MIGRATE 127.0.0.1 1 <{any}> 0 50", "MIGRATE 127.0.0.1 1 <empty> 0 50 COPY KEYS <{any}> <{any}>",
 		"PUBLISH <chan> <v>", "SPUBLISH <chan> <v>", "PUBSUB NUMSUB", "PUBSUB NUMSUB <chan>", "PUBSUB SHARDNUMSUB <chan>", "PUBSUB CHANNELS nosuch*", "PUBSUB SHARDCHANNELS nosuch*", "PUBSUB NOSUCH",
 		"WAIT 0 10", "WAIT x 10", "WAIT 0 -1", "CLIENT GETNAME", "CLIENT SETNAME name-<idx>", "CLIENT NO-EVICT on", "CLIENT REPLY ON", "CLIENT NOSUCH", "shape: CLIENT ID", "AUTH x",
-		"AUTH default x", "COMMAND GETKEYS MSET <str> a <str> b", "COMMAND GETKEYS ZUNIONSTORE a 2 b c", "COMMAND GETKEYS GET", "COMMAND GETKEYSANDFLAGS SET k v", "COMMAND INFO nosuch",
-		"EXEC", "DISCARD", "UNWATCH", "MULTI x",
+		"AUTH default x", "fixed: COMMAND GETKEYS MSET <str> a <str> b", "fixed: COMMAND GETKEYS ZUNIONSTORE a 2 b c", "redis: COMMAND GETKEYS GET", "fixed: COMMAND GETKEYSANDFLAGS SET k v", "fixed: COMMAND INFO nosuch",
+		"EXEC", "DISCARD", "UNWATCH", "fixed: MULTI x",
 	},
 	{ // help
-		"OBJECT HELP", "XGROUP HELP", "XINFO HELP", "PUBSUB HELP", "SCRIPT HELP", "FUNCTION HELP", "CONFIG HELP", "LATENCY HELP", "MEMORY HELP", "SLOWLOG HELP", "MODULE HELP", "COMMAND HELP",
-		"CLIENT HELP", "ACL HELP", "ACL WHOAMI", "MODULE LIST", "READONLY", "READWRITE",
+		"redis: OBJECT HELP", "redis: XGROUP HELP", "redis: XINFO HELP", "redis: PUBSUB HELP", "redis: SCRIPT HELP", "redis: FUNCTION HELP", "redis: CONFIG HELP", "redis: LATENCY HELP", "redis: MEMORY HELP", "redis: SLOWLOG HELP", "redis: MODULE HELP", "redis: COMMAND HELP",
+		"redis: CLIENT HELP", "redis: ACL HELP", "ACL WHOAMI", "MODULE LIST",
 	},
 	{ // scripts, and what the session answers itself
 		"EVAL return{KEYS[1],ARGV[1],1.5,true,false,{ok='fine'}} 1 <{str}> <sv>", "EVAL return{err='MYERR'} 1 <{str}>",
@@ -156,12 +157,15 @@ var sequences = []string{
 	"RPUSH @list a; BLPOP @list x", "RPUSH @list a; BLPOP @list -1", "SET @str x; BLPOP @str 1", "SET @str x; BZPOPMIN @str 1", "BLPOP", "BLMPOP 1 0 LEFT", "BLPOP @list",
 	"WATCH @str; INCR @str; MULTI; SET @str x; EXEC", "WATCH @str; MULTI; SET @str 5; EXEC; GET @str", "WATCH @str; UNWATCH; INCR @str; MULTI; GET @str; EXEC", "WATCH @str; SET @str 1; MULTI; DISCARD; MULTI; GET @str; EXEC",
 	"MULTI; INCR @str; NOSUCH; EXEC; GET @str", "MULTI; GET; EXEC", "MULTI; LPUSH @str x; INCR @str; EXEC", "MULTI; EXEC", "MULTI; BLPOP @list 0; XREAD BLOCK 0 STREAMS @stream $; EXEC", "MULTI; WAIT 5 0; PING; TYPE @str; EXEC",
-	"MULTI; XGROUP NOSUCH; EXEC", "MULTI; WATCH @str; EXEC", "MULTI; MULTI; EXEC", "MULTI; UNWATCH; SCRIPT NOSUCH; DISCARD", "SUBSCRIBE @channel1 @channel2; UNSUBSCRIBE @channel1 @channel2; UNSUBSCRIBE",
+	"MULTI; XGROUP NOSUCH; EXEC", "MULTI; UNWATCH; SCRIPT NOSUCH; DISCARD", "SUBSCRIBE @channel1 @channel2; UNSUBSCRIBE @channel1 @channel2; UNSUBSCRIBE",
 	"PSUBSCRIBE @channel*; SUBSCRIBE @channel1 @channel1; PUNSUBSCRIBE @channel*; UNSUBSCRIBE @channel1", "SSUBSCRIBE @channel3 @channel4; SUNSUBSCRIBE @channel4 @channel3 @channel4", "UNSUBSCRIBE; PUNSUBSCRIBE; SUNSUBSCRIBE",
-	"SELECT 1; SET @str 1; RESET; shape: HELLO <proto>; GET @str", "MULTI; SET @str x; RESET; shape: HELLO <proto>; EXEC; GET @str", "WATCH @str; SET @str y; RESET; shape: HELLO <proto>; MULTI; GET @str; EXEC",
-	"SUBSCRIBE @channel5; RESET; shape: HELLO <proto>; UNSUBSCRIBE @channel5; GET @str", "HELLO 9; HELLO x; HELLO <proto> SETNAME; shape: HELLO <proto> SETNAME x; CLIENT GETNAME",
+	"SELECT 1; SET @str 1; RESET; shape: redis: HELLO <proto>; GET @str", "MULTI; SET @str x; RESET; shape: redis: HELLO <proto>; EXEC; GET @str", "WATCH @str; SET @str y; RESET; shape: redis: HELLO <proto>; MULTI; GET @str; EXEC",
+	"SUBSCRIBE @channel5; RESET; shape: redis: HELLO <proto>; UNSUBSCRIBE @channel5; GET @str", "HELLO 9; HELLO x; HELLO <proto> SETNAME; shape: redis: HELLO <proto> SETNAME x; CLIENT GETNAME",
 	"CLIENT REPLY ON; GET @str", "shape: INFO nosuch; shape: ROLE; PUBSUB NUMPAT x",
 }
+
+// redisSequences are those in which other makes of servers differ from Redis.
+var redisSequences = []string{"MULTI; WATCH @str; EXEC", "MULTI; MULTI; EXEC", "MULTI; SET @str x; MULTI; WATCH @str2; UNWATCH; EXEC"}
 
 // subscriberSequences are for RESP2 only, where a client that listens may send little else.
 var subscriberSequences = []string{
