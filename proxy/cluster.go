@@ -35,6 +35,10 @@ func clusterSlot(key []byte) int {
 
 // cluster answers the CLUSTER subcommands that are not refused.
 func (s *Session) cluster(sub string, a *resp.Args) {
+	if !s.pool.shared.cfg.ClusterMode {
+		s.refuse(metrics.BadCommand, errClusterDisabled)
+		return
+	}
 	host, port := s.announced()
 	id := clusterID(s.pool.shared.cfg.Name, host, port)
 	b := s.worker.scratch[:0]

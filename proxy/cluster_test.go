@@ -5,11 +5,12 @@ import (
 	"net"
 	"testing"
 
+	"ringway/internal/config"
 	"ringway/internal/redistest"
 )
 
 func TestOneNodeCluster(t *testing.T) {
-	srv := serve(t, nil, redistest.Server(t).Addr())
+	srv := serve(t, onPool(func(p *config.Pool) { p.ClusterMode = true }), redistest.Server(t).Addr())
 	c := client(t, srv)
 	_, port, _ := net.SplitHostPort(srv.Addr(0))
 	id := string(text([]byte(c.Do("CLUSTER", "MYID"))))
@@ -38,4 +39,9 @@ func TestOneNodeCluster(t *testing.T) {
 	want(t, "SHARDS", c.Do("CLUSTER", "SHARDS"), "*1\r\n%2\r\n$5\r\nslots\r\n*2\r\n:0\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n%7\r\n"+
 		bulk("id")+bulk(id)+bulk("ip")+bulk("127.0.0.1")+bulk("endpoint")+bulk("127.0.0.1")+bulk("role")+bulk("master")+bulk("health")+bulk("online")+
 		"$4\r\nport\r\n:"+port+"\r\n$18\r\nreplication-offset\r\n:0\r\n")
+}
+
+func TestClusterModeIsOffByDefault(t *testing.T) {
+	c := client(t, serve(t, nil, redistest.Server(t).Addr()))
+	want(t, "CLUSTER SLOTS", c.Do("CLUSTER", "SLOTS"), "-"+errClusterDisabled+"\r\n")
 }

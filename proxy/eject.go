@@ -106,6 +106,9 @@ func (ps *poolState) setRing(ring *hashring.Ring, live []uint16) {
 	if len(live) == len(ps.shared.nodes) {
 		ps.live = nil
 	}
+	if ps.pubsub != nil {
+		ps.pubsub.follow()
+	}
 }
 
 // find returns the node that owns a key.

@@ -10,8 +10,8 @@ import (
 	"ringway/resp"
 )
 
-// mergeConfigs makes one answer to CONFIG GET: what the nodes have in common, the first one's value where they differ, and Ringway's own where a
-// parameter is about connections. One node that answers is enough.
+// mergeConfigs makes one answer to CONFIG GET: what the nodes have in common, the first one's value where they differ, and Ringway's
+// own where a parameter is about connections. One node that answers is enough.
 func (s *Session) mergeConfigs(answers []nodeAnswer) []byte {
 	replies, e := good(answers)
 	if e != nil {
@@ -55,7 +55,7 @@ func addLimits(x, y string) string {
 	return strconv.FormatInt(a+b, 10)
 }
 
-// ownParameter returns Ringway's value of a parameter that is about connections. Passwords of the nodes are nobody's business here.
+// ownParameter returns Ringway's value of a parameter that is about connections. The nodes' passwords are not told.
 func (s *Session) ownParameter(name string) (value string, is bool) {
 	cfg := s.pool.shared.cfg
 	host, port := splitAddress(loop.LocalAddr(s.conn.FD()))

@@ -41,7 +41,7 @@ func (s *Session) pauseClients(a *resp.Args) {
 	s.askLoops(func(w *worker) { w.pause(until, all) }, func() []byte { return []byte("+OK\r\n") })
 }
 
-// unpauseClients is CLIENT UNPAUSE. Unlike in Redis it is carried out during a pause of everything, too: what else would it be for.
+// unpauseClients is CLIENT UNPAUSE. Unlike in Redis it is carried out during a pause of everything, too.
 func (s *Session) unpauseClients() {
 	s.askLoops((*worker).unpause, func() []byte { return []byte("+OK\r\n") })
 }

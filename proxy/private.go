@@ -31,6 +31,7 @@ func (tx *transaction) send(known *scripts, lane *pool.Lane, owner pool.Owner, t
 type watch struct {
 	lane   *pool.Lane
 	node   int
+	holds  bool   // the node has said that it watches something
 	ending bool   // EXEC has been sent
 	lost   uint64 // what the lane had lost when the first key was watched
 }
@@ -83,6 +84,7 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 		return true
 	}
 	s.blocked = []*pool.Lane{lane}
+	s.conn.WatchEnd(true)
 	lane.Patient = true
 	askNumber(lane)
 	s.sendPrivate(c, lane, scan.Bytes(b))
@@ -104,11 +106,13 @@ func (s *Session) privateDone(kind byte) {
 	switch {
 	case lanes != nil:
 		s.blocked = nil
-	case s.watch.lane != nil && (s.watch.ending || kind == '-' || kind == 0):
+		s.conn.WatchEnd(false)
+	case s.watch.lane != nil && (s.watch.ending || !s.watch.holds && (kind == '-' || kind == 0)):
 		lanes = []*pool.Lane{s.watch.lane}
 		s.watch = watch{}
-	default:
-		return // WATCH itself: the lane stays
+	default: // WATCH itself: the lane stays, for EXEC to find out if it was lost
+		s.watch.holds = true
+		return
 	}
 	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
 		for _, la := range lanes {
@@ -194,7 +198,7 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 		free[n-1] = nil
 		free = free[:n-1]
 		s.set.Private[node] = free
-		if la.Clean() {
+		if la.Usable() {
 			return la
 		}
 		la.Close()
@@ -208,11 +212,15 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 	return s.set.NewLane(node)
 }
 
-// givePrivate takes a lane back. One that can't be trusted to be clean is closed.
+// givePrivate takes a lane back. One that does not work is closed; if it has found its node down, the shared lane is made to
+// look when that is back, for nobody else may.
 func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 	la.Patient = false
 	free := set.Private[la.Index]
 	if !la.Usable() || len(free) >= keptPrivate {
+		if !la.Node.Up() {
+			set.Lane(la.Index).Send(pingRequest, nobody{}, 0)
+		}
 		la.Close()
 		ps.privates--
 		return

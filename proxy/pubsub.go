@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"bytes"
+	"slices"
 	"strings"
 
 	"ringway/internal/command"
@@ -17,7 +17,21 @@ import (
 type hub struct {
 	pool   *poolState
 	topics [topicKinds]map[string]*topic
-	lanes  []*pool.Lane // by node, nil until needed
+	lines  []*line // by node, nil until needed
+}
+
+// line is a hub's connection to a node.
+type line struct {
+	lane  *pool.Lane
+	said  []saying // what the node has not answered yet, in the order in which it was said
+	count uint64   // of all that was said
+}
+
+// saying is a subscription to a topic, or its end.
+type saying struct {
+	topic  *topic
+	number uint64
+	join   bool
 }
 
 type topicKind uint8
@@ -41,7 +55,8 @@ type topic struct {
 	kind      topicKind
 	name      string
 	nodes     []int
-	confirmed map[int]bool // nodes that have said so
+	asked     map[int]uint64 // by node, the number of the saying whose confirmation counts: a topic can be left and joined again meanwhile
+	confirmed map[int]bool   // nodes that have said so
 	sessions  map[*Session]struct{}
 	joining   []joining // who waits for the confirmation
 }
@@ -54,8 +69,8 @@ type joining struct {
 
 type subscribing struct {
 	seq     uint32
-	missing int // topics not confirmed yet
-	topics  []*topic
+	missing int      // topics not confirmed yet
+	joined  []*topic // those that the session did not listen to before
 	answer  []byte
 	over    bool
 }
@@ -98,8 +113,10 @@ func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool 
 	for i := 1; i < a.Len(); i++ {
 		name := string(a.At(i))
 		t := h.join(s, k, name)
-		s.subs.topics[k][name] = t
-		wait.topics = append(wait.topics, t)
+		if s.subs.topics[k][name] == nil {
+			s.subs.topics[k][name] = t
+			wait.joined = append(wait.joined, t)
+		}
 		wait.answer = s.appendSubscription(wait.answer, topicVerbs[k], []byte(name), s.subs.count(k))
 		if len(t.confirmed) < len(t.nodes) {
 			t.joining = append(t.joining, joining{s, wait})
@@ -211,7 +228,7 @@ func (s *Session) unfitForSubscriber(c *command.Command) string {
 	return "ERR Can't execute '" + c.Name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 }
 
-// push hands a message to the client. b is the node's array; a RESP3 client gets it as a push.
+// deliver hands a message to the client. b is the node's array; a RESP3 client gets it as a push.
 func (s *Session) deliver(b []byte) {
 	if s.conn.Closed() {
 		return
@@ -250,7 +267,7 @@ func (s *Session) sendPending() {
 // hub returns the pool's hub on this worker.
 func (ps *poolState) hub() *hub {
 	if ps.pubsub == nil {
-		ps.pubsub = &hub{pool: ps, lanes: make([]*pool.Lane, len(ps.shared.nodes))}
+		ps.pubsub = &hub{pool: ps, lines: make([]*line, len(ps.shared.nodes))}
 		for k := range ps.pubsub.topics {
 			ps.pubsub.topics[k] = map[string]*topic{}
 		}
@@ -262,11 +279,11 @@ func (ps *poolState) hub() *hub {
 func (h *hub) join(s *Session, k topicKind, name string) *topic {
 	t := h.topics[k][name]
 	if t == nil {
-		t = &topic{kind: k, name: name, confirmed: map[int]bool{}, sessions: map[*Session]struct{}{}}
+		t = &topic{kind: k, name: name, asked: map[int]uint64{}, confirmed: map[int]bool{}, sessions: map[*Session]struct{}{}}
 		t.nodes = h.nodesOf(k, name)
 		h.topics[k][name] = t
 		for _, n := range t.nodes {
-			h.say(n, topicVerbs[k], name)
+			h.say(n, t, true)
 		}
 	}
 	t.sessions[s] = struct{}{}
@@ -292,47 +309,86 @@ func (h *hub) leave(s *Session, t *topic) {
 	}
 	delete(h.topics[t.kind], t.name)
 	for _, n := range t.nodes {
-		h.say(n, topicUnverbs[t.kind], t.name)
+		h.say(n, t, false)
 	}
 }
 
-// say sends a command about a topic to a node. If there is no connection it need not be said: what is listened to is said
-// when there is one.
-func (h *hub) say(node int, verb, name string) {
-	la := h.lanes[node]
-	if la == nil {
-		la = h.pool.set(pool.Key{}).NewLane(node)
-		la.Listen(pool.Listener{
-			Push: func(b []byte) { h.receive(node, b) },
-			Up:   func() { h.renew(node) },
-			Down: func(reason string) { h.failJoining(node, reason) },
-		})
-		h.lanes[node] = la
-		la.Open()
-		return
-	}
-	if la.Usable() {
-		la.Append(resp.AppendCommand(nil, verb, name))
-	} else if reason, down := la.Down(); down {
-		h.pool.worker.loop.Defer(func() { h.failJoining(node, reason) })
-	}
-}
-
-// renew says all that is listened to at a node.
-func (h *hub) renew(node int) {
+// follow has the topics go where the ring says they belong now.
+func (h *hub) follow() {
 	for k := range h.topics {
 		for name, t := range h.topics[k] {
-			for _, n := range t.nodes {
-				if n == node {
-					h.lanes[node].Append(resp.AppendCommand(nil, topicVerbs[k], name))
+			before := t.nodes
+			t.nodes = h.nodesOf(topicKind(k), name)
+			for _, n := range before {
+				if !slices.Contains(t.nodes, n) {
+					delete(t.confirmed, n)
+					h.say(n, t, false)
 				}
+			}
+			for _, n := range t.nodes {
+				if !slices.Contains(before, n) {
+					h.say(n, t, true)
+				}
+			}
+			if len(t.confirmed) == len(t.nodes) {
+				t.confirmAll()
 			}
 		}
 	}
 }
 
-// receive takes what a node says: a message, or a confirmation.
+// say subscribes to a topic at a node, or ends that. If there is no connection it need not be said: what is listened to is said
+// when there is one.
+func (h *hub) say(node int, t *topic, join bool) {
+	li := h.lines[node]
+	if li == nil {
+		li = &line{lane: h.pool.set(pool.Key{}).NewLane(node)}
+		li.lane.Listen(pool.Listener{
+			Push: func(b []byte) { h.receive(node, b) },
+			Up:   func() { h.renew(node) },
+			Down: func(reason string) { h.down(node, reason) },
+		})
+		h.lines[node] = li
+		li.lane.Open()
+		return
+	}
+	if li.lane.Usable() {
+		li.say(node, t, join)
+	} else if reason, down := li.lane.Down(); down && join {
+		h.pool.worker.loop.Defer(func() { h.failJoining(node, reason) })
+	}
+}
+
+func (li *line) say(node int, t *topic, join bool) {
+	li.count++
+	verb := topicUnverbs[t.kind]
+	if join {
+		verb = topicVerbs[t.kind]
+		t.asked[node] = li.count
+	}
+	li.said = append(li.said, saying{t, li.count, join})
+	li.lane.Append(resp.AppendCommand(nil, verb, t.name))
+}
+
+// renew says all that is listened to at a node.
+func (h *hub) renew(node int) {
+	for k := range h.topics {
+		for _, t := range h.topics[k] {
+			if slices.Contains(t.nodes, node) {
+				h.lines[node].say(node, t, true)
+			}
+		}
+	}
+}
+
+// receive takes what a node says: a message, a confirmation, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
+	if resp.IsError(b) {
+		if said, ok := h.lines[node].answered(); ok && said.join {
+			said.topic.fail(string(text(b)))
+		}
+		return
+	}
 	n, rest, err := resp.ArrayLen(b)
 	if err != nil || n < 3 {
 		return
@@ -345,24 +401,41 @@ func (h *hub) receive(node int, b []byte) {
 	if err != nil {
 		return
 	}
-	verb, name := text(word), text(first)
+	verb, name := string(text(word)), text(first)
 	for k := range topicKinds {
-		switch {
-		case bytes.Equal(verb, []byte(topicMessages[k])):
+		switch verb {
+		case topicMessages[k]:
 			if t := h.topics[k][string(name)]; t != nil {
 				for s := range t.sessions {
 					s.deliver(b)
 				}
 			}
 			return
-		case bytes.Equal(verb, []byte(topicVerbs[k])):
-			if t := h.topics[k][string(name)]; t != nil && !t.confirmed[node] {
-				t.confirmed[node] = true
-				if len(t.confirmed) == len(t.nodes) {
-					t.confirmAll()
-				}
+		case topicVerbs[k], topicUnverbs[k]:
+			if said, ok := h.lines[node].answered(); ok && said.join && said.number == said.topic.asked[node] {
+				said.topic.confirm(node)
 			}
 			return
+		}
+	}
+}
+
+// answered takes off what the node has answered.
+func (li *line) answered() (first saying, ok bool) {
+	if len(li.said) == 0 {
+		return saying{}, false
+	}
+	first = li.said[0]
+	li.said[0] = saying{}
+	li.said = li.said[1:]
+	return first, true
+}
+
+func (t *topic) confirm(node int) {
+	if slices.Contains(t.nodes, node) && !t.confirmed[node] {
+		t.confirmed[node] = true
+		if len(t.confirmed) == len(t.nodes) {
+			t.confirmAll()
 		}
 	}
 }
@@ -382,42 +455,45 @@ func (t *topic) confirmAll() {
 	}
 }
 
-// failJoining answers those who wait for a node that is down with an error; they are not subscribed to what they asked for
-// from it.
+// down is called when the connection to a node is lost, and again when it can't be made. Who waits for the node is told, and is not
+// subscribed to what was asked for; who listens already goes on when it is back.
+func (h *hub) down(node int, reason string) {
+	h.lines[node].said = nil
+	for k := range h.topics {
+		for _, t := range h.topics[k] {
+			delete(t.confirmed, node)
+		}
+	}
+	h.failJoining(node, reason)
+}
+
+// failJoining fails those who wait for a node that is down.
 func (h *hub) failJoining(node int, reason string) {
 	for k := range h.topics {
 		for _, t := range h.topics[k] {
-			if t.confirmed[node] {
-				delete(t.confirmed, node)
-				continue
-			}
-			if len(t.joining) == 0 || !contains(t.nodes, node) {
-				continue
-			}
-			list := t.joining
-			t.joining = nil
-			for _, j := range list {
-				if !j.wait.over {
-					j.wait.over = true
-					for _, asked := range j.wait.topics {
-						j.session.leave(asked.kind, asked.name)
-					}
-					if j.session.subs != nil {
-						j.session.subs.joining = false
-					}
-					j.session.Fail(tagOf(j.wait.seq, 0), "ERR node "+h.pool.shared.nodes[node].Label()+" is down: "+reason)
-					j.session.endSubscriptions()
-				}
+			if len(t.joining) > 0 && slices.Contains(t.nodes, node) && !t.confirmed[node] {
+				t.fail("ERR node " + h.pool.shared.nodes[node].Label() + " is down: " + reason)
 			}
 		}
 	}
 }
 
-func contains(list []int, x int) bool {
-	for _, y := range list {
-		if x == y {
-			return true
+// fail answers those who wait for this topic with an error; they are not subscribed to anything that they asked for with it.
+func (t *topic) fail(message string) {
+	list := t.joining
+	t.joining = nil
+	for _, j := range list {
+		if j.wait.over {
+			continue
 		}
+		j.wait.over = true
+		for _, asked := range j.wait.joined {
+			j.session.leave(asked.kind, asked.name)
+		}
+		if j.session.subs != nil {
+			j.session.subs.joining = false
+		}
+		j.session.Fail(tagOf(j.wait.seq, 0), message)
+		j.session.endSubscriptions()
 	}
-	return false
 }

@@ -116,8 +116,8 @@ func mergeSlowlogs(replies [][]byte, limit int) []byte {
 	return b
 }
 
-// mergeLatest lists each event once: the latest time with what it took, the largest maximum, and what follows (newer servers have
-// sums there) added up.
+// mergeLatest lists each event once: the latest time with what it took, the largest maximum, and what follows (newer servers
+// have sums there) added up.
 func mergeLatest(replies [][]byte) []byte {
 	byEvent := map[string][][]byte{}
 	var order []string
@@ -176,8 +176,8 @@ func mergeSmallest(replies [][]byte) []byte {
 	return resp.AppendInt(nil, smallest)
 }
 
-// mergeHistograms adds up LATENCY HISTOGRAM by command. A bucket counts all that took no longer, so the count of a node at a bound that it does
-// not have is the one at its next lower bound.
+// mergeHistograms adds up LATENCY HISTOGRAM by command. A bucket counts all that took no longer, so the count of a node at a bound
+// that it does not have is the one at its next lower bound.
 func mergeHistograms(replies [][]byte, resp3 bool) []byte {
 	type histogram struct {
 		calls   int64
@@ -234,8 +234,8 @@ func countUpTo(buckets [][]byte, bound int64) (count int64) {
 	return count
 }
 
-// mergeMaps merges maps of figures by name: numbers are added up, but for ratios and averages, of which the mean is taken; maps inside
-// likewise; of anything else the first stays.
+// mergeMaps merges maps of figures by name: numbers are added up, but for ratios and averages, of which the mean is taken; maps
+// inside likewise; of anything else the first stays.
 func mergeMaps(replies [][]byte, resp3 bool) []byte {
 	byName := map[string][][]byte{}
 	var order []string

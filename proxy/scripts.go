@@ -24,6 +24,7 @@ type scripts struct {
 	order  []string // digests, the oldest first
 	size   int
 	epoch  atomic.Uint64 // grows when scripts are flushed: what lanes were told does not hold any more
+	losses atomic.Uint64 // grows when a body is forgotten: what loops have seen may have to be remembered again
 }
 
 const (
@@ -49,6 +50,7 @@ func (sc *scripts) remember(body []byte) {
 	sc.order = append(sc.order, digest)
 	sc.size += len(body)
 	for sc.size > maxScripts {
+		sc.losses.Add(1)
 		sc.size -= len(sc.bodies[sc.order[0]])
 		delete(sc.bodies, sc.order[0])
 		sc.order = sc.order[1:]
@@ -67,6 +69,7 @@ func (sc *scripts) forget() {
 	defer sc.mu.Unlock()
 	sc.bodies, sc.order, sc.size = nil, nil, 0
 	sc.epoch.Add(1)
+	sc.losses.Add(1)
 }
 
 // noteScript keeps what will be needed if a node does not know a script.
@@ -76,7 +79,6 @@ func (s *Session) noteScript(c *command.Command, a *resp.Args) {
 	switch {
 	case c.Name == "script|flush":
 		w.server.scripts.forget()
-		w.seenScripts = nil
 		return
 	case c.Name == "script|load" && a.Len() == 3:
 		body = a.At(2)
@@ -85,7 +87,7 @@ func (s *Session) noteScript(c *command.Command, a *resp.Args) {
 	default:
 		return
 	}
-	h := xxhash.Sum64(body)
+	h := xxhash.Sum64(body) + w.server.scripts.losses.Load()
 	if _, seen := w.seenScripts[h]; seen {
 		return
 	}

@@ -45,12 +45,45 @@ func (s *Session) waitForReplicas(c *command.Command, request []byte) bool {
 	sp.pending = len(sp.parts)
 	s.inFlight++
 	s.blocked = lanes
+	s.conn.WatchEnd(true)
+	r := &replicaWait{session: s, seq: seq, lanes: lanes}
 	for i, la := range lanes {
 		la.Send(pingRequest, nobody{}, 0)
-		la.Send(request, s, tagOf(seq, i))
+		la.Send(request, r, uint64(i))
 	}
 	s.stall(metrics.StallBarrier)
 	return true
+}
+
+// replicaWait is a WAIT under way. If a node is lost there is nothing to wait for any more, though the others may let us wait for ever.
+type replicaWait struct {
+	session *Session
+	seq     uint32
+	lanes   []*pool.Lane
+	reason  string // why a node gives no answer
+}
+
+// Reply takes the answer of the node whose lane the tag names.
+func (r *replicaWait) Reply(i uint64, kind byte, b []byte, done bool) {
+	r.session.Reply(tagOf(r.seq, int(i)), kind, b, done)
+}
+
+// Fail ends the waiting at all nodes.
+func (r *replicaWait) Fail(i uint64, reason string) {
+	if r.reason == "" {
+		r.reason = reason
+		r.session.worker.loop.Defer(r.giveUp)
+	}
+	r.session.Fail(tagOf(r.seq, int(i)), r.reason)
+}
+
+// giveUp closes the lanes, which fails what waits on them. The session may have got all its answers meanwhile, or be gone.
+func (r *replicaWait) giveUp() {
+	if s := r.session; len(s.blocked) > 0 && s.blocked[0] == r.lanes[0] {
+		for _, la := range r.lanes {
+			la.Close()
+		}
+	}
 }
 
 var pingRequest = resp.AppendCommand(nil, "PING")

@@ -69,6 +69,8 @@ type Pool struct {
 	RequirePass Secret // demanded from clients
 	Database    int    // the database a client starts in
 
+	ClusterMode bool // answer CLUSTER as a cluster of one node
+
 	OnFailure    string // fail or eject
 	FailureLimit int    // failures in a row that eject a node
 	RetryTimeout time.Duration

@@ -82,19 +82,19 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
 		ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
-		Username: "ringway", Password: "0123", RequirePass: "# not a comment", Database: 5,
+		Username: "ringway", Password: "0123", RequirePass: "# not a comment", Database: 5, ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
 		Backends: []Backend{
-			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 33},
-			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Line: 34},
-			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 35},
+			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 34},
+			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Line: 35},
+			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 36},
 		},
 	}
 	merged := p
-	merged.Name, merged.Line, merged.Listen = "true", 36, "unix:///run/other.sock"
+	merged.Name, merged.Line, merged.Listen = "true", 37, "unix:///run/other.sock"
 	merged.Distribution, merged.Hash, merged.UnsignedChar, merged.VirtualNodes, merged.LoadBound = "consistent", "xxhash64", false, 200, 1.25
 	merged.Backends = []Backend{
-		{Name: "host:1", Address: "host:1", Weight: 1, Line: 44}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 44},
+		{Name: "host:1", Address: "host:1", Weight: 1, Line: 45}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 45},
 	}
 	want.Pools = []Pool{p, merged}
 	equals(t, "config", *c, want)

@@ -43,6 +43,8 @@ var poolOptions = []option{
 	secret("requirepass", func(p *Pool) *Secret { return &p.RequirePass }),
 	whole("database", func(p *Pool) *int { return &p.Database }, 0, math.MaxInt32),
 
+	flag("cluster_mode", func(p *Pool) *bool { return &p.ClusterMode }),
+
 	whole("max_clients", func(p *Pool) *int { return &p.MaxClients }, 0, math.MaxInt32),
 	whole("pipeline_window", func(p *Pool) *int { return &p.Window }, 1, 1<<20),
 	size("max_request_size", func(p *Pool) *int { return &p.MaxRequestSize }, 1<<10, 1<<30),

@@ -40,7 +40,7 @@ func commandOf(template string) *table.Command {
 // notTwins are the commands that the twin test leaves out, with the reason and, mostly, the test that has them.
 var notTwins = map[string]string{
 	"quit":                "ends the connection: TestSessionCommands, TestProtocolErrors",
-	"command|count":       "Ringway knows later commands as well: TestCommandCount, and those of internal/command",
+	"command|count":       "Ringway knows later commands as well: TestCommandCommand, and those of internal/command",
 	"command|list":        "Ringway knows later commands as well: the tests of internal/command",
 	"client|info":         "tells of Ringway's clients: TestClientListTellsOfOurClients",
 	"client|list":         "tells of Ringway's clients: TestClientListTellsOfOurClients",

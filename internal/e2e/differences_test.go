@@ -651,3 +651,61 @@ func TestClientListTellsOfOurClients(t *testing.T) {
 		t.Errorf("the node's CLIENT LIST, for %d clients of Ringway:\n%s", len(clients), list)
 	}
 }
+
+func TestScriptsAreKnownByNode(t *testing.T) {
+	s := newSpread(t, 1, setup{})
+	const script = "return #KEYS"
+	a, b := s.keys[0][0], s.keys[1][0]
+	want(t, s.Conn, ":1\r\n", "EVAL", script, "1", a)
+	want(t, s.Conn, "*1\r\n:0\r\n", "SCRIPT", "EXISTS", digest(script))
+	s.Do("MULTI")
+	want(t, s.Conn, "+QUEUED\r\n", "EVALSHA", digest(script), "1", b)
+	if got := s.Do("EXEC"); !strings.HasPrefix(got, "*1\r\n-NOSCRIPT") && got != "*1\r\n:1\r\n" {
+		t.Errorf("EVALSHA in MULTI, of a script that one node knows: %q", got)
+	}
+	want(t, s.Conn, redistest.Bulk(digest(script)), "SCRIPT", "LOAD", script)
+	want(t, s.Conn, "*2\r\n:1\r\n:0\r\n", "SCRIPT", "EXISTS", digest(script), digest("another"))
+	s.Do("MULTI")
+	s.Do("EVALSHA", digest(script), "1", b)
+	want(t, s.Conn, "*1\r\n:1\r\n", "EXEC")
+}
+
+func TestSortLooksOnOneNode(t *testing.T) {
+	s := newSpread(t, 1, setup{})
+	k := s.keys[0][0]
+	s.Do("RPUSH", k, "1", "2")
+	for i, keys := range s.keys { // 1 and 2 have a weight that says otherwise; without a tag it may be on any node
+		s.Do("SET", fmt.Sprintf("{%s}weight:1", keys[0]), fmt.Sprint(20+i))
+		s.Do("SET", fmt.Sprintf("{%s}weight:2", keys[0]), fmt.Sprint(10+i))
+	}
+	here, elsewhere := "{"+k+"}weight:*", "{"+s.keys[1][0]+"}weight:*"
+	want(t, s.Conn, "*2\r\n$1\r\n2\r\n$1\r\n1\r\n", "SORT", k, "BY", here)
+	want(t, s.Conn, "*2\r\n$2\r\n20\r\n$2\r\n10\r\n", "SORT", k, "GET", here)
+	want(t, s.Conn, "*2\r\n$-1\r\n$-1\r\n", "SORT_RO", k, "GET", elsewhere)
+}
+
+func TestWholePoolOverADeadNode(t *testing.T) {
+	s := newSpread(t, 1, setup{})
+	live := redistest.Dial(t, s.nodes[0].Addr())
+	s.Do("SET", s.keys[0][0], "x")
+	s.nodes[1].Kill()
+	for _, try := range []struct {
+		request []string
+		ask     []string // of a node that is up
+		reply   string
+	}{
+		{[]string{"SCRIPT", "LOAD", "return 1"}, []string{"SCRIPT", "EXISTS", digest("return 1")}, "*1\r\n:1\r\n"},
+		{[]string{"FUNCTION", "LOAD", library}, []string{"FUNCTION", "LOAD", library}, "-ERR Library 'twins' already exists\r\n"},
+		{[]string{"FUNCTION", "DELETE", "twins"}, []string{"FUNCTION", "LIST"}, "*0\r\n"},
+		{[]string{"CONFIG", "SET", "slowlog-max-len", "77"}, []string{"CONFIG", "GET", "slowlog-max-len"}, "*2\r\n$15\r\nslowlog-max-len\r\n$2\r\n77\r\n"},
+		{[]string{"DBSIZE"}, []string{"DBSIZE"}, ":1\r\n"},
+		{[]string{"KEYS", "*"}, []string{"DBSIZE"}, ":1\r\n"},
+		{[]string{"SWAPDB", "0", "1"}, []string{"DBSIZE"}, ":0\r\n"},
+		{[]string{"FLUSHALL"}, []string{"INFO", "keyspace"}, "$12\r\n# Keyspace\r\n\r\n"},
+	} {
+		if got := s.Do(try.request...); got[0] != '-' || !strings.Contains(got, "n1") {
+			t.Errorf("%s: %q, want an error that names n1", strings.Join(try.request, " "), got)
+		}
+		want(t, live, try.reply, try.ask...)
+	}
+}

@@ -32,6 +32,7 @@ type Conn struct {
 	blocked   bool // the kernel took less than all: wait until it says writable
 	paused    bool // the owner does not want to read
 	closed    bool
+	watchEnd  bool  // the end of the stream closes, even while paused
 	lastWrite int64 // when the peer last took something
 	heldAt    int64 // when output was first held back
 
@@ -162,6 +163,13 @@ func (c *Conn) Resume() {
 	}
 }
 
+// WatchEnd has the connection closed as soon as the peer ends its stream, even while the reader is paused: for a peer that waits for
+// something, and whose leaving must be noticed.
+func (c *Conn) WatchEnd(on bool) {
+	c.watchEnd = on
+	c.update()
+}
+
 // Paused reports whether reading is stopped.
 func (c *Conn) Paused() bool { return c.paused }
 
@@ -176,6 +184,9 @@ func (c *Conn) update() {
 	}
 	if c.blocked {
 		want |= Writable
+	}
+	if c.paused && c.watchEnd {
+		want |= HangUp
 	}
 	if want != c.interest {
 		c.interest = want
@@ -195,7 +206,7 @@ func (c *Conn) Ready(readable, writable, broken bool) {
 		}
 		if readable && !c.paused {
 			c.handler.Readable()
-		} else if broken && !c.closed {
+		} else if (broken || readable && c.watchEnd) && !c.closed {
 			c.fail(syscall.ECONNRESET)
 		}
 	})

@@ -19,6 +19,7 @@ type Interest uint32
 const (
 	Readable Interest = unix.EPOLLIN
 	Writable Interest = unix.EPOLLOUT
+	HangUp   Interest = unix.EPOLLRDHUP // the peer has ended its stream; reported as readable
 	None     Interest = 0
 )
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -349,12 +350,39 @@ func (r rueidisClient) mget(ctx context.Context) {
 	same(r.number(ctx, append([]string{"DEL"}, list...)...), 10000)
 }
 
-// A read through the client-side cache of rueidis, which must never return what has changed since.
+// Reads through the client-side cache of rueidis, which must never keep what another client has changed since.
 func (r rueidisClient) cachedRead(ctx context.Context) {
 	if r.options.DisableCache {
 		return
 	}
-	same(r.text(ctx, "SET", "cached", "1"), "OK")
-	got, err := r.DoCache(ctx, r.B().Get().Key("cached").Cache(), time.Minute).ToString()
-	equal(got, err, "1")
+	list := keys("cached:", 20)
+	r.mset(ctx, list)
+	read := func() map[string]string {
+		values, err := rueidis.MGetCache(r.Client, ctx, time.Minute, list)
+		noError(err)
+		got := map[string]string{}
+		for k, v := range values {
+			got[k], err = v.ToString()
+			noError(err)
+		}
+		return got
+	}
+	for range 3 {
+		for k, v := range read() {
+			same(v, k)
+		}
+	}
+	other, err := rueidis.NewClient(r.options)
+	noError(err)
+	defer other.Close()
+	want := map[string]string{}
+	for _, k := range list {
+		noError(other.Do(ctx, other.B().Set().Key(k).Value("changed").Build()).Error())
+		want[k] = "changed"
+	}
+	for deadline := time.Now().Add(5 * time.Second); !maps.Equal(read(), want); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			fail("the cache still holds an old value after five seconds: %v", read())
+		}
+	}
 }
