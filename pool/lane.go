@@ -636,7 +636,7 @@ func (la *Lane) Close() {
 	la.loop.StopTimer(la.retry)
 	la.loop.StopTimer(la.patience)
 	if la.state == ready || la.greets > 0 {
-		la.conn.Close()
+		la.conn.CloseNow()
 	}
 	la.state, la.greets, la.torn = idle, 0, nil
 	la.failAll(fmt.Sprintf("ERR node %s was taken out of the pool", la.Node.Label()))

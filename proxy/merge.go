@@ -19,8 +19,6 @@ func (sp *split) appendMerged(dst []byte) []byte {
 		return sp.appendArray(dst)
 	case command.MergeSum:
 		return sp.appendFold(dst, func(x, y int64) int64 { return x + y })
-	case command.MergeMax:
-		return sp.appendFold(dst, func(x, y int64) int64 { return max(x, y) })
 	case mergeLeast:
 		return sp.appendFold(dst, func(x, y int64) int64 { return min(x, y) })
 	case command.MergeMin, mergeLeastEach:
@@ -35,8 +33,6 @@ func (sp *split) appendMerged(dst []byte) []byte {
 		return sp.appendCursor(dst)
 	case command.MergeText:
 		return sp.appendText(dst)
-	case command.MergeNodes:
-		return sp.appendNodes(dst)
 	default:
 		return append(dst, sp.parts[0].reply...)
 	}
@@ -216,16 +212,6 @@ func (sp *split) appendText(dst []byte) []byte {
 		all = append(all, "\r\n"...)
 	}
 	return resp.AppendVerbatim(dst, sp.resp3, "txt", string(all))
-}
-
-// appendNodes gives each node's answer under the node's name.
-func (sp *split) appendNodes(dst []byte) []byte {
-	dst = resp.AppendMap(dst, sp.resp3, len(sp.parts))
-	for i := range sp.parts {
-		dst = resp.AppendBulkString(dst, sp.name(i))
-		dst = append(dst, sp.parts[i].reply...)
-	}
-	return dst
 }
 
 func (sp *split) name(i int) string { return sp.pool.nodes[sp.parts[i].node].Name }

@@ -24,7 +24,6 @@ func TestTransactionsAreThoseOfRedis(t *testing.T) {
 		"MULTI; CONFIG NOSUCH; EXEC",
 		"MULTI; NOSUCH; DISCARD; MULTI; GET k; EXEC",
 		"MULTI; SET k x; INCR k; LPUSH k y; GET k; EXEC",
-		"MULTI; EXEC x; EXEC",
 		"MULTI; PING; ECHO x; PING y; EXEC",
 		"WATCH k; MULTI; SET k 4; EXEC; EXEC",
 		"WATCH k; SET k 5; MULTI; SET k 6; EXEC; GET k; MULTI; SET k 7; EXEC; GET k",

@@ -48,6 +48,7 @@ func (s *Session) waitForReplicas(c *command.Command, request []byte) bool {
 	s.conn.WatchEnd(true)
 	r := &replicaWait{session: s, seq: seq, lanes: lanes}
 	for i, la := range lanes {
+		askNumber(la)
 		la.Send(pingRequest, nobody{}, 0)
 		la.Send(request, r, uint64(i))
 	}

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// cargo builds the Rust program of a folder offline, with what is in the cache folder, and returns its path.
+// cargo builds the Rust programs of a folder offline, with what is in the cache folder, and returns the path of one.
 func cargo(t *testing.T, folder, name string) string {
 	t.Helper()
 	target := filepath.Join(cache, "rust")
-	build := exec.Command("cargo", "build", "--locked", "--offline", "--quiet")
+	build := exec.Command("cargo", "build", "--bins", "--examples", "--locked", "--offline", "--quiet")
 	build.Dir = absolute(t, folder)
 	build.Env = append(os.Environ(), "CARGO_TARGET_DIR="+target)
 	if out, err := build.CombinedOutput(); err != nil {

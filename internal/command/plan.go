@@ -37,16 +37,14 @@ const (
 	MergeSumPairs              // arrays of names and integers, the integers added up by name (PUBSUB NUMSUB)
 	MergeConcat                // arrays, one behind the other (KEYS)
 	MergeMin                   // element by element the smallest: 1 only where every node has 1 (SCRIPT EXISTS)
-	MergeMax                   // the largest integer (LASTSAVE)
 	MergeFirst                 // all nodes do the same: the first answer (SCRIPT LOAD)
 	MergeAny                   // one success is enough (SCRIPT KILL, RANDOMKEY: the first that isn't nil or an error)
 	MergeCursor                // node after node, the cursor says where we are (SCAN)
 	MergeText                  // texts, one section a node (LATENCY DOCTOR)
-	MergeNodes                 // an array with each node's name and its answer
 )
 
 var mergeNames = [...]string{
-	"", "array", "ok", "sum", "sumpairs", "concat", "min", "max", "first", "any", "cursor", "text", "nodes",
+	"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "text",
 }
 
 func (m Merge) String() string { return mergeNames[m] }

@@ -84,23 +84,24 @@ func block(t *testing.T, r *router, direct []*redistest.Conn, n int) []*redistes
 
 func TestBlockedClientsDisturbNobody(t *testing.T) {
 	n := size(2000, 200)
-	during := size(5*time.Second, time.Second)
+	during := size(4*time.Second, 500*time.Millisecond)
 	nodes := servers(t, 3)
 	r := serve(t, pool{nodes: addresses(nodes)})
 	direct := askDirectly(t, nodes)
 	nb := newNeighbours(t, r.addr(), 20, []string{"a", "b", "c", "d", "e", "f", "g"})
 	nb.p99(t, during/5)
-	alone := min(nb.p99(t, during), nb.p99(t, during))
 	connections := nodeFigures(t, direct, "connected_clients")
 	goroutines := r.metric(t, "go_goroutines")
 	files := openFiles(t, r.Pid())
 
+	// Without and with take turns, so that what else the machine does hits both; the best of each counts.
+	const never = time.Hour
+	alone, with := never, never
 	var memory int
 	for round := range 3 {
+		alone = min(alone, nb.p99(t, during))
 		blocked := block(t, r, direct, n)
-		if round == 0 {
-			within(t, fmt.Sprintf("with %d clients blocked", n), min(nb.p99(t, during), nb.p99(t, during)), alone, 1.3)
-		}
+		with = min(with, nb.p99(t, during))
 		// Half of them get what they wait for, the others leave.
 		pusher := redistest.Dial(t, r.addr())
 		for i, c := range blocked {
@@ -130,6 +131,7 @@ func TestBlockedClientsDisturbNobody(t *testing.T) {
 		}
 		memory = now
 	}
+	within(t, fmt.Sprintf("with %d clients blocked", n), with, alone, 1.3)
 }
 
 // What is pushed after a blocked client has left stays in the list: at once with one loop, which sees the end of one connection

@@ -291,6 +291,15 @@ func (c *Conn) Close() {
 	c.loop.Close(c.fd)
 }
 
+// CloseNow is Close for a peer that must hear of it before anything that is written at the end of this turn: the descriptor is
+// closed last, but the stream ends at once.
+func (c *Conn) CloseNow() {
+	if !c.closed {
+		shutdownFD(c.fd)
+		c.Close()
+	}
+}
+
 func (c *Conn) fail(err error) {
 	if !c.closed {
 		c.Close()

@@ -47,4 +47,6 @@ func writeFD(fd int, b []byte) (n int, errno syscall.Errno) {
 	}
 }
 
+func shutdownFD(fd int) { unix.Shutdown(fd, unix.SHUT_RDWR) }
+
 func closeFD(fd int) { unix.Close(fd) }

@@ -68,7 +68,7 @@ func attempt(f func(context.Context)) error {
 			case failure:
 				done <- v
 			default:
-				panic(v)
+				done <- fmt.Errorf("panic: %v", v) // some of rueidis' refusals are
 			}
 		}()
 		f(ctx)

@@ -12,7 +12,7 @@ import (
 )
 
 func rueidisSweep(addr string, resp int) []check {
-	options := rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true}
+	options := rueidis.ClientOption{InitAddress: []string{addr}}
 	if resp == 2 {
 		options.AlwaysRESP2, options.DisableCache = true, true
 	}

@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/config"
+	"ringway/internal/redistest"
+	"ringway/resp"
+)
+
+// scanned follows SCAN's cursors to the end, and returns how often each key has come.
+func scanned(t testing.TB, c *redistest.Conn, options ...string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	cursor := "0"
+	for range 10000 {
+		b := []byte(c.Do(append([]string{"SCAN", cursor}, options...)...))
+		n, rest, err := resp.ArrayLen(b)
+		if err != nil || n != 2 {
+			t.Fatalf("SCAN %s: %.100q", cursor, b)
+		}
+		elem, keys, _ := resp.Element(rest)
+		for _, k := range elements(keys) {
+			found[string(text(k))]++
+		}
+		if cursor = string(text(elem)); cursor == "0" {
+			return found
+		}
+	}
+	t.Fatal("SCAN does not end")
+	return nil
+}
+
+func TestScanWalksAllNodes(t *testing.T) {
+	srv := serve(t, nil, nodes(t, 3)...)
+	c := client(t, srv)
+	for i := range 500 {
+		c.Send("SET", fmt.Sprint("k", i), "v")
+	}
+	c.Flush()
+	for range 500 {
+		c.Recv()
+	}
+	c.Do("RPUSH", "list", "x")
+	for _, proto := range []string{"2", "3"} {
+		c.Do("HELLO", proto)
+		for _, options := range [][]string{nil, {"COUNT", "1"}, {"COUNT", "1000"}, {"MATCH", "k*", "COUNT", "7"}, {"TYPE", "string"}} {
+			found := scanned(t, c, options...)
+			for i := range 500 {
+				if found[fmt.Sprint("k", i)] == 0 {
+					t.Fatalf("RESP%s SCAN %s has missed k%d", proto, options, i)
+				}
+			}
+		}
+		want(t, "what is found by TYPE list", fmt.Sprint(scanned(t, c, "TYPE", "list")), "map[list:1]")
+	}
+	for cursor, reply := range map[string]string{
+		"x": "-ERR invalid cursor\r\n", "-1": "-ERR invalid cursor\r\n", "": "-ERR invalid cursor\r\n", "18446744073709551616": "-ERR invalid cursor\r\n",
+		"3": "*2\r\n$1\r\n0\r\n*0\r\n", "1023": "*2\r\n$1\r\n0\r\n*0\r\n", "18446744073709551615": "*2\r\n$1\r\n0\r\n*0\r\n",
+	} {
+		want(t, "SCAN of cursor "+cursor, c.Do("SCAN", cursor), reply)
+	}
+	for _, cursor := range []string{"1024", "18446744073709551614", "1099511627777"} { // no cursor of ours, but a node's
+		if got := c.Do("SCAN", cursor); got[0] != '*' {
+			t.Errorf("SCAN of cursor %s: %q", cursor, got)
+		}
+	}
+	want(t, "SCAN with a wrong option", c.Do("SCAN", "1", "COUNT", "x"), "-"+errNotInteger+"\r\n")
+	balanced(t, srv)
+}
+
+func TestWholePoolWithANodeDown(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr(), b.Addr())
+	c := client(t, srv)
+	for i := range 20 {
+		c.Do("SET", fmt.Sprint("k", i), "v")
+	}
+	b.Kill()
+	for _, line := range []string{"DBSIZE", "KEYS *", "FLUSHDB", "FLUSHALL", "SCRIPT LOAD x", "PUBSUB NUMSUB a", "SCAN 1"} {
+		c.Send("ECHO", "before")
+		c.Send(strings.Fields(line)...)
+		c.Send("ECHO", "after")
+		c.Flush()
+		want(t, "ECHO", c.Recv(), "$6\r\nbefore\r\n")
+		if got := c.Recv(); !strings.HasPrefix(got, "-ERR node 'n1'") && line != "SCRIPT LOAD x" || got[0] != '-' {
+			t.Errorf("%s with a node down: %q", line, got)
+		}
+		want(t, "ECHO", c.Recv(), "$5\r\nafter\r\n")
+	}
+	for range 20 {
+		if got := c.Do("RANDOMKEY"); got != "$-1\r\n" {
+			t.Errorf("RANDOMKEY of what was flushed: %q", got)
+		}
+	}
+	balanced(t, srv)
+}
+
+func TestWholePoolWithANodeEjected(t *testing.T) {
+	a, b, third := redistest.Server(t), redistest.Server(t), redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) {
+		p.OnFailure, p.FailureLimit, p.RetryTimeout = "eject", 1, 50*time.Millisecond
+	}), a.Addr(), b.Addr(), third.Addr())
+	c := client(t, srv)
+	size := func() (n int) {
+		onLoop(t, srv, func(w *worker) { n = w.pools[0].size() })
+		return n
+	}
+	a.Kill()
+	redistest.WaitFor(t, "the ejection", func() bool { c.TryDo("DBSIZE"); return size() == 2 })
+	for i := range 100 {
+		want(t, "SET", c.Do("SET", fmt.Sprint("k", i), "v"), "+OK\r\n")
+	}
+	want(t, "DBSIZE", c.Do("DBSIZE"), ":100\r\n")
+	if found := scanned(t, c, "COUNT", "7"); len(found) != 100 {
+		t.Errorf("SCAN has found %d of 100 keys", len(found))
+	}
+	want(t, "SCAN of a cursor from before", c.Do("SCAN", "2"), "*2\r\n$1\r\n0\r\n*0\r\n")
+	want(t, "EVAL without keys", c.Do("EVAL", "return 1", "0"), ":1\r\n")
+	want(t, "WAIT", c.Do("WAIT", "0", "0"), ":0\r\n")
+	want(t, "FLUSHALL", c.Do("FLUSHALL"), "+OK\r\n")
+	a.Restart()
+	redistest.WaitFor(t, "the return", func() bool { return size() == 3 })
+	want(t, "DBSIZE", c.Do("DBSIZE"), ":0\r\n")
+	balanced(t, srv)
+}
