@@ -79,6 +79,12 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	}
 	if !c.CheckArity(a.Len()) {
 		st.Requests[c.ID]++
+		if c.Name == "exec" { // Redis ends the transaction over it
+			s.endTransaction()
+			s.unwatch()
+			s.refuse(metrics.BadCommand, errExecArity)
+			return true
+		}
 		s.refuseQueued(metrics.BadCommand, command.WrongArity(c))
 		return true
 	}

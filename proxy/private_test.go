@@ -71,6 +71,62 @@ func TestClientThatLeavesWhileBlockedEatsNothing(t *testing.T) {
 	}
 }
 
+// Once it is not blocked any more, a client that half-closes is answered like any other.
+func TestHalfCloseAfterBeingBlocked(t *testing.T) {
+	srv := serve(t, nil, nodes(t, 1)...)
+	c := client(t, srv)
+	c.Do("RPUSH", "list", "v")
+	for range 50 {
+		c.Send("BLPOP", "list", "0")
+		c.Send("RPUSH", "list", "v")
+	}
+	c.Flush()
+	for range 100 {
+		c.Recv()
+	}
+	c.Send("GET", "none")
+	c.Send("ECHO", "x")
+	c.Flush()
+	c.HalfClose()
+	want(t, "GET", c.Recv(), "$-1\r\n")
+	want(t, "ECHO", c.Recv(), "$1\r\nx\r\n")
+	c.RecvEOF()
+	returned(t, srv)
+}
+
+// Half of a long reply is with the client when the node dies: the client is closed in the middle of its lane's end.
+func TestNodeThatDiesInTheMiddleOfALongPrivateReply(t *testing.T) {
+	half := "$9000000\r\n" + strings.Repeat("x", 3<<20)
+	addr := fakeNode(t, func(args []string) string {
+		switch args[0] {
+		case "BLPOP":
+			return "*2\r\n$1\r\nk\r\n" + half + hangUp
+		case "EXEC":
+			return "*1\r\n" + half + hangUp
+		case "CLIENT":
+			return ":1\r\n"
+		}
+		return "+OK\r\n"
+	})
+	srv := serve(t, nil, addr)
+	for _, lines := range [][]string{{"BLPOP k 0"}, {"WATCH k", "MULTI", "GET k", "EXEC"}} {
+		c, other := client(t, srv), client(t, srv)
+		for _, l := range lines {
+			c.Send(strings.Fields(l)...)
+		}
+		c.Flush()
+		for range len(lines) - 1 {
+			c.Recv()
+		}
+		if b, err := c.TryRecv(nil); err == nil {
+			t.Errorf("%s: %.60q", lines, b)
+		}
+		want(t, "another client", other.Do("SET", "k", "v"), "+OK\r\n")
+		redistest.WaitFor(t, "the private lanes to be gone", func() bool { n, _ := privates(t, srv); return n == 0 })
+	}
+	balanced(t, srv)
+}
+
 func TestRequestsBehindABlockedOneWait(t *testing.T) {
 	r := redistest.Server(t)
 	srv := serve(t, nil, r.Addr())
@@ -139,8 +195,13 @@ func TestNodeThatDiesUnderBlockedClients(t *testing.T) {
 	returned(t, srv)
 	r.Restart()
 	for _, c := range blocked {
-		want(t, "BLPOP", c.Do("BLPOP", key, "0.001"), "*-1\r\n")
+		c.Send("BLPOP", key, "0.001")
+		c.Flush()
 	}
+	for _, c := range blocked {
+		want(t, "BLPOP", c.Recv(), "*-1\r\n")
+	}
+	returned(t, srv)
 	if all, free := privates(t, srv); all != free || free > keptPrivate {
 		t.Errorf("%d private lanes, %d of them free", all, free)
 	}

@@ -27,6 +27,7 @@ const (
 	errExecAlone       = "ERR EXEC without MULTI"
 	errDiscardAlone    = "ERR DISCARD without MULTI"
 	errExecAbort       = "EXECABORT Transaction discarded because of previous errors."
+	errExecArity       = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 	errTransactionSize = "ERR transaction is longer than 64 MiB"
 )
 
