@@ -49,6 +49,7 @@ type Lane struct {
 	Node    *Node
 	Index   int   // of the node in its pool
 	Patient bool  // a private lane that waits as long as the node likes
+	Spent   bool  // a private lane that must not be used again
 	Number  int64 // of a private lane: its client id at the node, 0 if that is not known
 	key     Key
 	opt     *Options

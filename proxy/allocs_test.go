@@ -23,7 +23,7 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 	}
 	owners := map[int]bool{}
 	for _, k := range mget[1:] {
-		owners[srv.Ring(0).Find([]byte(k))] = true
+		owners[ringOf(t, srv).Find([]byte(k))] = true
 	}
 	if len(owners) != 3 {
 		t.Fatalf("the keys are on %d nodes", len(owners))

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math/bits"
 	"strconv"
 
 	"ringway/internal/command"
@@ -46,7 +47,9 @@ func (s *Session) sendWhole(c *command.Command, sp *split, request []byte) {
 
 // A cursor of SCAN carries the place of the node in its low bits and the node's own cursor above. Nodes are walked one after the
 // other, so SCAN's promise holds over the pool: what is there from the beginning to the end is returned.
-const cursorNodeBits = 10
+func (ps *poolState) cursorNodeBits() uint {
+	return max(10, uint(bits.Len(uint(len(ps.shared.nodes)))))
+}
 
 // scanPool sends SCAN to the node that its cursor names.
 func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
@@ -56,7 +59,8 @@ func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
 		s.refuse(metrics.BadCommand, "ERR invalid cursor")
 		return true
 	}
-	place := int(cursor & (1<<cursorNodeBits - 1))
+	shift := s.pool.cursorNodeBits()
+	place := int(cursor & (1<<shift - 1))
 	if place >= s.pool.size() { // from another pool, or from before nodes left: there is nothing behind it
 		s.worker.scratch = resp.AppendArray(resp.AppendBulkString(resp.AppendArray(s.worker.scratch[:0], 2), "0"), 0)
 		s.answer(s.worker.scratch)
@@ -69,12 +73,12 @@ func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
 	}
 	sp := s.worker.takeSplit()
 	sp.merge, sp.weight = c.Merge, 1
-	sp.place, sp.places = place, s.pool.size()
+	sp.place, sp.places, sp.shift = place, s.pool.size(), shift
 	sp.parts = append(sp.parts, part{node: node})
 
 	request := resp.AppendArray(s.worker.scratch[:0], a.Len())
 	request = resp.AppendBulk(request, a.At(0))
-	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor>>cursorNodeBits, 10))
+	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor>>shift, 10))
 	for i := 2; i < a.Len(); i++ {
 		request = resp.AppendBulk(request, a.At(i))
 	}
@@ -94,10 +98,10 @@ func (sp *split) appendCursor(dst []byte) []byte {
 		return resp.AppendError(dst, errMergedReply)
 	}
 	cursor, err := strconv.ParseUint(string(text(elem)), 10, 64)
-	if err != nil || cursor > 1<<(64-cursorNodeBits)-1 {
+	if err != nil || cursor > 1<<(64-sp.shift)-1 {
 		return resp.AppendError(dst, errMergedReply)
 	}
-	next := cursor<<cursorNodeBits | uint64(sp.place)
+	next := cursor<<sp.shift | uint64(sp.place)
 	if cursor == 0 {
 		next = uint64(sp.place + 1)
 		if sp.place+1 == sp.places {

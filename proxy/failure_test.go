@@ -136,7 +136,7 @@ func TestEjection(t *testing.T) {
 	}
 	owner := map[string]int{}
 	for _, k := range keys {
-		owner[k] = srv.Ring(0).Find([]byte(k))
+		owner[k] = ringOf(t, srv).Find([]byte(k))
 	}
 	clients := []*redistest.Conn{client(t, srv), client(t, srv)} // one on each loop
 	all := func(value string) bool {

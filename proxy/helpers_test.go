@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"ringway/hashring"
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/redistest"
@@ -71,11 +72,16 @@ func onLoop(t testing.TB, srv *Server, f func(w *worker)) {
 // keyOf returns a key that belongs to node i.
 func keyOf(t testing.TB, srv *Server, i int, prefix string) string {
 	t.Helper()
-	for n := range 10000 {
-		k := fmt.Sprintf("%s%d", prefix, n)
-		if srv.Ring(0).Find([]byte(k)) == i {
-			return k
+	var key string
+	onLoop(t, srv, func(w *worker) {
+		for n := 0; n < 10000 && key == ""; n++ {
+			if k := fmt.Sprintf("%s%d", prefix, n); w.pools[0].find([]byte(k)) == i {
+				key = k
+			}
 		}
+	})
+	if key != "" {
+		return key
 	}
 	t.Fatalf("node %d owns no key", i)
 	return ""
@@ -170,4 +176,14 @@ func lentOnce(t testing.TB, l *loop.Loop) {
 			l.Release(b)
 		}
 	}
+}
+
+// ringOf returns the ring of the first pool as its configuration makes it.
+func ringOf(t testing.TB, srv *Server) *hashring.Ring {
+	t.Helper()
+	ring, err := srv.cfg.Pools[0].Ring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
 }

@@ -217,7 +217,7 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 	la.Patient = false
 	free := set.Private[la.Index]
-	if !la.Usable() || len(free) >= keptPrivate {
+	if !la.Usable() || la.Spent || len(free) >= keptPrivate {
 		if !la.Node.Up() {
 			set.Lane(la.Index).Send(pingRequest, nobody{}, 0)
 		}

@@ -242,9 +242,6 @@ func (srv *Server) NodeNames(i int) (names []string) {
 	return names
 }
 
-// Ring returns the ring of pool i.
-func (srv *Server) Ring(i int) *hashring.Ring { return srv.workers[0].pools[i].ring }
-
 func (srv *Server) closeListeners() {
 	for _, ln := range srv.listeners {
 		ln.Close()
@@ -306,6 +303,13 @@ func (w *worker) closeAll() {
 	for _, ps := range w.pools {
 		for _, set := range ps.sets {
 			set.Each((*pool.Lane).Close)
+		}
+		if ps.pubsub != nil {
+			for _, li := range ps.pubsub.lines {
+				if li != nil {
+					li.lane.Close()
+				}
+			}
 		}
 	}
 }

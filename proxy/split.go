@@ -20,7 +20,8 @@ type split struct {
 
 	gather        *gathering // a request that is answered from what its parts bring
 	pool          *sharedPool
-	place, places int // SCAN: which of the nodes is being walked, and of how many
+	shift         uint // SCAN: the bits of the cursor that hold the node
+	place, places int  // SCAN: which of the nodes is being walked, and of how many
 }
 
 type part struct {

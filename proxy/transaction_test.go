@@ -5,9 +5,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"ringway/internal/config"
+	"ringway/internal/metrics"
 	"ringway/internal/redistest"
 )
 
@@ -233,15 +233,19 @@ func TestExecOnAFullLane(t *testing.T) {
 	d.Do("SET", "n", "0")
 	r.Stop()
 	value := strings.Repeat("x", 256<<10)
-	for range 40 {
+	for range 100 {
 		d.Send("SET", "big", value)
 	}
 	go d.TryFlush()
-	full := func() (is bool) {
-		onLoop(t, srv, func(w *worker) { is = w.sessions.next.set.Lane(0).Full() })
+	stalled := func(fits func(s *Session) bool) (is bool) {
+		onLoop(t, srv, func(w *worker) {
+			for s := w.sessions; s != nil; s = s.next {
+				is = is || s.stalls.has(metrics.StallNode) && fits(s)
+			}
+		})
 		return is
 	}
-	redistest.WaitFor(t, "the lane to be full", full)
+	redistest.WaitFor(t, "the lane to be full", func() bool { return stalled(func(*Session) bool { return true }) })
 	for range 50 {
 		c.Send("MULTI")
 		c.Send("INCR", "n")
@@ -249,21 +253,14 @@ func TestExecOnAFullLane(t *testing.T) {
 		c.Send("ECHO", "x")
 	}
 	go c.TryFlush()
-	redistest.WaitFor(t, "the client to wait", func() (waits bool) {
-		onLoop(t, srv, func(w *worker) {
-			for s := w.sessions; s != nil; s = s.next {
-				waits = waits || s.tx != nil && s.stalls != 0
-			}
-		})
-		return waits
-	})
-	time.AfterFunc(10*time.Millisecond, r.Cont)
+	redistest.WaitFor(t, "the client to wait", func() bool { return stalled(func(s *Session) bool { return s.tx != nil }) })
+	r.Cont()
 	for i := range 50 {
 		for _, reply := range []string{"+OK\r\n", "+QUEUED\r\n", fmt.Sprintf("*1\r\n:%d\r\n", i+1), "$1\r\nx\r\n"} {
 			want(t, "a reply", c.Recv(), reply)
 		}
 	}
-	for range 40 {
+	for range 100 {
 		want(t, "SET", d.Recv(), "+OK\r\n")
 	}
 	balanced(t, srv)

@@ -100,6 +100,7 @@ func (u *unblocking) try() {
 		if la.Number > 0 {
 			u.pending++
 			x.set.Lane(la.Index).Send(resp.AppendCommand(nil, "CLIENT", "UNBLOCK", strconv.FormatInt(la.Number, 10), u.reason), u, 0)
+			la.Spent = true // it may be answered before UNBLOCK arrives, and must not serve another client then
 		}
 	}
 	u.oneDone(0)

@@ -104,7 +104,7 @@ func TestRedisCLI(t *testing.T) {
 
 func TestRedisBenchmark(t *testing.T) {
 	p := serve(t)
-	for _, args := range []string{"", "-P 16", "-3", "-P 16 -3 -r 1000 -d 1000", "-c 200", "--threads 2 -t set,get"} {
+	for _, args := range []string{"", "-P 16", "-3", "-P 16 -3 -r 1000 -d 100", "-c 200", "--threads 2 -t set,get"} {
 		t.Run(fmt.Sprintf("options %q", args), func(t *testing.T) {
 			cmd := exec.Command("redis-benchmark", append([]string{"-h", p.host, "-p", p.port, "-n", "2000", "--csv"}, strings.Fields(args)...)...)
 			lines := strings.Count(say(t, cmd), "\n")

@@ -22,7 +22,7 @@ var differences = []Difference{
 	{"WAIT WAITAOF", "every node is asked; the least answer counts", "TestWaitAsksEveryNode"},
 	{"PSUBSCRIBE and SUBSCRIBE to __keyspace@ and __keyevent@ channels", "every node is listened to; what different nodes say comes in no particular order", "TestPatternsAndNotifications"},
 	{"SUBSCRIBE PSUBSCRIBE SSUBSCRIBE of a slow reader", "closed when 32 MiB wait for it", "TestSlowSubscriberIsClosed"},
-	{"CLUSTER ASKING READONLY READWRITE", "Ringway is a cluster of one node that has all slots", "TestOneNodeCluster"},
+	{"CLUSTER ASKING READONLY READWRITE", "with cluster_mode, Ringway is a cluster of one node that has all slots; ASKING, READONLY and READWRITE are taken without it, too", "TestOneNodeCluster"},
 	{"INFO", "tells of the pool as of one server: connections, memory and CPU are Ringway's, keys and hits are summed over the nodes; a node that is down is listed", "TestInfo"},
 	{"CONFIG GET CONFIG SET", "SET goes to all nodes; what concerns connections is Ringway's own and can't be set", "TestConfigGetAndSet"},
 	{"SLOWLOG LATENCY MEMORY STATS LASTSAVE", "one list or sum of all nodes; slow log numbers are made unique", "TestReportsHaveTheShapeOfOneServers"},

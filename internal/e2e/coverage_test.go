@@ -53,19 +53,10 @@ var notTwins = map[string]string{
 	"client|caching":      "goes with CLIENT TRACKING: the tests of proxy",
 	"client|getredir":     "goes with CLIENT TRACKING: the tests of proxy",
 	"monitor":             "a stream of what all clients send: the tests of proxy",
-	"asking":              "Ringway presents itself as a cluster of one node, the server alone as none: the tests of proxy",
+	"asking":              "taken without cluster_mode too, for clients that send it unasked: the tests of proxy",
 	"readonly":            "see asking",
 	"readwrite":           "see asking",
-	"cluster|help":        "see asking",
-	"cluster|info":        "see asking",
-	"cluster|keyslot":     "see asking",
-	"cluster|links":       "see asking",
-	"cluster|myid":        "see asking",
-	"cluster|nodes":       "see asking",
-	"cluster|replicas":    "see asking",
-	"cluster|shards":      "see asking",
-	"cluster|slaves":      "see asking",
-	"cluster|slots":       "see asking",
+	"cluster|help":        "refused by a server that is no cluster: the tests of proxy",
 }
 
 // Every command of Redis 7 that is not refused is compared with a real server's, or it is said why not.

@@ -4,7 +4,10 @@
 // The tests run at a size that suits every change. These variables of the environment make them larger or repeat them:
 //
 //	RINGWAY_FULL=1   the sizes and the strict time limits of the acceptance list; wants a quiet machine
-//	RINGWAY_TWIN=n   number of random commands of the twin test
+//	RINGWAY_TWIN=n   number of random commands of each twin test
 //	RINGWAY_SEED=n   the random seed; a failed test prints the one to repeat
 //	RINGWAY_BIN=path test this program instead of building one
+//
+// They need redis-server and valkey-server, on the PATH or in ringway/bin of the user's cache directory, where "make servers"
+// puts the latter.
 package e2e

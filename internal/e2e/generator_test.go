@@ -186,7 +186,7 @@ func (g *generator) mistake(args []string, tag string) []string {
 // template says.
 func isRandom(name string) bool {
 	switch strings.ToUpper(name) {
-	case "EXEC", "SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "SSCAN", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "TTL", "PTTL":
+	case "SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "SSCAN", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "TTL", "PTTL":
 		return true
 	}
 	return false

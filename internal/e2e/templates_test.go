@@ -127,8 +127,8 @@ var families = [][]string{
 	{ // what is refused elsewhere and about the server
 		"GEORADIUS_RO <geo> <lon> <lat> <dist> km ASC", "GEORADIUSBYMEMBER <{geo}> <m> <dist> km ASC", "GEORADIUSBYMEMBER <{geo}> <m> <dist> km STOREDIST <{geo}>", "PFDEBUG ENCODING <hll>",
 		"PFDEBUG TODENSE <hll>", "RESTORE-ASKING <any> 0 <dump> REPLACE", "MIGRATE 127.0.0.1 1 <{any}> 0 50", "MIGRATE 127.0.0.1 1 <empty> 0 50 COPY KEYS <{any}> <{any}>",
-		"PUBLISH <chan> <v>", "SPUBLISH <chan> <v>", "PUBSUB NUMSUB", "PUBSUB NUMSUB <chan>", "PUBSUB SHARDNUMSUB <chan>", "PUBSUB CHANNELS nosuch*", "PUBSUB SHARDCHANNELS nosuch*", "PUBSUB NOSUCH",
-		"WAIT 0 10", "WAIT x 10", "WAIT 0 -1", "CLIENT GETNAME", "CLIENT SETNAME name-<idx>", "CLIENT NO-EVICT on", "CLIENT REPLY ON", "CLIENT NOSUCH", "shape: CLIENT ID", "AUTH x",
+		"PUBLISH <chan> <v>", "SPUBLISH <chan> <v>", "PUBSUB NUMSUB", "PUBSUB NUMSUB <chan>", "PUBSUB SHARDNUMSUB <chan>", "fixed: PUBSUB CHANNELS nosuch*", "fixed: PUBSUB SHARDCHANNELS nosuch*", "PUBSUB NOSUCH",
+		"WAIT 0 10", "WAIT x 10", "WAIT 0 -1", "CLIENT GETNAME", "fixed: CLIENT SETNAME a-name", "CLIENT NO-EVICT on", "CLIENT REPLY ON", "CLIENT NOSUCH", "shape: CLIENT ID", "AUTH x",
 		"AUTH default x", "fixed: COMMAND GETKEYS MSET <str> a <str> b", "fixed: COMMAND GETKEYS ZUNIONSTORE a 2 b c", "redis: COMMAND GETKEYS GET", "fixed: COMMAND GETKEYSANDFLAGS SET k v", "fixed: COMMAND INFO nosuch",
 		"EXEC", "DISCARD", "UNWATCH", "fixed: MULTI x",
 	},
@@ -150,6 +150,7 @@ var families = [][]string{
 
 // sequences are commands that follow each other: what blocks finds what it waits for, or waits a moment.
 var sequences = []string{
+	"MULTI; SET @str x; EXEC x; GET @str; EXEC", "EXEC x",
 	"RPUSH @list <sv>; BLPOP @list 5", "RPUSH @list <sv> <v>; BRPOP @list @list2 5", "LPUSH @list <sv>; BLMOVE @list @list2 LEFT RIGHT 5", "LPUSH @list <v>; BRPOPLPUSH @list @list2 5",
 	"LPUSH @list a b; BLMPOP 5 2 @list2 @list RIGHT COUNT 2", "ZADD @zset 1 a; BZPOPMIN @zset 5", "ZADD @zset 1.5 b; BZPOPMAX @zset2 @zset 5", "ZADD @zset 1 a 2 b; BZMPOP 5 1 @zset MAX COUNT 3",
 	"XADD @stream <id> f <sv>; XREAD BLOCK 100 STREAMS @stream 0", "XADD @stream <id> f v; XREAD COUNT 2 BLOCK 100 STREAMS @stream2 @stream $ 0",
@@ -165,7 +166,9 @@ var sequences = []string{
 }
 
 // redisSequences are those in which other makes of servers differ from Redis.
-var redisSequences = []string{"MULTI; WATCH @str; EXEC", "MULTI; MULTI; EXEC", "MULTI; SET @str x; MULTI; WATCH @str2; UNWATCH; EXEC"}
+var redisSequences = []string{
+	"CLUSTER INFO; CLUSTER SLOTS; CLUSTER SHARDS; CLUSTER NODES; CLUSTER MYID; CLUSTER KEYSLOT a; CLUSTER LINKS; CLUSTER REPLICAS x; CLUSTER SLAVES x",
+	"MULTI; WATCH @str; EXEC", "MULTI; MULTI; EXEC", "MULTI; SET @str x; MULTI; WATCH @str2; UNWATCH; EXEC"}
 
 // subscriberSequences are for RESP2 only, where a client that listens may send little else.
 var subscriberSequences = []string{

@@ -355,6 +355,8 @@ def server():
     equal(len(r.command_count() and r.command_list()) > 200, True)
     equal(r.command_getkeys("MGET", "a", "b"), ["a", "b"])
     equal(r.config_set("slowlog-log-slower-than", 0), True)
+    for _ in range(5):
+        r.set("slow", "x")
     equal(len(r.slowlog_get(5)), 5)
     equal(r.slowlog_get(1)[0]["id"] >= 0, True)
     equal(r.slowlog_reset(), True)
