@@ -8,7 +8,7 @@ FUZZTIME ?= 60s
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ringway
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ringway ./cmd/ringway
@@ -42,6 +42,20 @@ bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis
 acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
 
+test-clients: servers client-tools build ## every client library's sweep, and examples/clients, through Ringway
+	./internal/clients/install.sh
+	RINGWAY_BIN=$(CURDIR)/bin/ringway $(GO) test -count=1 -timeout 20m -tags clients ./internal/clients
+
+# Node 20, Java 17 and Rust 1.85 are expected where Debian's are older.
+client-tools:
+	@need=; php -m 2>/dev/null | grep -qx redis || need="php-cli php-redis"; \
+	ruby -e 'require "redis"' 2>/dev/null || need="$$need ruby ruby-redis"; \
+	for t in mvn:maven javac:default-jdk-headless npm:npm node:nodejs cargo:cargo redis-benchmark:redis-tools; do \
+		command -v $${t%%:*} >/dev/null || need="$$need $${t#*:}"; done; \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || need="$$need python3-venv"; \
+	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
+
 # The tests run against real servers. A machine that has them already is left alone.
 servers: valkey
 	@need=; command -v redis-server redis-cli >/dev/null || need="redis-server redis-tools"; \
@@ -65,4 +79,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build run fmt lint test race fuzz bench acceptance servers valkey bench-servers
+.PHONY: help build run fmt lint test test-clients client-tools race fuzz bench acceptance servers valkey bench-servers

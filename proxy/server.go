@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ringway/hashring"
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
