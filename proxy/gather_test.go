@@ -40,7 +40,7 @@ func TestGatheredCommands(t *testing.T) {
 			both("ZADD", "z0", "inf", "top", "-inf", "bottom")
 			both("ZADD", "z1", "-inf", "top", "inf", "bottom")
 			both("SET", "text", "x")
-			for range 400 {
+			for range 150 {
 				s, z := keys("s"), keys("z")
 				n := fmt.Sprint(len(z))
 				counted := append([]string{n}, z...)

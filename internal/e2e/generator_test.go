@@ -319,7 +319,8 @@ func (g *generator) placeholder(kind string) string {
 }
 
 // keyKinds are what <any> may be. Keys of the other kinds are left alone by all other commands: those of plain and seq never
-// expire, and are strings and lists for certain; those of ttl expire some time from now; what auto holds depends on the time.
+// expire, and are strings and lists for certain; those of ttl expire some time from now; in those of lex
+// all scores are 0, without which an order by name has no meaning; what auto holds depends on the time.
 var keyKinds = []string{"str", "num", "hash", "list", "set", "iset", "zset", "stream", "hll", "geo", "bits"}
 
 // key makes a key of a kind. One in forty belongs to another kind, for the errors of wrong types. The name may be
