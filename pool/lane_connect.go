@@ -1,0 +1,122 @@
+package pool
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"ringway/resp"
+)
+
+// Open connects the lane if it has never been needed yet.
+func (la *Lane) Open() {
+	if la.state == idle {
+		la.connect()
+	}
+}
+
+func (la *Lane) connect() {
+	if la.state != down {
+		la.state = connecting
+	}
+	la.dial++
+	attempt := la.dial
+	la.loop.Dial(la.Node.Address, la.opt.ConnectTimeout, la.opt.KeepAlive, func(fd int, err error) {
+		if attempt != la.dial {
+			if err == nil {
+				unix.Close(fd)
+			}
+			return
+		}
+		if err != nil {
+			la.stats.ConnectErrors++
+			la.fall(err.Error())
+			return
+		}
+		la.connected(fd)
+	})
+}
+
+// connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
+// right behind the connection, unless they depend on the handshake.
+func (la *Lane) connected(fd int) {
+	la.scan.Reset()
+	la.torn, la.praised = nil, false
+	la.Number = 0
+	la.unused = la.requests - uint64(la.waiting.len())
+	if err := la.conn.Reinit(la.loop, fd, la); err != nil {
+		unix.Close(fd)
+		la.fall(err.Error())
+		return
+	}
+	la.lastRead = la.loop.Now()
+	hello := la.handshake()
+	if la.greets == 0 {
+		la.begin()
+		return
+	}
+	if la.state != down {
+		la.state = greeting
+	}
+	la.conn.Append(hello)
+	limit := la.opt.ConnectTimeout
+	if limit == 0 {
+		limit = la.opt.Timeout
+	}
+	if limit > 0 {
+		la.loop.SetTimer(la.patience, limit)
+	}
+}
+
+// handshake builds what must be said first and counts the replies it will have.
+func (la *Lane) handshake() (b []byte) {
+	auth := la.opt.Password != ""
+	switch {
+	case la.key.RESP3 && auth:
+		user := la.opt.Username
+		if user == "" {
+			user = "default"
+		}
+		b = resp.AppendCommand(b, "HELLO", "3", "AUTH", user, la.opt.Password)
+		la.greets++
+	case la.key.RESP3:
+		b = resp.AppendCommand(b, "HELLO", "3")
+		la.greets++
+	case auth && la.opt.Username != "":
+		b = resp.AppendCommand(b, "AUTH", la.opt.Username, la.opt.Password)
+		la.greets++
+	case auth:
+		b = resp.AppendCommand(b, "AUTH", la.opt.Password)
+		la.greets++
+	}
+	if la.key.Database != 0 {
+		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
+		la.greets++
+	}
+	if la.greets == 0 && la.state == down {
+		b = resp.AppendCommand(b, "PING")
+		la.greets++
+	}
+	return b
+}
+
+// begin opens the lane for requests, and sends those that have been waiting.
+func (la *Lane) begin() {
+	la.state = ready
+	la.stats.Connects++
+	if la.listener != nil {
+		defer la.listener.Up()
+	}
+	la.reason = ""
+	la.loop.StopTimer(la.patience)
+	if len(la.held) > 0 {
+		if !la.conn.Adopt(la.held) {
+			la.conn.Append(la.held)
+			la.loop.Release(la.held)
+		}
+		la.held = nil
+	}
+	if la.waiting.len() > 0 && la.opt.Timeout > 0 && !la.Patient {
+		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	}
+}

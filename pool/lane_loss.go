@@ -1,0 +1,159 @@
+package pool
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// checkPatience gives a silent node up.
+func (la *Lane) checkPatience() {
+	if la.conn.Closed() || la.state == connecting {
+		return
+	}
+	limit := la.opt.Timeout
+	if la.greets > 0 && la.opt.ConnectTimeout > 0 {
+		limit = la.opt.ConnectTimeout
+	} else if la.greets == 0 {
+		if la.waiting.len() == 0 || limit == 0 || la.Patient {
+			return
+		}
+	}
+	since := la.lastRead
+	if la.greets == 0 {
+		since = max(since, la.waiting.first().since)
+	}
+	if la.conn.Unsent() > 0 {
+		since = max(since, la.conn.LastWrite())
+	}
+	if left := time.Duration(since-la.loop.Now()) + limit; left > 0 {
+		la.loop.SetTimer(la.patience, left)
+		return
+	}
+	la.stats.Timeouts++
+	la.conn.Close()
+	la.fallAfterLoss(fmt.Sprintf("did not answer within %v", limit))
+}
+
+// lose gives the connection up. Whatever was sent and not answered fails: it may have been carried out, so it is never sent
+// again. A lane that was working is connected again at once.
+func (la *Lane) lose(reason string) {
+	la.conn.Close()
+	la.scan.Reset()
+	la.torn = nil
+	if la.listener != nil {
+		la.pushed = la.pushed[:0]
+		la.listener.Down(reason)
+	}
+	if la.state == ready && la.attempt == 0 {
+		la.stats.Losses++
+		la.countFailure()
+		la.attempt++
+		la.state = connecting
+		la.failAll(fmt.Sprintf("ERR node %s %s", la.Node.Label(), reason))
+		if la.state == connecting {
+			la.connect()
+		}
+		return
+	}
+	la.fallAfterLoss(reason)
+}
+
+func (la *Lane) countFailure() {
+	times := la.Node.fail(la.loop.Now())
+	if la.opt.OnFailure != nil {
+		la.opt.OnFailure(la.Index, times)
+	}
+}
+
+// praise forgets past failures: the node has answered.
+func (la *Lane) praise() {
+	la.attempt, la.praised, la.torn = 0, true, la.torn[:0]
+	if !la.Node.Up() {
+		la.Node.downUntil.Store(0)
+		if la.opt.OnChange != nil {
+			la.opt.OnChange(la.Node, true, "")
+		}
+	}
+	if la.Node.failures.Load() != 0 {
+		la.Node.Forgive()
+	}
+}
+
+func (la *Lane) fallAfterLoss(reason string) {
+	la.stats.Losses++
+	la.fall(reason)
+}
+
+// fall marks the node and the lane as down.
+func (la *Lane) fall(reason string) {
+	was := la.state
+	la.countFailure()
+	la.Node.downUntil.Store(1)
+	la.rest(reason)
+	if was != down && la.opt.OnChange != nil {
+		la.opt.OnChange(la.Node, false, reason)
+	}
+	la.failAll(la.down())
+}
+
+// refused is for a node that answers the handshake with an error: a wrong password, a database that it does not have. It is alive,
+// so only this lane is down.
+func (la *Lane) refused(reason string) {
+	was := la.state
+	la.conn.Close()
+	la.stats.Losses++
+	la.rest(reason)
+	if was != down && la.opt.OnRefusal != nil {
+		la.opt.OnRefusal(la.Node, reason)
+	}
+	la.failAll(la.down())
+}
+
+// rest plans the next attempt.
+func (la *Lane) rest(reason string) {
+	la.dial++ // what is under way does not count any more
+	la.state = down
+	la.greets = 0
+	la.reason = reason
+	la.torn = nil
+	la.scan.Reset()
+	if la.listener != nil {
+		la.listener.Down(reason)
+	}
+	la.attempt++
+	la.loop.StopTimer(la.patience)
+	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)
+	wait = wait/2 + rand.N(wait/2)
+	la.loop.SetTimer(la.retry, wait)
+}
+
+// down is what a client is told while the node is down.
+func (la *Lane) down() string {
+	return fmt.Sprintf("ERR node %s is down: %s", la.Node.Label(), la.reason)
+}
+
+// failAll fails everything that waits.
+func (la *Lane) failAll(message string) {
+	la.scripts = nil
+	la.loop.Release(la.held)
+	la.held = nil
+	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane
+		w := *la.waiting.first()
+		la.waiting.pop()
+		w.owner.Fail(w.tag, message)
+	}
+	la.tellRoom()
+}
+
+// Close gives the lane up for good.
+func (la *Lane) Close() {
+	la.dial++
+	la.loop.StopTimer(la.retry)
+	la.loop.StopTimer(la.patience)
+	if la.state == ready || la.greets > 0 {
+		la.conn.CloseNow()
+	}
+	la.state, la.greets, la.torn = idle, 0, nil
+	la.failAll(fmt.Sprintf("ERR node %s was taken out of the pool", la.Node.Label()))
+}

@@ -1,0 +1,138 @@
+package pool
+
+import (
+	"io"
+)
+
+// Readable reads replies and hands each to the head of the queue.
+func (la *Lane) Readable() {
+	b := la.loop.ReadBuffer()
+	n, err := la.conn.Read(b)
+	if err != nil {
+		if la.state == ready && la.waiting.len() == 0 && la.listener == nil && (la.praised || la.requests == la.unused) { // a node closes what it thinks is idle: no harm done
+			la.conn.Close()
+			la.scan.Reset()
+			la.stats.Losses++
+			la.scripts = nil
+			la.state = idle
+		} else if err == io.EOF && len(la.torn) > 0 {
+			la.lose("refused the connection: " + trimLine(la.torn))
+		} else if err == io.EOF {
+			la.lose("closed the connection")
+		} else {
+			la.lose("lost the connection: " + err.Error())
+		}
+		return
+	}
+	if n > 0 {
+		la.lastRead = la.loop.Now()
+		la.Data(b[:n])
+	}
+}
+
+// Data takes bytes that came from the node.
+func (la *Lane) Data(b []byte) {
+	for len(b) > 0 && !la.conn.Closed() {
+		n, done, err := la.scan.Scan(b)
+		if err != nil {
+			la.stats.Garbage++
+			la.lose("sent something that is not RESP: " + err.Error())
+			return
+		}
+		kind := la.scan.Kind()
+		switch {
+		case kind == '>' && la.listener == nil: // out of band: no request waits for it
+			if done {
+				la.stats.Pushes++
+			}
+		case la.listener != nil && la.greets == 0:
+			la.push(b[:n], done)
+		case la.greets > 0:
+			if !la.greeted(kind, b[:n], done) {
+				return
+			}
+		case la.waiting.len() == 0:
+			if !la.unasked(kind, b[:n], done) {
+				return
+			}
+		default:
+			w := *la.waiting.first()
+			if done {
+				la.waiting.pop()
+				if kind != '-' {
+					la.praise()
+				} else if !la.praised {
+					la.torn = append(la.torn[:0], b[:n]...) // perhaps its parting words
+				}
+			}
+			w.owner.Reply(w.tag, kind, b[:n], done)
+		}
+		b = b[n:]
+	}
+}
+
+// push gathers a push and hands it over when it is whole.
+func (la *Lane) push(b []byte, done bool) {
+	if !done || len(la.pushed) > 0 {
+		la.pushed = append(la.pushed, b...)
+		b = la.pushed
+	}
+	if done {
+		la.stats.Pushes++
+		if b[0] != '-' {
+			la.praise()
+		}
+		la.listener.Push(b)
+		if cap(la.pushed) > 64<<10 {
+			la.pushed = nil
+		}
+		la.pushed = la.pushed[:0]
+	}
+}
+
+// greeted takes a reply of the handshake. It returns false if the lane is lost over it.
+func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
+	if kind == '-' {
+		la.torn = append(la.torn, b...)
+		if done {
+			la.refused("refused the connection: " + trimLine(la.torn))
+		}
+		return !done
+	}
+	if !done {
+		return true
+	}
+	la.greets--
+	if la.greets == 0 {
+		la.praise()
+		la.begin()
+	}
+	return true
+}
+
+// unasked takes a reply that no request waits for: the node's parting words, or a node gone mad. It returns false if the
+// lane is lost over it.
+func (la *Lane) unasked(kind byte, b []byte, done bool) bool {
+	if kind == '-' && len(la.torn)+len(b) < 1024 {
+		la.torn = append(la.torn, b...)
+		if !done {
+			return true
+		}
+		la.stats.Garbage++
+		la.lose("refused the connection: " + trimLine(la.torn))
+		return false
+	}
+	la.stats.Garbage++
+	la.lose("sent a reply that nothing had asked for")
+	return false
+}
+
+func trimLine(b []byte) string {
+	if len(b) > 0 && b[0] == '-' {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == '\r' || b[len(b)-1] == '\n') {
+		b = b[:len(b)-1]
+	}
+	return string(b)
+}
