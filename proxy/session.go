@@ -31,6 +31,7 @@ type Session struct {
 	seen       int // replies until now, up to the window: the window opens as they come
 	meanReply  int // moving average, in bytes
 
+	ring    uint16 // the size of the last ring of slots that was needed
 	stalls  stalls
 	resumes bool // in the worker's list of those to resume
 	eof     bool // the client has said all it will say

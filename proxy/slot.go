@@ -1,6 +1,10 @@
 package proxy
 
-import "ringway/internal/command"
+import (
+	"math/bits"
+
+	"ringway/internal/command"
+)
 
 // A session's slots are the places of its replies, in the order of its requests. Only the head may be sent: what
 // comes in for the others is kept until the head has gone.
@@ -49,43 +53,61 @@ func (s *Session) open(c *command.Command) *slot {
 	return sl
 }
 
+// moreSlots moves to a larger ring: at once to one of the size that was last needed.
 func (s *Session) moreSlots() {
 	old := s.slots
-	s.slots = s.worker.takeSlots(2 * len(old))
+	s.slots = s.worker.takeSlots(max(nextRing(len(old)), int(s.ring)))
 	for i := s.head; i != s.tail; i++ {
 		s.slots[i&uint32(len(s.slots)-1)] = old[i&uint32(len(old)-1)]
 	}
-	clear(old) // the few inside the session will be used again
+	clear(old) // it will be used again
 	s.worker.giveSlots(old)
 }
 
 // fewerSlots gives a big ring back once it is empty.
 func (s *Session) fewerSlots() {
 	if s.head == s.tail && len(s.slots) > fewSlots {
+		s.ring = uint16(min(len(s.slots), largestRing))
 		s.worker.giveSlots(s.slots)
 		s.slots = s.few[:]
 	}
 }
 
+// Rings have 4, 16, 64, 256 or 1024 slots, and double beyond. Free ones of the sizes between are kept, so many of each.
+const largestRing = 1024
+
+var keptRings = [...]int{1024, 512, 128, 8}
+
+func nextRing(n int) int {
+	if n >= largestRing {
+		return 2 * n
+	}
+	return 4 * n
+}
+
+// ringClass is 1 for rings of 16, 2 for those of 64, and so on.
+func ringClass(n int) int { return (bits.Len(uint(n)) - bits.Len(fewSlots)) / 2 }
+
 // takeSlots lends a ring of n slots, all vacant.
 func (w *worker) takeSlots(n int) []slot {
-	for i, r := range w.freeSlots {
-		if len(r) == n {
-			last := len(w.freeSlots) - 1
-			w.freeSlots[i] = w.freeSlots[last]
-			w.freeSlots = w.freeSlots[:last]
+	if n <= largestRing {
+		if free := &w.freeSlots[ringClass(n)-1]; len(*free) > 0 {
+			last := len(*free) - 1
+			r := (*free)[last]
+			*free = (*free)[:last]
 			return r
 		}
 	}
 	return make([]slot, n)
 }
 
-// giveSlots takes a ring back, unless it is the one inside the session. Only so many are kept.
+// giveSlots takes a ring back whose slots are all vacant, unless it is the one inside the session.
 func (w *worker) giveSlots(r []slot) {
-	if len(r) > fewSlots {
-		clear(r)
-		if len(w.freeSlots) < 64 && len(r) <= 1024 {
-			w.freeSlots = append(w.freeSlots, r)
-		}
+	if len(r) <= fewSlots || len(r) > largestRing {
+		return
+	}
+	class := ringClass(len(r)) - 1
+	if free := &w.freeSlots[class]; len(*free) < keptRings[class] {
+		*free = append(*free, r)
 	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"ringway/internal/config"
@@ -53,7 +54,7 @@ func TestSlotsKeepTheirPlaces(t *testing.T) {
 		}
 		s.fewerSlots()
 	}
-	for _, ring := range w.freeSlots {
+	for _, ring := range slices.Concat(w.freeSlots[:]...) {
 		for _, sl := range ring {
 			if sl.state != vacant || sl.start != 0 {
 				t.Fatal("a free ring is not vacant")

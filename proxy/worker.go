@@ -28,7 +28,7 @@ type worker struct {
 	scanners    []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
 	keys        []int
 	scratch     []byte
-	freeSlots   [][]slot
+	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
 	resuming    []*Session
 	seenScripts map[uint64]struct{}

@@ -26,6 +26,8 @@ type Conn struct {
 	out  []byte // lent by the loop; nil when empty
 	sent int    // out[:sent] is with the kernel
 
+	usual int // how much output there was lately
+
 	interest  Interest
 	scheduled bool // in the loop's flush list
 	held      bool // in the loop's list of those that are written when there is nothing better to do
@@ -136,7 +138,19 @@ func (c *Conn) grow(n int) {
 		c.out = c.out[:copy(c.out, c.out[c.sent:])]
 		c.sent = 0
 	}
+	if c.out == nil {
+		c.out = c.loop.Buffer(max(n, min(c.usual, largest)))
+		return
+	}
 	c.out = c.loop.Grow(c.out, n)
+}
+
+// giveBack gives the output's buffer back when all of it is sent, and remembers how large a one was needed, so that the next is of
+// that size from the beginning.
+func (c *Conn) giveBack() {
+	c.usual = max(len(c.out), c.usual/2)
+	c.loop.Release(c.out)
+	c.out, c.sent = nil, 0
 }
 
 // Schedule has the output written at the end of the turn.
@@ -240,8 +254,7 @@ func (c *Conn) write() {
 		return
 	}
 	if c.sent == len(c.out) { // written early
-		c.loop.Release(c.out)
-		c.out, c.sent = nil, 0
+		c.giveBack()
 		c.loop.guard("flush", func() { c.fail(errPanic) }, func() { c.handler.Flushed(0) })
 		return
 	}
@@ -257,8 +270,7 @@ func (c *Conn) write() {
 	c.sent += n
 	c.blocked = c.sent < len(c.out)
 	if !c.blocked {
-		c.loop.Release(c.out)
-		c.out, c.sent = nil, 0
+		c.giveBack()
 	}
 	c.update()
 	c.loop.guard("flush", func() { c.fail(errPanic) }, func() { c.handler.Flushed(len(c.out) - c.sent) })
@@ -275,6 +287,7 @@ func (c *Conn) writeEarly() {
 	c.BytesOut += uint64(n)
 	c.sent += n
 	if c.sent == len(c.out) {
+		c.usual = len(c.out)
 		c.out, c.sent = c.out[:0], 0
 		c.Schedule() // the owner waits to hear that there is room
 	}
