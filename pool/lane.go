@@ -8,7 +8,6 @@ import (
 	"ringway/resp"
 )
 
-
 // A lane's life:
 //
 //	idle --request--> connecting --(handshake)--> ready --lost--> connecting
@@ -168,10 +167,11 @@ func (la *Lane) Adopt(request []byte) bool {
 	return true
 }
 
-// Append adds bytes of a request. Expect must follow before anything else is put on the lane.
+// Append adds bytes of a request. Expect must follow before anything else is put on the lane. They are sent when the loop has
+// nothing else to do, with what other clients ask of the node meanwhile.
 func (la *Lane) Append(b []byte) {
 	if la.state == ready {
-		la.conn.Append(b)
+		la.conn.AppendLazily(b)
 		return
 	}
 	la.held = la.loop.Append(la.held, b)
@@ -189,7 +189,7 @@ func (la *Lane) Extend(n int) []byte {
 // Commit takes back what Extend lent. Expect must follow, as after Append.
 func (la *Lane) Commit(b []byte) {
 	if la.state == ready {
-		la.conn.Commit(b)
+		la.conn.CommitLazily(b)
 		return
 	}
 	la.held = b
@@ -220,6 +220,7 @@ func (la *Lane) failHeld() {
 		la.failAll(la.down())
 	}
 }
+
 // Flushed tells those who wait for room.
 func (la *Lane) Flushed(unsent int) {
 	if len(la.full) > 0 && unsent+len(la.held) <= la.opt.OutputLimit/2 {

@@ -85,9 +85,14 @@ func (c *Conn) AppendLazily(p []byte) {
 		c.grow(len(p))
 	}
 	c.out = append(c.out, p...)
+	c.hold()
+}
+
+// hold has the output written when the loop has nothing else to do, or there is much of it.
+func (c *Conn) hold() {
 	if len(c.out)-c.sent > holdBytes {
 		c.Schedule()
-	} else if !c.scheduled && !c.blocked && !c.held && !c.closed {
+	} else if !c.scheduled && !c.blocked && !c.held {
 		c.held = true
 		c.heldAt = c.loop.now
 		c.loop.held = append(c.loop.held, c)
@@ -123,6 +128,16 @@ func (c *Conn) Commit(b []byte) {
 	}
 	c.out = b
 	c.Schedule()
+}
+
+// CommitLazily is Commit for output that may wait as AppendLazily's may.
+func (c *Conn) CommitLazily(b []byte) {
+	if c.closed {
+		c.Commit(b)
+		return
+	}
+	c.out = b
+	c.hold()
 }
 
 // grow makes room for n bytes: by writing what has gathered if it is much, by forgetting what was sent if that is most of
