@@ -115,9 +115,12 @@ func (la *Lane) Scripts(epoch uint64) map[string]struct{} {
 	return la.scripts
 }
 
-// Usable reports whether the lane works, Clean whether it works and nothing is awaited on it.
+// Usable reports whether the lane works.
 func (la *Lane) Usable() bool { return la.state == ready }
-func (la *Lane) Clean() bool  { return la.state == ready && la.waiting.len() == 0 }
+
+// Fit reports whether the lane can be lent: it works, and the node has not closed it a moment ago. What is still awaited on it nobody
+// waits for.
+func (la *Lane) Fit() bool { return la.Usable() && (la.waiting.len() > 0 || la.conn.Quiet()) }
 
 // Lost counts the times that the lane's connection was lost or could not be made.
 func (la *Lane) Lost() uint64 { return la.stats.Losses + la.stats.ConnectErrors }

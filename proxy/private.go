@@ -198,7 +198,7 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 		free[n-1] = nil
 		free = free[:n-1]
 		s.set.Private[node] = free
-		if la.Usable() {
+		if la.Fit() {
 			return la
 		}
 		la.Close()

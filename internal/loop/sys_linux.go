@@ -47,6 +47,12 @@ func writeFD(fd int, b []byte) (n int, errno syscall.Errno) {
 	}
 }
 
+func quietFD(fd int) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == unix.EAGAIN
+}
+
 func shutdownFD(fd int) { unix.Shutdown(fd, unix.SHUT_RDWR) }
 
 func closeFD(fd int) { unix.Close(fd) }
