@@ -105,7 +105,7 @@ const (
 // it, close the client.
 func (s *RequestScanner) Scan(b []byte) (n int, err error) {
 	if s.state != stateReady || s.form != formPlain || cap(s.Args.Spans) > keepSpans ||
-		len(b) < 4 || b[0] != '*' || b[1]-'1' > 8 || b[2] != '\r' || b[3] != '\n' {
+		len(b) < 4 || b[0] != '*' || b[1]-'1' > 8 || b[2] != '\r' || b[3] != '\n' || int(b[1]-'0') > s.Limits.MaxArgs {
 		return s.scanHeader(b)
 	}
 	return s.scanArgs(b, 4, 0, int(b[1]-'0'))

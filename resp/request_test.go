@@ -468,6 +468,7 @@ func FuzzRequest(f *testing.F) {
 			f.Add([]byte(sample.in), uint64(i))
 		}
 	}
+	f.Add([]byte("*2\r\n$4\r\n0000\r\n$1\r\n0\r\n*1\r\n$4\r\n0000\r\n*6\r\n$"), uint64(166)) // one argument too many, on the short way
 	limits := []Limits{
 		DefaultLimits(),
 		{MaxInline: 24, MaxArgs: 5, MaxBulk: 30, MaxRequest: 70},
