@@ -17,5 +17,4 @@ const (
 	errSyntax          = "ERR syntax error"
 	errMergedReply     = "ERR the nodes' answers do not fit together: a node sent an unexpected reply"
 	errClusterDisabled = "ERR This instance has cluster support disabled"
-	errInternal        = "ERR internal error"
 )

@@ -158,7 +158,7 @@ func notYet(c *command.Command) string {
 
 // forward sends a request as it is to the node that has all its keys.
 func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
-	node, ok := s.owner(c, &scan.Args)
+	node, _, ok := s.ownerOf(c, &scan.Args)
 	if !ok {
 		return s.crossSlot(c, &scan.Args)
 	}
@@ -184,14 +184,8 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	return true
 }
 
-// owner finds the node of a request that can't be split. A request whose keys can't be found is malformed: any node will say
-// so in its own words. One without keys goes where its channel or index hashes to, or to the pool's first node.
-func (s *Session) owner(c *command.Command, a *resp.Args) (node int, ok bool) {
-	node, _, ok = s.ownerOf(c, a)
-	return node, ok
-}
-
-// ownerOf is owner that also says whether the node was chosen by keys.
+// ownerOf finds the node of a request that can't be split, and says whether keys chose it. Without keys it is where the channel or
+// index hashes to, or the pool's first node.
 func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
 	keys, _ := c.Keys(s.worker.keys[:0], a) // those that were found decide, even if the request is malformed
 	if len(keys) == 0 {

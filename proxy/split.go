@@ -144,7 +144,7 @@ func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, do
 	if sl.split.gather != nil && s.held > maxGathered {
 		p.tooMuch = true
 		s.held -= len(p.reply)
-		p.reply = resp.AppendError(s.worker.emptied(nil), errGathered)
+		p.reply = resp.AppendError(s.worker.emptied(p.reply), errGathered)
 		s.held += len(p.reply)
 		sl.split.failed = true
 	}

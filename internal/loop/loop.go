@@ -233,14 +233,6 @@ func (l *Loop) Close(fd int) {
 	l.closing = append(l.closing, fd)
 }
 
-// Unwatch forgets fd without closing it.
-func (l *Loop) Unwatch(fd int) {
-	if fd < len(l.sources) && l.sources[fd] != nil {
-		l.sources[fd] = nil
-		l.poll.remove(fd)
-	}
-}
-
 // guard runs f and turns a panic into a log line, and into the loss of the connection that it was for if lose is given.
 func (l *Loop) guard(what string, lose func(), f func()) {
 	defer func() {
