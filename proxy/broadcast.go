@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"math/bits"
+	"math"
 	"strconv"
 
 	"ringway/internal/command"
@@ -36,7 +36,7 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 func (s *Session) sendWhole(c *command.Command, sp *split, request []byte) {
 	seq := s.tail
 	sl := s.open(c)
-	sl.split, sp.pool = sp, s.pool.shared
+	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
@@ -46,10 +46,8 @@ func (s *Session) sendWhole(c *command.Command, sp *split, request []byte) {
 }
 
 // A cursor of SCAN carries the place of the node in its low bits and the node's own cursor above. Nodes are walked one after the
-// other, so SCAN's promise holds over the pool: what is there from the beginning to the end is returned.
-func (ps *poolState) cursorNodeBits() uint {
-	return max(10, uint(bits.Len(uint(len(ps.shared.nodes)))))
-}
+// other, so SCAN's promise holds over the pool: what is there from the beginning to the end is returned, as long as it stays on its node.
+const placeBits = 16
 
 // scanPool sends SCAN to the node that its cursor names.
 func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
@@ -59,26 +57,31 @@ func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
 		s.refuse(metrics.BadCommand, "ERR invalid cursor")
 		return true
 	}
-	shift := s.pool.cursorNodeBits()
-	place := int(cursor & (1<<shift - 1))
-	if place >= s.pool.size() { // from another pool, or from before nodes left: there is nothing behind it
+	place := uint16(cursor)
+	at, found := s.pool.topo.stopFrom(place)
+	if !found { // from another pool, or from before nodes left: there is nothing behind it
 		s.worker.scratch = resp.AppendArray(resp.AppendBulkString(resp.AppendArray(s.worker.scratch[:0], 2), "0"), 0)
 		s.answer(s.worker.scratch)
 		return true
 	}
-	node := s.pool.nth(place)
-	lane := s.set.Lane(node)
+	if cursor >>= placeBits; at.place != place {
+		cursor = 0 // its node has left, or this is where SCAN begins
+	}
+	lane := s.set.Lane(int(at.node))
 	if lane.Full() {
 		return s.waitFor(lane)
 	}
 	sp := s.worker.takeSplit()
 	sp.merge, sp.weight = c.Merge, 1
-	sp.place, sp.places, sp.shift = place, s.pool.size(), shift
-	sp.parts = append(sp.parts, part{node: node})
+	sp.place = at.place
+	if next, more := s.pool.topo.stopFrom(at.place + 1); more && at.place < math.MaxUint16 {
+		sp.next = next.place
+	}
+	sp.parts = append(sp.parts, part{node: int(at.node)})
 
 	request := resp.AppendArray(s.worker.scratch[:0], a.Len())
 	request = resp.AppendBulk(request, a.At(0))
-	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor>>shift, 10))
+	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor, 10))
 	for i := 2; i < a.Len(); i++ {
 		request = resp.AppendBulk(request, a.At(i))
 	}
@@ -98,32 +101,14 @@ func (sp *split) appendCursor(dst []byte) []byte {
 		return resp.AppendError(dst, errMergedReply)
 	}
 	cursor, err := strconv.ParseUint(string(text(elem)), 10, 64)
-	if err != nil || cursor > 1<<(64-sp.shift)-1 {
+	if err != nil || cursor > 1<<(64-placeBits)-1 {
 		return resp.AppendError(dst, errMergedReply)
 	}
-	next := cursor<<sp.shift | uint64(sp.place)
+	next := cursor<<placeBits | uint64(sp.place)
 	if cursor == 0 {
-		next = uint64(sp.place + 1)
-		if sp.place+1 == sp.places {
-			next = 0
-		}
+		next = uint64(sp.next)
 	}
 	dst = resp.AppendArray(dst, 2)
 	dst = resp.AppendBulk(dst, strconv.AppendUint(nil, next, 10))
 	return append(dst, keys...)
-}
-
-// size is how many nodes are on the ring, nth which is the nth of them.
-func (ps *poolState) size() int {
-	if ps.live != nil {
-		return len(ps.live)
-	}
-	return len(ps.shared.nodes)
-}
-
-func (ps *poolState) nth(i int) int {
-	if ps.live != nil {
-		return int(ps.live[i])
-	}
-	return i
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,12 @@ import (
 // scanned follows SCAN's cursors to the end, and returns how often each key has come.
 func scanned(t testing.TB, c *redistest.Conn, options ...string) map[string]int {
 	t.Helper()
+	return scannedFrom(t, c, "0", options...)
+}
+
+func scannedFrom(t testing.TB, c *redistest.Conn, cursor string, options ...string) map[string]int {
+	t.Helper()
 	found := map[string]int{}
-	cursor := "0"
 	for range 10000 {
 		b := []byte(c.Do(append([]string{"SCAN", cursor}, options...)...))
 		n, rest, err := resp.ArrayLen(b)
@@ -59,11 +64,11 @@ func TestScanWalksAllNodes(t *testing.T) {
 	}
 	for cursor, reply := range map[string]string{
 		"x": "-ERR invalid cursor\r\n", "-1": "-ERR invalid cursor\r\n", "": "-ERR invalid cursor\r\n", "18446744073709551616": "-ERR invalid cursor\r\n",
-		"3": "*2\r\n$1\r\n0\r\n*0\r\n", "1023": "*2\r\n$1\r\n0\r\n*0\r\n", "18446744073709551615": "*2\r\n$1\r\n0\r\n*0\r\n",
+		"18446744073709551615": "*2\r\n$1\r\n0\r\n*0\r\n", // a place behind all nodes
 	} {
 		want(t, "SCAN of cursor "+cursor, c.Do("SCAN", cursor), reply)
 	}
-	for _, cursor := range []string{"1024", "18446744073709551614", "1099511627777"} { // no cursor of ours, but a node's
+	for _, cursor := range []string{"1", "3", "1024", "65536", "1099511627777", "18446744073709486080"} { // no cursors of ours
 		if got := c.Do("SCAN", cursor); got[0] != '*' {
 			t.Errorf("SCAN of cursor %s: %q", cursor, got)
 		}
@@ -118,7 +123,18 @@ func TestWholePoolWithANodeEjected(t *testing.T) {
 	if found := scanned(t, c, "COUNT", "7"); len(found) != 100 {
 		t.Errorf("SCAN has found %d of 100 keys", len(found))
 	}
-	want(t, "SCAN of a cursor from before", c.Do("SCAN", "2"), "*2\r\n$1\r\n0\r\n*0\r\n")
+	var before string // a cursor in the middle of the node that has left
+	onLoop(t, srv, func(w *worker) {
+		all := walkOf(w.pools[0].topo.nodes, []uint16{0, 1, 2})
+		for _, at := range all {
+			if at.node == 0 {
+				before = strconv.Itoa(5<<placeBits | int(at.place))
+			}
+		}
+	})
+	if found := scannedFrom(t, c, before, "COUNT", "7"); len(found) > 100 {
+		t.Errorf("SCAN of a cursor from before has found %d keys", len(found))
+	}
 	want(t, "EVAL without keys", c.Do("EVAL", "return 1", "0"), ":1\r\n")
 	want(t, "WAIT", c.Do("WAIT", "0", "0"), ":0\r\n")
 	want(t, "FLUSHALL", c.Do("FLUSHALL"), "+OK\r\n")

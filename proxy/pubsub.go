@@ -267,7 +267,7 @@ func (s *Session) sendPending() {
 // hub returns the pool's hub on this worker.
 func (ps *poolState) hub() *hub {
 	if ps.pubsub == nil {
-		ps.pubsub = &hub{pool: ps, lines: make([]*line, len(ps.shared.nodes))}
+		ps.pubsub = &hub{pool: ps, lines: make([]*line, len(ps.topo.nodes))}
 		for k := range ps.pubsub.topics {
 			ps.pubsub.topics[k] = map[string]*topic{}
 		}
@@ -313,8 +313,25 @@ func (h *hub) leave(s *Session, t *topic) {
 	}
 }
 
-// follow has the topics go where the ring says they belong now.
+// follow has the topics go where the ring says they belong now, and the connections where the nodes are.
 func (h *hub) follow() {
+	for len(h.lines) < len(h.pool.topo.nodes) {
+		h.lines = append(h.lines, nil)
+	}
+	h.followTopics()
+	for node, li := range h.lines {
+		switch {
+		case li == nil:
+		case !h.pool.topo.used[node]:
+			h.pool.set(pool.Key{}).Discard(li.lane)
+			h.lines[node] = nil
+		case li.lane.Stale():
+			li.lane.Move()
+		}
+	}
+}
+
+func (h *hub) followTopics() {
 	for k := range h.topics {
 		for name, t := range h.topics[k] {
 			before := t.nodes
@@ -456,7 +473,7 @@ func (t *topic) confirmAll() {
 }
 
 // down is called when the connection to a node is lost, and again when it can't be made. Who waits for the node is told, and is not
-// subscribed to what was asked for; who listens already goes on when it is back.
+// subscribed to what was asked for; who listens already goes on when it is back. Without a reason the node has only moved.
 func (h *hub) down(node int, reason string) {
 	h.lines[node].said = nil
 	for k := range h.topics {
@@ -464,7 +481,9 @@ func (h *hub) down(node int, reason string) {
 			delete(t.confirmed, node)
 		}
 	}
-	h.failJoining(node, reason)
+	if reason != "" {
+		h.failJoining(node, reason)
+	}
 }
 
 // failJoining fails those who wait for a node that is down.
@@ -472,7 +491,7 @@ func (h *hub) failJoining(node int, reason string) {
 	for k := range h.topics {
 		for _, t := range h.topics[k] {
 			if len(t.joining) > 0 && slices.Contains(t.nodes, node) && !t.confirmed[node] {
-				t.fail("ERR node " + h.pool.shared.nodes[node].Label() + " is down: " + reason)
+				t.fail("ERR node " + h.pool.topo.nodes[node].Label() + " is down: " + reason)
 			}
 		}
 	}
@@ -493,7 +512,7 @@ func (t *topic) fail(message string) {
 		if j.session.subs != nil {
 			j.session.subs.joining = false
 		}
-		j.session.Fail(tagOf(j.wait.seq, 0), message)
+		j.session.Fail(tagOf(j.wait.seq, 0), message, false)
 		j.session.endSubscriptions()
 	}
 }

@@ -24,10 +24,13 @@ type fake struct {
 	loops  []Loop
 }
 
-func (f *fake) PoolNames() []string      { return f.names }
-func (f *fake) NodeNames(i int) []string { return f.nodes[i] }
-func (f *fake) Stats(i int) []Pool       { return f.shards[i] }
-func (f *fake) LoopStats() []Loop        { return f.loops }
+func (f *fake) Pools() (list []PoolShards) {
+	for i, name := range f.names {
+		list = append(list, PoolShards{name, f.nodes[i], f.shards[i]})
+	}
+	return list
+}
+func (f *fake) LoopStats() []Loop { return f.loops }
 
 var epoch = time.UnixMilli(1_700_000_000_500)
 
