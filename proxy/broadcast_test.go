@@ -72,6 +72,46 @@ func TestScanWalksAllNodes(t *testing.T) {
 	balanced(t, srv)
 }
 
+// What one server shows in one answer to SCAN comes in one, though it is on several nodes.
+func TestScanGoesOnToTheNextNode(t *testing.T) {
+	b := redistest.Server(t)
+	srv := serve(t, nil, redistest.Server(t).Addr(), b.Addr(), redistest.Server(t).Addr())
+	c := client(t, srv)
+	scan := func(args ...string) (cursor string, n int) {
+		parts := elements([]byte(c.Do(append([]string{"SCAN"}, args...)...)))
+		if len(parts) != 2 {
+			t.Fatalf("SCAN %s: %q", args, parts)
+		}
+		return string(text(parts[0])), len(elements(parts[1]))
+	}
+	expect := func(cursor string, n int, args ...string) {
+		t.Helper()
+		if gotCursor, got := scan(args...); gotCursor != cursor || got != n {
+			t.Errorf("SCAN %s: cursor %s with %d keys, want %s with %d", args, gotCursor, got, cursor, n)
+		}
+	}
+	expect("0", 0, "0")
+	for i := range 3 {
+		for j := range 3 {
+			c.Do("SET", keyOf(t, srv, i, fmt.Sprint("k", j, "-")), "v")
+		}
+	}
+	c.Do("RPUSH", keyOf(t, srv, 2, "list"), "x")
+	expect("0", 10, "0")
+	expect("0", 7, "1")
+	expect("0", 1, "0", "TYPE", "list")
+	expect("2", 6, "0", "count", "4")
+	expect("0", 10, "0", "MATCH", "*", "COUNT", "100")
+	want(t, "SCAN with a wrong option", c.Do("SCAN", "0", "COUNT", "0"), "-ERR syntax error\r\n")
+	b.Kill()
+	expect("1", 3, "0")
+	if got := c.Do("SCAN", "1"); !strings.HasPrefix(got, "-ERR node 'n1'") {
+		t.Errorf("SCAN of a node that is down: %q", got)
+	}
+	expect("0", 4, "2")
+	balanced(t, srv)
+}
+
 func TestWholePoolWithANodeDown(t *testing.T) {
 	a, b := redistest.Server(t), redistest.Server(t)
 	srv := serve(t, nil, a.Addr(), b.Addr())

@@ -18,10 +18,8 @@ type split struct {
 	lost    bool     // that error is ours: the node could not be reached
 	resp3   bool
 
-	gather        *gathering // a request that is answered from what its parts bring
-	pool          *sharedPool
-	shift         uint // SCAN: the bits of the cursor that hold the node
-	place, places int  // SCAN: which of the nodes is being walked, and of how many
+	gather *gathering // a request that is answered from what its parts bring
+	pool   *sharedPool
 }
 
 type part struct {

