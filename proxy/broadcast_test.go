@@ -77,6 +77,50 @@ func TestScanWalksAllNodes(t *testing.T) {
 	balanced(t, srv)
 }
 
+// What one server shows in one answer to SCAN comes in one, though it is on several nodes.
+func TestScanGoesOnToTheNextNode(t *testing.T) {
+	servers := []*redistest.Redis{redistest.Server(t), redistest.Server(t), redistest.Server(t)}
+	srv := serve(t, nil, servers[0].Addr(), servers[1].Addr(), servers[2].Addr())
+	c := client(t, srv)
+	scan := func(args ...string) (cursor string, n int) {
+		parts := elements([]byte(c.Do(append([]string{"SCAN"}, args...)...)))
+		if len(parts) != 2 {
+			t.Fatalf("SCAN %s: %q", args, parts)
+		}
+		return string(text(parts[0])), len(elements(parts[1]))
+	}
+	expect := func(cursor string, n int, args ...string) {
+		t.Helper()
+		if gotCursor, got := scan(args...); gotCursor != cursor || got != n {
+			t.Errorf("SCAN %s: cursor %s with %d keys, want %s with %d", args, gotCursor, got, cursor, n)
+		}
+	}
+	expect("0", 0, "0")
+	for i := range 3 {
+		for j := range 3 {
+			c.Do("SET", keyOf(t, srv, i, fmt.Sprint("k", j, "-")), "v")
+		}
+	}
+	c.Do("RPUSH", keyOf(t, srv, 2, "list"), "x")
+	var walk []stop
+	onLoop(t, srv, func(w *worker) { walk = w.pools[0].topo.walk })
+	holds := func(i int) int { return []int{3, 3, 4}[walk[i].node] }
+	cursor := func(i int) string { return fmt.Sprint(walk[i].place) }
+	expect("0", 10, "0")
+	expect("0", holds(1)+holds(2), cursor(1))
+	expect("0", 1, "0", "TYPE", "list")
+	expect(cursor(1), holds(0), "0", "count", "3")
+	expect("0", 10, "0", "MATCH", "*", "COUNT", "100")
+	want(t, "SCAN with a wrong option", c.Do("SCAN", "0", "COUNT", "0"), "-ERR syntax error\r\n")
+	servers[walk[1].node].Kill()
+	expect(cursor(1), holds(0), "0")
+	if got := c.Do("SCAN", cursor(1)); !strings.HasPrefix(got, fmt.Sprintf("-ERR node 'n%d'", walk[1].node)) {
+		t.Errorf("SCAN of a node that is down: %q", got)
+	}
+	expect("0", holds(2), cursor(2))
+	balanced(t, srv)
+}
+
 func TestWholePoolWithANodeDown(t *testing.T) {
 	a, b := redistest.Server(t), redistest.Server(t)
 	srv := serve(t, nil, a.Addr(), b.Addr())
@@ -85,7 +129,7 @@ func TestWholePoolWithANodeDown(t *testing.T) {
 		c.Do("SET", fmt.Sprint("k", i), "v")
 	}
 	b.Kill()
-	for _, line := range []string{"DBSIZE", "KEYS *", "FLUSHDB", "FLUSHALL", "SCRIPT LOAD x", "PUBSUB NUMSUB a", "SCAN 1"} {
+	for _, line := range []string{"DBSIZE", "KEYS *", "FLUSHDB", "FLUSHALL", "SCRIPT LOAD x", "PUBSUB NUMSUB a"} {
 		c.Send("ECHO", "before")
 		c.Send(strings.Fields(line)...)
 		c.Send("ECHO", "after")

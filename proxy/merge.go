@@ -29,8 +29,6 @@ func (sp *split) appendMerged(dst []byte) []byte {
 		return sp.appendConcat(dst)
 	case command.MergeAny:
 		return sp.appendAny(dst)
-	case command.MergeCursor:
-		return sp.appendCursor(dst)
 	case command.MergeText:
 		return sp.appendText(dst)
 	default:

@@ -52,11 +52,11 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	case "ssubscribe":
 		return s.subscribe(c, shardTopic, &scan.Args)
 	case "unsubscribe":
-		return s.unsubscribe(channelTopic, &scan.Args)
+		return s.unsubscribe(c, channelTopic, &scan.Args)
 	case "punsubscribe":
-		return s.unsubscribe(patternTopic, &scan.Args)
+		return s.unsubscribe(c, patternTopic, &scan.Args)
 	case "sunsubscribe":
-		return s.unsubscribe(shardTopic, &scan.Args)
+		return s.unsubscribe(c, shardTopic, &scan.Args)
 	case "wait", "waitaof":
 		return s.waitForReplicas(c, scan.Bytes(b))
 	case "unwatch":

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ringway/internal/command"
+	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
@@ -27,11 +28,12 @@ type line struct {
 	count uint64   // of all that was said
 }
 
-// saying is a subscription to a topic, or its end.
+// saying is a subscription to a topic, or its end, or a PING behind which then is called.
 type saying struct {
 	topic  *topic
 	number uint64
 	join   bool
+	then   func()
 }
 
 type topicKind uint8
@@ -135,8 +137,10 @@ func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool 
 	return true
 }
 
-// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, of the topics named or of all.
-func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
+// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, of the topics named or of all. The confirmation comes behind all that the
+// nodes had sent when it was asked for, and when they have taken the subscription off: whoever knows of a message that was published gets it
+// before he leaves, and nobody is counted who has left.
+func (s *Session) unsubscribe(c *command.Command, k topicKind, a *resp.Args) bool {
 	if !s.barrier() {
 		return false
 	}
@@ -149,7 +153,60 @@ func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
 			names = append(names, name)
 		}
 	}
-	var b []byte
+	var nodes []int
+	for _, name := range names {
+		if s.subs != nil && s.subs.topics[k][name] != nil {
+			nodes = append(nodes, s.subs.topics[k][name].nodes...)
+		}
+	}
+	if len(nodes) == 0 {
+		s.answer(s.endTopics(k, names))
+		return true
+	}
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
+	seq := s.tail
+	s.open(c)
+	s.inFlight++
+	s.stall(metrics.StallBarrier)
+	s.behind(nodes, func() {
+		b := s.endTopics(k, names)
+		s.behind(nodes, func() { s.answerSlot(seq, b) })
+	})
+	return true
+}
+
+// behind calls then when nodes have done all that the hub has told them, and what they had to say has been delivered. A node that is lost
+// or hangs holds nobody up for longer than a reply may take. If the session ends meanwhile, then is not called.
+func (s *Session) behind(nodes []int, then func()) {
+	l, pending := s.worker.loop, 0
+	var timeout *loop.Timer
+	done := func() {
+		l.StopTimer(timeout)
+		if !s.conn.Closed() {
+			then()
+		}
+	}
+	timeout = loop.NewTimer(func() { pending = 0; done() })
+	for _, n := range nodes {
+		waits := s.pool.hub().fence(n, func() {
+			if pending--; pending == 0 {
+				done()
+			}
+		})
+		if waits {
+			pending++
+		}
+	}
+	if pending == 0 {
+		l.Defer(done)
+	} else if t := s.pool.shared.cfg.Timeout; t > 0 {
+		l.SetTimer(timeout, t)
+	}
+}
+
+// endTopics takes the session off topics and returns the confirmation.
+func (s *Session) endTopics(k topicKind, names []string) (b []byte) {
 	for _, name := range names {
 		s.leave(k, name)
 		b = s.appendSubscription(b, topicUnverbs[k], []byte(name), s.subscribed(k))
@@ -158,8 +215,7 @@ func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
 		b = s.appendSubscription(b, topicUnverbs[k], nil, s.subscribed(k))
 	}
 	s.endSubscriptions()
-	s.answer(b)
-	return true
+	return b
 }
 
 func (s *Session) subscribed(k topicKind) int {
@@ -383,8 +439,19 @@ func (li *line) say(node int, t *topic, join bool) {
 		verb = topicVerbs[t.kind]
 		t.asked[node] = li.count
 	}
-	li.said = append(li.said, saying{t, li.count, join})
+	li.said = append(li.said, saying{topic: t, number: li.count, join: join})
 	li.lane.Append(resp.AppendCommand(nil, verb, t.name))
+}
+
+// fence calls then when the node has sent all that it had to say until now, or is lost. It returns false if there is no connection to it.
+func (h *hub) fence(node int, then func()) bool {
+	li := h.lines[node]
+	if li == nil || !li.lane.Usable() {
+		return false
+	}
+	li.said = append(li.said, saying{then: then})
+	li.lane.Append(resp.AppendCommand(nil, "PING"))
+	return true
 }
 
 // renew says all that is listened to at a node.
@@ -407,7 +474,10 @@ func (h *hub) receive(node int, b []byte) {
 		return
 	}
 	n, rest, err := resp.ArrayLen(b)
-	if err != nil || n < 3 {
+	if err != nil || n < 3 { // PONG: a list of two while there are subscriptions
+		if said, ok := h.lines[node].answered(); ok && said.then != nil {
+			said.then()
+		}
 		return
 	}
 	word, rest, err := resp.Element(rest)
@@ -475,6 +545,7 @@ func (t *topic) confirmAll() {
 // down is called when the connection to a node is lost, and again when it can't be made. Who waits for the node is told, and is not
 // subscribed to what was asked for; who listens already goes on when it is back. Without a reason the node has only moved.
 func (h *hub) down(node int, reason string) {
+	said := h.lines[node].said
 	h.lines[node].said = nil
 	for k := range h.topics {
 		for _, t := range h.topics[k] {
@@ -483,6 +554,11 @@ func (h *hub) down(node int, reason string) {
 	}
 	if reason != "" {
 		h.failJoining(node, reason)
+	}
+	for _, x := range said {
+		if x.then != nil {
+			x.then()
+		}
 	}
 }
 

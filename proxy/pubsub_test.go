@@ -95,7 +95,7 @@ func TestRefusedSubscription(t *testing.T) {
 	}
 	want(t, "PUBLISH to the one that was open before", direct.Do("PUBLISH", "open", "x"), ":1\r\n")
 	want(t, "the message", c.Recv(), message("open", "x"))
-	redistest.WaitFor(t, "the end of the subscription asked for with it", func() bool { return direct.Do("PUBLISH", "open2", "x") == ":0\r\n" })
+	redistest.WaitFor(t, "the one asked for with it to be left", func() bool { return direct.Do("PUBLISH", "open2", "x") == ":0\r\n" })
 	silent(t, c)
 	balanced(t, srv)
 }
@@ -132,6 +132,30 @@ func TestConfirmationOfAnEarlierSubscriptionDoesNotCount(t *testing.T) {
 	})
 	close(confirmed)
 	want(t, "SUBSCRIBE", d.Recv(), confirmation("*", 1, "subscribe", "a"))
+}
+
+// What a publisher was told is published reaches who leaves only then: UNSUBSCRIBE is answered behind what the node had sent.
+func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
+	node := redistest.Node(t,
+		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
+		redistest.Expect("PING"), redistest.Reply(message("a", "x")+"*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
+		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"+PONG\r\n"),
+		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
+		redistest.Expect("PING"), redistest.Hang())
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 50 * time.Millisecond }), node.Addr())
+	c := client(t, srv)
+	c.Send("SUBSCRIBE", "a")
+	c.Send("UNSUBSCRIBE", "a")
+	c.Send("PING")
+	c.Flush()
+	want(t, "SUBSCRIBE", c.Recv(), confirmation("*", 1, "subscribe", "a"))
+	want(t, "the message", c.Recv(), message("a", "x"))
+	want(t, "UNSUBSCRIBE", c.Recv(), confirmation("*", 0, "unsubscribe", "a"))
+	want(t, "PING", c.Recv(), "+PONG\r\n")
+	want(t, "UNSUBSCRIBE of nothing", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
+	c.Do("SUBSCRIBE", "a")
+	want(t, "UNSUBSCRIBE at a node that hangs", c.Do("UNSUBSCRIBE"), confirmation("*", 0, "unsubscribe", "a"))
+	balanced(t, srv)
 }
 
 func TestSubscriptionsAreRenewed(t *testing.T) {

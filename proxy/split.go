@@ -18,9 +18,8 @@ type split struct {
 	lost    bool     // that error is ours: the node could not be reached
 	resp3   bool
 
-	gather      *gathering // a request that is answered from what its parts bring
-	topo        *topology
-	place, next uint16 // SCAN: the place of the node that is being walked, and of the one behind it, 0 if there is none
+	gather *gathering // a request that is answered from what its parts bring
+	topo   *topology
 }
 
 type part struct {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -79,6 +80,14 @@ func walkOf(nodes []*pool.Node, owners []uint16) []stop {
 	}
 	slices.SortFunc(walk, func(x, y stop) int { return int(x.place) - int(y.place) })
 	return walk
+}
+
+// stopAfter returns the next stop of SCAN behind a place.
+func (t *topology) stopAfter(place uint16) (at stop, ok bool) {
+	if place == math.MaxUint16 {
+		return stop{}, false
+	}
+	return t.stopFrom(place + 1)
 }
 
 // stopFrom returns the first stop of SCAN at a place or behind it.

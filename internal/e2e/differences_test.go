@@ -220,7 +220,7 @@ func TestScanWalksAllNodes(t *testing.T) {
 	other := redistest.Dial(t, s.addr())
 	seen := make(map[string]bool)
 	var walked []int // the nodes, in the order of the walk
-	cursor, node, place, steps := "0", -1, uint64(0), 0
+	cursor, steps := "0", 0
 	for {
 		for i := range 50 {
 			other.Send([]string{"SET", "DEL"}[steps/20%2], fmt.Sprintf("other:%d", i+50*(steps%20)), "v")
@@ -232,31 +232,14 @@ func TestScanWalksAllNodes(t *testing.T) {
 		}
 		parts := elements(t, s.Do("SCAN", cursor, "COUNT", "25"))
 		for _, k := range texts(t, parts[1]) {
-			h, ours := home[k]
-			if ours && node < 0 {
-				node = h
-				walked = append(walked, h)
-			}
-			if ours && h != node {
-				t.Fatalf("cursor %s names node %d and returned %s of node %d", cursor, node, k, h)
+			if h, ours := home[k]; ours && (len(walked) == 0 || walked[len(walked)-1] != h) {
+				walked = append(walked, h) // the next node fills up what the end of one leaves of COUNT
 			}
 			seen[k] = true
 		}
 		cursor = body(parts[0])
 		if steps++; cursor == "0" {
 			break
-		}
-		n, err := strconv.ParseUint(cursor, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch next := n & 0xffff; {
-		case place == 0:
-			place = next
-		case next < place:
-			t.Fatalf("after place %d the cursor %s leads back to %d", place, cursor, next)
-		case next > place:
-			node, place = -1, next // the next answer shows which node this is
 		}
 	}
 	if slices.Sort(walked); !slices.Equal(walked, []int{0, 1, 2}) {
@@ -284,7 +267,7 @@ func TestScanWalksAllNodes(t *testing.T) {
 				t.Errorf("SCAN %s: %q", c, got)
 			}
 		}
-		want(t, s.Conn, "*2\r\n$1\r\n0\r\n*0\r\n", "SCAN", "3")
+		want(t, s.Conn, "*2\r\n$1\r\n0\r\n*0\r\n", "SCAN", "65535") // behind all nodes
 		want(t, s.Conn, "-ERR invalid cursor\r\n", "SCAN", "x")
 		want(t, s.Conn, "-ERR syntax error\r\n", "SCAN", "0", "COUNT", "0")
 	})
