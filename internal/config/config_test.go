@@ -76,7 +76,7 @@ func TestSixLinesMakeAPool(t *testing.T) {
 
 func TestEveryOptionIsRead(t *testing.T) {
 	c := mustLoad(t, "testdata/full.yml")
-	want := Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml"}
+	want := Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, Reload: Reload{Watch: true}, File: "testdata/full.yml"}
 	p := Pool{
 		Name: "cache", Line: 5, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
 		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
@@ -84,6 +84,10 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
 		Username: "ringway", Password: "0123", RequirePass: "# not a comment", Database: 5, ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
+		ReadTimeout: AsTimeout, WriteTimeout: AsTimeout, ScriptTimeout: AsTimeout, PrivateLanes: 10000, ReadRetries: 10,
+		Health:     Health{Interval: time.Second, Timeout: time.Second, Failures: 3, Successes: 2},
+		MaxEjected: 50, FailoverWait: 5 * time.Second, ReadPolicy: "primary", MaxLag: 10 * time.Second, DNSInterval: 5 * time.Second,
+		Migration: Migration{Mode: "off", Window: 10 * time.Minute, MoverRate: 1000},
 		Backends: []Backend{
 			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 34},
 			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Line: 35},
