@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -27,8 +28,10 @@ func parseBackendAddress(s string) (string, error) {
 	if host, _, err := net.SplitHostPort(name); err != nil || host == "" || net.ParseIP(host) != nil || strings.ContainsAny(host, ":[]%") {
 		return "", fmt.Errorf("%s has no name to look up; write dns://name:port", quote(s))
 	}
-	_, err := parseAddress(name, 1)
-	return s, err
+	if _, err := parseAddress(name, 1); err != nil {
+		return "", errors.New(strings.Replace(err.Error(), quote(name), quote(s), 1))
+	}
+	return s, nil
 }
 
 // parseServerAddress accepts host:port, [ip6]:port and unix:///path.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -264,6 +265,17 @@ func TestValues(t *testing.T) {
 		{"password: 0123", func(p *Pool) any { return p.Password.Reveal() }, "0123"},
 		{"password: yes", func(p *Pool) any { return p.Password.Reveal() }, "yes"},
 		{`password: ""`, func(p *Pool) any { return p.Password.Reveal() }, ""},
+		{"read_timeout: timeout", func(p *Pool) any { return p.ReplyTimeout(p.ReadTimeout) }, time.Second},
+		{"write_timeout: 2s", func(p *Pool) any { return p.ReplyTimeout(p.WriteTimeout) }, 2 * time.Second},
+		{"script_timeout: 0", func(p *Pool) any { return p.ReplyTimeout(p.ScriptTimeout) }, time.Duration(0)},
+		{"max_ejected: 0%", func(p *Pool) any { return p.MaxEjected }, 0},
+		{"max_ejected: 100%", func(p *Pool) any { return p.MaxEjected }, 100},
+		{"max_node_bytes: 0", func(p *Pool) any { return p.NodeBytes }, 0},
+		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
+		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
+		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
+		{"migration: warm", func(p *Pool) any { return p.Migration.Mode }, "warm"},
+		{"fault: {percent: 0.01%, error: OOPS}", func(p *Pool) any { return *p.Fault }, Fault{Percent: 0.01, Error: "OOPS", Line: 4}},
 		{`requirepass: "1e3"`, func(p *Pool) any { return p.RequirePass.Reveal() }, "1e3"},
 	}
 	for _, test := range tests {
@@ -376,6 +388,49 @@ func TestTheRingIsTheOneOfTheBackends(t *testing.T) {
 	if _, err := p.Ring(); err == nil {
 		t.Error("no backends have a ring")
 	}
+}
+
+func TestWhatHasNoRingSaysWhoPlacesItsKeys(t *testing.T) {
+	c := mustLoad(t, "testdata/full.yml")
+	for i, want := range []string{"", "on the addresses that dns://all:1 has", "", "by the cluster's slots", "by the pools that its routes lead to"} {
+		p := &c.Pools[i]
+		if got := p.Placement(); got != want {
+			t.Errorf("%s: placed %q, want %q", p.Name, got, want)
+		}
+		if _, err := p.Ring(); (err == nil) != (want == "") || err != nil && !errors.Is(err, ErrNoRing) {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+}
+
+func TestTheRingOfSentinelIsThatOfTheMasters(t *testing.T) {
+	p := mustLoad(t, "testdata/full.yml").Pools[2]
+	ring, err := p.Ring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equals(t, "nodes", []hashring.Node{ring.Node(0), ring.Node(1)}, []hashring.Node{{Name: "users", Weight: 1}, {Name: "on", Weight: 3}})
+}
+
+func TestTheLongestPrefixCounts(t *testing.T) {
+	p := Pool{Routes: []Route{{Prefix: "a:", Pool: "short"}, {Prefix: "a:b:", Pool: "long"}, {Prefix: "", Pool: "rest"}, {Prefix: "z", Pool: "z"}}}
+	for key, want := range map[string]string{"a:x": "short", "a:b:x": "long", "a:b:": "long", "a:b": "short", "a": "rest", "": "rest", "zz": "z"} {
+		if got := p.RouteOf([]byte(key)); got == nil || got.Pool != want {
+			t.Errorf("%q leads to %+v, want %s", key, got, want)
+		}
+	}
+	if got := (&Pool{Routes: p.Routes[:2]}).RouteOf([]byte("x")); got != nil {
+		t.Errorf("without a route for all others: %+v", got)
+	}
+}
+
+// A pool may do without listen if one that listens leads to it, over however many.
+func TestPoolsAreReachedOverOthers(t *testing.T) {
+	mustParse(t, `pools:
+  - {name: c, backends: [{address: "h:1"}]}
+  - {name: b, mirror: {pool: c}, backends: [{address: "h:1"}]}
+  - {name: a, listen: "h:1", routes: [{prefix: "", pool: b}]}
+`)
 }
 
 func TestSuggestions(t *testing.T) {

@@ -310,7 +310,7 @@ func (r *reader) failureTogether(p *Pool, given map[string]entry, refuse func(na
 		refuse("flush_on_return", "belongs to on_failure: eject; remove the line")
 		refuse("slow_start", "belongs to on_failure: eject; remove the line")
 	}
-	if p.Migration.Mode != "warm" {
+	if p.Migration.Mode != "warm" || p.Cluster != nil {
 		return
 	}
 	if p.OnFailure == "eject" {
@@ -410,7 +410,7 @@ func (r *reader) check(e entry, err error) {
 func parseWeight(s string) (int, error) {
 	n, err := parseWhole(s, 1, math.MaxInt32)
 	if err != nil && s == "0" {
-		err = errors.New("0 would give the backend no keys; the least is 1, or remove the backend")
+		err = errors.New("0 would give it no keys; the least is 1, or remove it")
 	}
 	return n, err
 }

@@ -91,7 +91,7 @@ func list[O, I any](name string, k kind[I], field func(*O) *[]I) option[O] {
 	}
 }
 
-// group is a map that a pool always has. The text short, if there may be one, stands for a map.
+// group is a map that a pool always has. The words that short takes stand for one.
 func group[I any](name string, options []option[I], short func(*I, string) error, field func(*Pool) *I) option[Pool] {
 	usual := func() *I {
 		p := DefaultPool()
@@ -100,13 +100,18 @@ func group[I any](name string, options []option[I], short func(*I, string) error
 	return option[Pool]{
 		name: name,
 		read: func(r *reader, e entry, p *Pool) {
-			if e.value.Kind != yaml.MappingNode {
-				if s, ok := r.scalar(e); ok {
-					r.check(e, short(field(p), s))
+			r.within(name+": ", func() {
+				switch e.value.Kind {
+				case yaml.MappingNode:
+					readMap(r, r.entries(e.value), options, "", "", field(p))
+				case yaml.ScalarNode:
+					if err := short(field(p), e.value.Value); err != nil {
+						r.fail(e.value.Line, "%s", err)
+					}
+				default:
+					r.fail(e.value.Line, "found %s; expected a map", describeNode(e.value))
 				}
-				return
-			}
-			r.within(name+": ", func() { readMap(r, r.entries(e.value), options, "", "", field(p)) })
+			})
 		},
 		text: func(p *Pool) string {
 			var parts []string

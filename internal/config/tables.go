@@ -80,7 +80,7 @@ var faultOptions = []option[Fault]{
 var (
 	sentinelKind = kind[Sentinel]{what: "sentinel", expected: "{addresses: [host:port], masters: [name]}", options: sentinelOptions,
 		needs: []string{"addresses", "masters"}, line: func(s *Sentinel) *int { return &s.Line }, check: checkSentinel}
-	masterKind = kind[Master]{what: "master", expected: "a name or {name: .., weight: 1}", options: masterOptions,
+	masterKind = kind[Master]{what: "master", expected: "name or {name: .., weight: 1}", options: masterOptions,
 		usual: Master{Weight: 1}, needs: []string{"name"}, word: true, line: func(m *Master) *int { return &m.Line }}
 	clusterKind = kind[Cluster]{what: "cluster", expected: "{seeds: [host:port]}", options: clusterOptions,
 		needs: []string{"seeds"}, line: func(c *Cluster) *int { return &c.Line }}
@@ -99,7 +99,7 @@ var (
 
 func shortHealth(h *Health, s string) error {
 	if s != "off" {
-		return fmt.Errorf("is %s; expected a map, or off", quote(s))
+		return fmt.Errorf("%s is neither a map nor off", quote(s))
 	}
 	h.Interval = 0
 	return nil
