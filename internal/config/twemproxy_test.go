@@ -21,7 +21,7 @@ func TestNutcrackerYML(t *testing.T) {
 	sessions.Timeout, sessions.ConnectTimeout = 400*time.Millisecond, 400*time.Millisecond
 	sessions.Backlog, sessions.Preconnect, sessions.TCPKeepAlive = 1024, true, true
 	sessions.Password, sessions.RequirePass, sessions.Database = "kept: between us", "kept: between us", 3
-	sessions.OnFailure, sessions.FailureLimit, sessions.RetryTimeout = "eject", 5, 2*time.Second
+	sessions.OnFailure, sessions.FailureLimit, sessions.RetryTimeout, sessions.MaxEjected = "eject", 5, 2*time.Second, 100
 	sessions.Backends = []Backend{
 		{Name: "127.0.0.1:7001", Address: "127.0.0.1:7001", Weight: 1, Line: 20},
 		{Name: "127.0.0.1", Address: "127.0.0.1:11211", Weight: 2, Line: 21},

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,13 +12,40 @@ import (
 func unplaced(c *Config) Config {
 	d := *c
 	d.File, d.Warnings = "", nil
-	d.Pools = append([]Pool(nil), c.Pools...)
+	d.Pools = slices.Clone(c.Pools)
 	for i := range d.Pools {
 		p := &d.Pools[i]
 		p.Line, p.built = 0, nil
-		p.Backends = append([]Backend(nil), p.Backends...)
+		p.Backends = slices.Clone(p.Backends)
 		for j := range p.Backends {
 			p.Backends[j].Line = 0
+			p.Backends[j].Replicas = slices.Clone(p.Backends[j].Replicas)
+			for k := range p.Backends[j].Replicas {
+				p.Backends[j].Replicas[k].Line = 0
+			}
+		}
+		p.Routes = slices.Clone(p.Routes)
+		for j := range p.Routes {
+			p.Routes[j].Line = 0
+		}
+		if p.Sentinel != nil {
+			s := *p.Sentinel
+			s.Line, s.Masters = 0, slices.Clone(s.Masters)
+			for j := range s.Masters {
+				s.Masters[j].Line = 0
+			}
+			p.Sentinel = &s
+		}
+		if p.Cluster != nil {
+			p.Cluster = &Cluster{Seeds: p.Cluster.Seeds}
+		}
+		if p.Mirror != nil {
+			m := *p.Mirror
+			m.Line, p.Mirror = 0, &m
+		}
+		if p.Fault != nil {
+			f := *p.Fault
+			f.Line, p.Fault = 0, &f
 		}
 	}
 	return d
@@ -77,6 +105,7 @@ pools:
     connect_timeout: 0
     on_failure: eject
     failure_limit: 2
+    max_ejected: 100%
     password: "a: b"
     requirepass: "a: b"
     max_clients: 0
