@@ -93,6 +93,12 @@ type Options struct {
 	OnFailure func(n *Node, times int)
 }
 
+// Same reports whether lanes with these settings are as those with other ones. What the settings call is left out.
+func (o *Options) Same(other *Options) bool {
+	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.ConnectTimeout == other.ConnectTimeout && o.KeepAlive == other.KeepAlive &&
+		o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit && o.FailoverWait == other.FailoverWait
+}
+
 // Stats are what a lane counts of its own life.
 type Stats struct {
 	Connects, ConnectErrors, Losses, Timeouts, Garbage, Pushes uint64

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,12 +73,47 @@ func (d *director) open() (*topology, error) {
 	return d.present, nil
 }
 
+// reload takes over another configuration. The loops get it with the topology that goes with it, at once.
+func (d *director) reload(sp *sharedPool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.pool.cfg
+	d.enrol(sp)
+	d.version++ // a ring that is being built is out of date
+	if before.OnFailure == "eject" && sp.cfg.OnFailure != "eject" {
+		clear(d.out)
+	}
+	ring, err := sp.cfg.Ring()
+	if err != nil { // the configuration was checked with this ring
+		d.log.Error("cannot build the ring; the old one stays", "pool", sp.cfg.Name, "error", err)
+		return
+	}
+	if before.RingOptions() == sp.cfg.RingOptions() && slices.Equal(ring.Nodes(), d.present.ring.Nodes()) {
+		ring = d.present.ring // nothing moves
+	}
+	all := make([]uint16, len(d.members))
+	for i, m := range d.members {
+		all[i] = uint16(m.node)
+	}
+	t := newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, all, nil)
+	d.present = t
+	d.srv.post(func(w *worker) { w.pools[sp.index].adopt(sp, t) })
+	if _, others := d.owners(); len(others) > 0 {
+		d.rebuild()
+	}
+}
+
 // enrol makes the backends of a configuration the members. The mutex is held.
 func (d *director) enrol(sp *sharedPool) {
 	d.pool = sp
 	d.members = nil
 	for _, b := range sp.cfg.Backends {
 		d.members = append(d.members, member{d.node(b.Name, b.Address, sp.opt), b.Weight})
+	}
+	for i := range d.out {
+		if !slices.ContainsFunc(d.members, func(m member) bool { return m.node == i }) {
+			delete(d.out, i)
+		}
 	}
 }
 
@@ -166,9 +202,8 @@ func (d *director) rebuild() {
 // publish hands a topology to all loops. The mutex is held, so that they all get the last one last.
 func (d *director) publish(t *topology) {
 	d.present = t
-	for _, w := range d.srv.workers {
-		w.loop.Post(func() { w.pools[d.pool.index].setTopology(t) })
-	}
+	index := d.pool.index
+	d.srv.post(func(w *worker) { w.pools[index].setTopology(t) })
 }
 
 // names returns the names of the nodes, "" for one that has left.

@@ -159,16 +159,16 @@ func (s *Session) execWatched(c *command.Command) bool {
 		return false
 	}
 	switch {
-	case tx.node >= 0 && tx.node != s.watch.node:
-		s.endTransaction()
-		s.unwatch()
-		s.refuse(metrics.CrossSlot, errCrossSlotWatch)
-		return true
 	case s.watch.lane.Lost() != s.watch.lost:
 		s.endTransaction()
 		s.unwatch()
 		s.worker.scratch = resp.AppendNullArray(s.worker.scratch[:0], s.resp3)
 		s.answer(s.worker.scratch)
+		return true
+	case tx.node >= 0 && tx.node != s.watch.node:
+		s.endTransaction()
+		s.unwatch()
+		s.refuse(metrics.CrossSlot, errCrossSlotWatch)
 		return true
 	}
 	seq := s.tail

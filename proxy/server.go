@@ -29,6 +29,11 @@ type Server struct {
 	scripts scripts
 	running bool
 
+	reloading              sync.Mutex // one reload at a time
+	reloads, failedReloads atomic.Uint64
+	reloadedAt             atomic.Int64 // when the present configuration was taken over
+	outOfDate              atomic.Bool  // the file holds one that could not be taken over
+
 	mu    sync.Mutex
 	cfg   *config.Config
 	pools []*sharedPool // by index; nil for one that was removed
@@ -37,6 +42,7 @@ type Server struct {
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
+	srv.reloadedAt.Store(srv.started.UnixNano())
 	for i := range Threads(cfg) {
 		w, err := newWorker(srv, i)
 		if err != nil {
@@ -64,14 +70,15 @@ func Threads(cfg *config.Config) int {
 // addPool opens a pool before Start.
 func (srv *Server) addPool(p *config.Pool) error {
 	sp := srv.newShared(p, len(srv.pools))
-	sp.clients = new(atomic.Int64)
 	sp.director = newDirector(srv, sp)
 	t, err := sp.director.open()
 	if err != nil {
 		return err
 	}
-	if sp.listener, err = listen(p); err != nil {
-		return err
+	if p.Listen != "" {
+		if sp.door, err = srv.openDoor(sp); err != nil {
+			return err
+		}
 	}
 	srv.pools = append(srv.pools, sp)
 	for _, w := range srv.workers {
@@ -82,7 +89,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 
 // newShared makes what follows from a pool's configuration alone.
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits()}
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64)}
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
@@ -94,8 +101,14 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	return sp
 }
 
-func listen(p *config.Pool) (*loop.Listener, error) {
-	return loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Mode: p.ListenMode})
+// openDoor binds where a pool listens.
+func (srv *Server) openDoor(sp *sharedPool) (*door, error) {
+	p := sp.cfg
+	ln, err := loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Mode: p.ListenMode})
+	if err != nil {
+		return nil, err
+	}
+	return &door{Listener: ln, listen: p.Listen, home: srv.workers[sp.index%len(srv.workers)]}, nil
 }
 
 func (srv *Server) nodeRefused(p *config.Pool, n *pool.Node, reason string) {
@@ -129,8 +142,23 @@ func (srv *Server) pool(i int) *sharedPool {
 	return srv.pools[i]
 }
 
-// Addr returns where pool i listens.
-func (srv *Server) Addr(i int) string { return srv.pool(i).listener.Addr() }
+// count is how many pools there ever were.
+func (srv *Server) count() int {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return len(srv.pools)
+}
+
+// Addr returns where the i-th pool of the configuration listens, "" if no client can come to it.
+func (srv *Server) Addr(i int) string {
+	name := srv.Config().Pools[i].Name
+	for _, sp := range srv.open() {
+		if sp.cfg.Name == name && sp.door != nil {
+			return sp.door.Addr()
+		}
+	}
+	return ""
+}
 
 // Start runs the loops and accepts clients. It returns at once.
 func (srv *Server) Start() {
@@ -143,22 +171,25 @@ func (srv *Server) Start() {
 		}()
 	}
 	for _, sp := range srv.open() {
-		srv.acceptOn(sp)
+		if sp.door != nil {
+			srv.acceptAt(sp.door, sp.index)
+		}
 		if sp.cfg.Preconnect {
 			srv.preconnect(sp)
 		}
 	}
 }
 
-// home is the loop that accepts for a pool.
-func (srv *Server) home(index int) *worker { return srv.workers[index%len(srv.workers)] }
-
-// acceptOn has a pool's listener accept clients.
-func (srv *Server) acceptOn(sp *sharedPool) {
-	w, ln, index := srv.home(sp.index), sp.listener, sp.index
+// acceptAt has the clients who come to a door go to a pool.
+func (srv *Server) acceptAt(d *door, index int) {
+	w := d.home
 	w.loop.Post(func() {
-		if err := ln.Start(w.loop, func(fd int, peer string) { srv.hand(w, index, fd, peer) }); err != nil {
-			srv.log.Error("cannot accept", "pool", sp.cfg.Name, "error", err)
+		d.pool = index
+		if d.Started() {
+			return
+		}
+		if err := d.Start(w.loop, func(fd int, peer string) { srv.hand(w, d.pool, fd, peer) }); err != nil {
+			srv.log.Error("cannot accept", "listen", d.listen, "error", err)
 		}
 	})
 }
@@ -197,13 +228,7 @@ func (srv *Server) onLoops(f func(w *worker)) {
 		return
 	}
 	for _, w := range srv.workers {
-		done := make(chan struct{})
-		if w.loop.Post(func() { f(w); close(done) }) {
-			select {
-			case <-done:
-			case <-w.loop.Done():
-			}
-		}
+		w.wait(func() { f(w) })
 	}
 }
 
@@ -231,7 +256,9 @@ func (srv *Server) LoopStats() []metrics.Loop {
 	ls := make([]metrics.Loop, len(srv.workers))
 	srv.onLoops(func(w *worker) { ls[w.loop.ID] = metrics.Loop{Turns: w.loop.Turns, Panics: w.loop.Panics} })
 	for _, sp := range srv.open() {
-		ls[sp.index%len(ls)].AcceptFailures += sp.listener.Refused()
+		if sp.door != nil {
+			ls[sp.door.home.loop.ID].AcceptFailures += sp.door.Refused()
+		}
 	}
 	return ls
 }
@@ -270,7 +297,9 @@ func (srv *Server) Live() error {
 
 func (srv *Server) closeListeners() {
 	for _, sp := range srv.open() {
-		sp.listener.Close()
+		if sp.door != nil {
+			sp.door.Close()
+		}
 	}
 }
 
@@ -282,7 +311,9 @@ func (srv *Server) Shutdown(grace time.Duration) {
 		return
 	}
 	for _, sp := range srv.open() {
-		srv.home(sp.index).loop.Post(sp.listener.Close)
+		if sp.door != nil {
+			sp.door.home.loop.Post(sp.door.Close)
+		}
 	}
 	deadline := time.Now().Add(grace)
 	for srv.busy() && time.Now().Before(deadline) {
@@ -328,11 +359,7 @@ func (w *worker) closeAll() {
 			set.Each((*pool.Lane).Close)
 		}
 		if ps.pubsub != nil {
-			for _, li := range ps.pubsub.lines {
-				if li != nil {
-					li.lane.Close()
-				}
-			}
+			ps.pubsub.close()
 		}
 	}
 }

@@ -43,7 +43,7 @@ type sharedPool struct {
 	opt      *pool.Options
 	director *director
 	clients  *atomic.Int64 // over all loops
-	listener *loop.Listener
+	door     *door         // nil if no client can come
 }
 
 // poolState is a worker's view of a pool.
@@ -56,7 +56,8 @@ type poolState struct {
 	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
-	privates int // private lanes, in use or free
+	privates int  // private lanes, in use or free
+	left     bool // it is no longer configured
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -67,6 +68,17 @@ func newWorker(srv *Server, id int) (*worker, error) {
 	w := &worker{server: srv, loop: l, log: srv.log}
 	w.runResumes = w.resumeAll
 	return w, nil
+}
+
+// wait runs f on the loop and returns when it has run, or never will. It must not be called on a loop.
+func (w *worker) wait(f func()) {
+	done := make(chan struct{})
+	if w.loop.Post(func() { f(); close(done) }) {
+		select {
+		case <-done:
+		case <-w.loop.Done():
+		}
+	}
 }
 
 // addPool gives the worker its view of a pool.
@@ -145,6 +157,11 @@ func (w *worker) resumeAll() {
 // accept begins a session on a connection that has been accepted, here or on another loop.
 func (w *worker) accept(ps *poolState, fd int, peer string) {
 	cfg := ps.shared.cfg
+	if ps.left {
+		ps.shared.clients.Add(-1)
+		unix.Close(fd)
+		return
+	}
 	if cfg.MaxClients > 0 && ps.shared.clients.Load() > int64(cfg.MaxClients) {
 		ps.shared.clients.Add(-1)
 		ps.stats.Errors[metrics.TooManyClients]++

@@ -22,6 +22,7 @@ import (
 type source struct{}
 
 func (source) LoopStats() []metrics.Loop { return []metrics.Loop{{Turns: 7}} }
+func (source) Reloads() metrics.Reloads  { return metrics.Reloads{} }
 func (source) Pools() []metrics.PoolShards {
 	p := metrics.NewPool(1)
 	p.Clients = 1

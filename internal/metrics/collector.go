@@ -13,6 +13,14 @@ import (
 type Source interface {
 	Pools() []PoolShards
 	LoopStats() []Loop
+	Reloads() Reloads
+}
+
+// Reloads is what became of attempts to exchange the configuration.
+type Reloads struct {
+	Done, Failed uint64
+	OutOfDate    bool      // the last attempt has failed
+	Last         time.Time // when the present configuration was taken over
 }
 
 // PoolShards is what the loops have counted of a pool.

@@ -31,6 +31,7 @@ func (f *fake) Pools() (list []PoolShards) {
 	return list
 }
 func (f *fake) LoopStats() []Loop { return f.loops }
+func (f *fake) Reloads() Reloads  { return Reloads{Done: 2, Failed: 1, OutOfDate: true, Last: epoch} }
 
 var epoch = time.UnixMilli(1_700_000_000_500)
 
