@@ -140,7 +140,8 @@ func TestDescribe(t *testing.T) {
 pool cache on unix:///run/ringway.sock, mode 0666
   keys      ketama, hash fnv1a_64, no hash tag
   timeouts  reply none, connect none, stalled client 1m
-  failure   a node that is down fails its own keys
+  failure   a node that is down fails its own keys, lost reads are sent again, up to 10 %
+  health    asked every 1s, 1s for the answer, down after 3 failures in a row, up after 2 successes
   limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
   access    clients need no password
   socket    backlog 512
@@ -150,7 +151,8 @@ pool cache on unix:///run/ringway.sock, mode 0666
 pool any on [::1]:22122
   keys      random, no hash tag
   timeouts  reply none, connect none, stalled client 1m
-  failure   a node that is down fails its own keys
+  failure   a node that is down fails its own keys, lost reads are sent again, up to 10 %
+  health    asked every 1s, 1s for the answer, down after 3 failures in a row, up after 2 successes
   limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
   access    clients need no password
   socket    backlog 512
@@ -160,4 +162,25 @@ pool any on [::1]:22122
 
 warning: testdata/nutcracker.yml:44: pool "any": server "localhost:7001" is the same as on line 43 under another name; a proxy.yml has weights for this
 `)
+}
+
+func TestDescribeSaysAllThatIsOtherThanUsual(t *testing.T) {
+	var b bytes.Buffer
+	mustLoad(t, "testdata/full.yml").Describe(&b)
+	golden(t, "testdata/full.check.txt", b.String())
+}
+
+// golden compares with a file; with RINGWAY_GOLDEN=1 it is written instead, to be read over before it is committed.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if os.Getenv("RINGWAY_GOLDEN") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equals(t, file, got, string(want))
 }
