@@ -129,6 +129,10 @@ func (la *Lane) handshake() (b []byte) {
 		b = resp.AppendCommand(b, "AUTH", la.opt.Password)
 		la.greets++
 	}
+	if la.opt.ReadOnly {
+		b = resp.AppendCommand(b, "READONLY")
+		la.greets++
+	}
 	if la.key.Database != 0 {
 		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
 		la.greets++

@@ -186,6 +186,9 @@ func (la *Lane) failAll(message string, sent bool) {
 // retire has the lane take no more requests. then is called, later in a turn, when all that it carries is answered.
 func (la *Lane) retire(then func()) {
 	la.leaving = then
+	if la.state == down {
+		la.failAll(la.down(), false)
+	}
 	la.leaveWhenDone()
 }
 

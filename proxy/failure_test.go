@@ -200,7 +200,7 @@ func TestEjection(t *testing.T) {
 // connection, for there is no honest end to it.
 func TestReplyThatIsCutOff(t *testing.T) {
 	size := atomic.Int64{}
-	srv := serve(t, nil, cutting(t, &size))
+	srv := serve(t, onPool(func(p *config.Pool) { p.ReadRetries = 0 }), cutting(t, &size))
 	t.Run("before any of it was sent", func(t *testing.T) {
 		size.Store(1000)
 		c := client(t, srv)

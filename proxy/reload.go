@@ -81,8 +81,11 @@ func (r *reload) prepare() error {
 		sp := r.srv.newShared(p, index)
 		if old != nil {
 			sp.index, sp.clients, sp.director = old.index, old.clients, old.director
-			if sp.opt.Same(old.opt) {
-				sp.opt = old.opt // lanes stay as they are
+			if sp.opt.Same(old.opt) { // lanes stay as they are
+				sp.opt = old.opt
+			}
+			if sp.replicaOpt.Same(old.replicaOpt) {
+				sp.replicaOpt = old.replicaOpt
 			}
 		} else {
 			index++
@@ -171,6 +174,7 @@ func (srv *Server) enter(sp *sharedPool) {
 		return
 	}
 	srv.post(func(w *worker) { w.addPool(sp, t) })
+	sp.director.start()
 	if sp.cfg.Preconnect {
 		srv.preconnect(sp)
 	}
@@ -186,6 +190,7 @@ func (srv *Server) post(f func(w *worker)) {
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
+	ps.keeps = keepsOf(sp.cfg)
 	ps.setTopology(t)
 }
 

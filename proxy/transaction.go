@@ -120,33 +120,6 @@ func (s *Session) unfitForMulti(c *command.Command) string {
 	return ""
 }
 
-// findAgain looks for the node of a transaction's keys when the ring has changed since they were queued. It returns false if they are not
-// on one node any more.
-func (s *Session) findAgain(tx *transaction) bool {
-	tx.topo, tx.node = s.pool.topo, -1
-	scan := s.worker.takeScanner(s.pool.shared.limits)
-	defer s.worker.giveScanner(scan)
-	for rest := tx.batch; len(rest) > 0; {
-		n, err := scan.Scan(rest)
-		if err != nil || n == 0 {
-			return false
-		}
-		c := command.Lookup(scan.Args.At(0))
-		if c.Container() && scan.Args.Len() > 1 {
-			c = c.Sub(scan.Args.At(1))
-		}
-		node, keyed, ok := s.ownerOf(c, &scan.Args)
-		if !ok || keyed && tx.node >= 0 && node != tx.node {
-			return false
-		}
-		if keyed {
-			tx.node = node
-		}
-		rest = rest[n:]
-	}
-	return true
-}
-
 // exec sends the transaction. It returns false if it must wait.
 func (s *Session) exec(c *command.Command) bool {
 	tx := s.tx
@@ -160,11 +133,13 @@ func (s *Session) exec(c *command.Command) bool {
 		s.refuse(metrics.BadCommand, errExecAbort)
 		return true
 	}
-	if tx.topo != s.pool.topo && !s.findAgain(tx) {
-		s.endTransaction()
-		s.unwatch()
-		s.refuse(metrics.CrossSlot, errExecAbort)
-		return true
+	if tx.topo != s.pool.topo {
+		if !s.findAgain(tx) {
+			s.endTransaction()
+			s.unwatch()
+			s.refuse(metrics.CrossSlot, errExecAbort)
+			return true
+		}
 	}
 	if s.watch.lane != nil {
 		return s.execWatched(c)
@@ -183,9 +158,20 @@ func (s *Session) exec(c *command.Command) bool {
 		return s.waitFor(lane)
 	}
 	seq := s.tail
-	s.open(c)
+	sl := s.open(c)
 	s.inFlight++
-	tx.send(&s.worker.server.scripts, lane, s, tagOf(seq, 0))
+	s.sendBatch(tx, lane, sl, tagOf(seq, 0))
 	s.endTransaction()
 	return true
+}
+
+// findAgain looks for the node of a transaction's keys when these may have moved since they were queued. It returns false if they are
+// not on one node any more.
+func (s *Session) findAgain(tx *transaction) bool {
+	node, keyed, ok := s.ownerOfAll(tx.batch)
+	if !keyed {
+		node = -1
+	}
+	tx.topo, tx.node = s.pool.topo, node
+	return ok
 }
