@@ -10,7 +10,7 @@ var differences = []Difference{
 	{"PUBLISH SPUBLISH PUBSUB NUMSUB", "count subscriptions at the node: one for all clients of an event loop that listen to a channel", "TestPublishCountsLoops"},
 	{"SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", "what is published while the connection to a node is lost is missed, as by any client that reconnects; the subscription is renewed", "TestSubscriptionsAreRenewed"},
 	{"SINTER SUNION SDIFF SINTERCARD ZUNION ZINTER ZDIFF ZINTERCARD XREAD", "with keys on several nodes they are answered from what each key holds, fetched one after the other: not atomic, and bounded to 64 MiB. XREAD with BLOCK needs one node", "TestGatheredCommands"},
-	{"MULTI EXEC", "all keys on one node, and a channel of PUBLISH counts as one; commands that concern the connection or all nodes can't be queued", "TestTransactionsStayOnOneNode"},
+	{"MULTI EXEC", "all keys on one node, and a channel of PUBLISH or SPUBLISH counts as one, for its listeners listen at its own node: give both a hash tag in common, or publish after EXEC; commands that concern the connection or all nodes can't be queued", "TestTransactionsStayOnOneNode"},
 	{"WATCH", "if the watching connection is lost, EXEC answers nil, as if a key had changed", "TestExecAfterALostWatch"},
 	{"SELECT HELLO", "refused between WATCH and EXEC", "TestSelectAfterWatch"},
 	{"EVAL EVALSHA FCALL", "without keys they run on the pool's first node; a script that touches keys it did not declare reads and writes whatever that node has", "TestKeylessScriptsRunOnOneNode"},
