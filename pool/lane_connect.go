@@ -104,11 +104,14 @@ func (la *Lane) handshake() (b []byte) {
 func (la *Lane) begin() {
 	la.state = ready
 	la.stats.Connects++
-	if la.listener != nil {
-		defer la.listener.Up()
-	}
 	la.reason = ""
 	la.loop.StopTimer(la.patience)
+	if la.listener != nil {
+		defer la.listener.Up()
+		if la.opt.Timeout > 0 {
+			la.heartbeat()
+		}
+	}
 	if len(la.held) > 0 {
 		if !la.conn.Adopt(la.held) {
 			la.conn.Append(la.held)

@@ -27,7 +27,7 @@ type line struct {
 	count uint64   // of all that was said
 }
 
-// saying is a subscription to a topic, or its end.
+// saying is a subscription to a topic, or its end. One without a topic is a PING.
 type saying struct {
 	topic  *topic
 	number uint64
@@ -345,6 +345,7 @@ func (h *hub) say(node int, t *topic, join bool) {
 		li = &line{lane: h.pool.set(pool.Key{}).NewLane(node)}
 		li.lane.Listen(pool.Listener{
 			Push: func(b []byte) { h.receive(node, b) },
+			Ping: li.ping,
 			Up:   func() { h.renew(node) },
 			Down: func(reason string) { h.down(node, reason) },
 		})
@@ -370,6 +371,12 @@ func (li *line) say(node int, t *topic, join bool) {
 	li.lane.Append(resp.AppendCommand(nil, verb, t.name))
 }
 
+// ping asks for a sign of life. Its answer has its place among the others, in case it is an error.
+func (li *line) ping() {
+	li.said = append(li.said, saying{})
+	li.lane.Append(pingRequest)
+}
+
 // renew says all that is listened to at a node.
 func (h *hub) renew(node int) {
 	for k := range h.topics {
@@ -381,7 +388,7 @@ func (h *hub) renew(node int) {
 	}
 }
 
-// receive takes what a node says: a message, a confirmation, or an error in the place of one.
+// receive takes what a node says: a message, a confirmation, the answer to a PING, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
 		if said, ok := h.lines[node].answered(); ok && said.join {
@@ -390,7 +397,8 @@ func (h *hub) receive(node int, b []byte) {
 		return
 	}
 	n, rest, err := resp.ArrayLen(b)
-	if err != nil || n < 3 {
+	if err != nil || n < 3 { // to a PING: an array of two while there are subscriptions, +PONG when there are none
+		h.lines[node].answered()
 		return
 	}
 	word, rest, err := resp.Element(rest)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringway/internal/config"
+	"ringway/internal/metrics"
 	"ringway/internal/redistest"
 )
 
@@ -198,6 +199,67 @@ func TestChannelsOfAnEjectedNode(t *testing.T) {
 		direct := redistest.Dial(t, well.Addr())
 		redistest.WaitFor(t, "the other node to be left", func() bool { return direct.Do("PUBLISH", name, "z") == ":0\r\n" })
 	}
+	balanced(t, srv)
+}
+
+// A connection that only listens is asked for a sign of life when it is silent, which no client notices; one to a node that hangs is
+// given up, and made again when the node goes on.
+func TestSilentSubscriptionsAreChecked(t *testing.T) {
+	r := redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 10 * time.Millisecond }), r.Addr()) // less than the least
+	direct := redistest.Dial(t, r.Addr())
+	c := client(t, srv)
+	c.Do("SUBSCRIBE", "a")
+	losses := func() (n uint64) {
+		onLoop(t, srv, func(w *worker) {
+			var of metrics.Node
+			w.pools[0].pubsub.lines[0].lane.AddTo(&of)
+			n = of.Losses
+		})
+		return n
+	}
+	pinged := func(kind string) {
+		t.Helper()
+		redistest.WaitFor(t, "a PING", func() bool { return strings.Contains(direct.Do("CLIENT", "LIST", "TYPE", kind), " cmd=ping ") })
+	}
+	pinged("pubsub")
+	want(t, "PUBLISH", direct.Do("PUBLISH", "a", "1"), ":1\r\n")
+	want(t, "the message", c.Recv(), message("a", "1"))
+
+	want(t, "UNSUBSCRIBE", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
+	pinged("normal") // which is answered otherwise
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "a"), confirmation("*", 1, "subscribe", "a"))
+
+	direct.Do("ACL", "SETUSER", "default", "-ping")
+	redistest.WaitFor(t, "a PING that is refused", func() bool { return strings.Contains(direct.Do("ACL", "LOG"), "ping") })
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "b"), confirmation("*", 2, "subscribe", "b"))
+	direct.Do("ACL", "SETUSER", "default", "+ping")
+	if n := losses(); n > 0 {
+		t.Errorf("a node that answered was given up %d times", n)
+	}
+
+	r.Stop()
+	redistest.WaitFor(t, "the hung node to be given up", func() bool { return losses() > 0 && !srv.pools[0].nodes[0].Up() })
+	d := client(t, srv)
+	if got := d.Do("SUBSCRIBE", "x"); !strings.HasPrefix(got, "-ERR node 'n0' ("+r.Addr()+") is down: did not answer within ") {
+		t.Errorf("SUBSCRIBE: %q", got)
+	}
+	r.Cont()
+	heard := make(chan string, 1)
+	go func() {
+		b, _ := c.TryRecv(nil)
+		heard <- string(b)
+	}()
+	redistest.WaitFor(t, "a message after the node has gone on", func() bool {
+		direct.Do("PUBLISH", "b", "2")
+		select {
+		case m := <-heard:
+			want(t, "the message", m, message("b", "2"))
+			return true
+		default:
+			return false
+		}
+	})
 	balanced(t, srv)
 }
 
