@@ -26,6 +26,7 @@ var differences = []Difference{
 	{"INFO", "tells of the pool as of one server: connections, memory and CPU are Ringway's, keys and hits are summed over the nodes; a node that is down is listed", "TestInfo"},
 	{"CONFIG GET CONFIG SET", "SET goes to all nodes; what concerns connections is Ringway's own and can't be set", "TestConfigGetAndSet"},
 	{"SLOWLOG LATENCY MEMORY STATS LASTSAVE", "one list or sum of all nodes; slow log numbers are made unique", "TestReportsHaveTheShapeOfOneServers"},
+	{"MODULE LIST", "the modules that every node has, in the first one's words", "TestModuleListHasWhatAllNodesHave"},
 	{"CLIENT TRACKING", "each key is invalidated right after it was read: caches are correct and empty; BCAST, PREFIX and REDIRECT are refused", "TestTrackingInvalidatesWhatWasRead"},
 	{"CLIENT PAUSE", "concerns Ringway's clients; UNPAUSE is carried out during a pause of everything", "TestClientPause"},
 	{"CLIENT KILL CLIENT UNBLOCK", "concern Ringway's clients", "TestClientKill"},
