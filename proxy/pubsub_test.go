@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -265,25 +264,14 @@ func TestSilentSubscriptionsAreChecked(t *testing.T) {
 
 // A node that is too full to take a connection is asked again and again, but not in a storm.
 func TestHubIsNotStormed(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
 	var connections atomic.Int64
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			io.WriteString(c, "-ERR max number of clients reached\r\n")
-			c.(*net.TCPConn).CloseWrite()
-			go func() { io.Copy(io.Discard, bufio.NewReader(c)); c.Close() }()
-		}
-	}()
-	srv := serve(t, nil, ln.Addr().String())
+	addr := redistest.Accept(t, func(c net.Conn) {
+		connections.Add(1)
+		io.WriteString(c, "-ERR max number of clients reached\r\n")
+		c.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c)
+	})
+	srv := serve(t, nil, addr)
 	c := client(t, srv)
 	start := time.Now()
 	for time.Since(start) < 400*time.Millisecond {

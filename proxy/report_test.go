@@ -159,7 +159,7 @@ func TestModuleListHasWhatAllNodesHave(t *testing.T) {
 		return "*4\r\n$4\r\nname\r\n" + redistest.Bulk(name) + "$3\r\nver\r\n:1\r\n"
 	}
 	lists := func(modules ...string) string {
-		return fakeNode(t, func(args []string) string {
+		return redistest.Answering(t, func(args []string) string {
 			return fmt.Sprintf("*%d\r\n%s", len(modules), strings.Join(modules, ""))
 		})
 	}
