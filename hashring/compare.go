@@ -1,6 +1,10 @@
 package hashring
 
-import "strconv"
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
 
 // Shares returns the share of all keys each node owns, in the order given to New, for a hash that spreads keys
 // evenly. They add up to 1.
@@ -41,41 +45,59 @@ func (r *Ring) Imbalance() float64 {
 	return worst
 }
 
-// Moved returns the share of keys that a and b place on nodes of different names. It is exact for two rings with
-// the same partitions, consistent or crc16, and for two of ketama, if the hash spreads keys evenly; otherwise it is
-// what a sample of 100,000 keys shows.
-func Moved(a, b *Ring) float64 {
-	switch {
-	case a.hashName != b.hashName || a.tagged != b.tagged || a.tagOpen != b.tagOpen || a.tagClose != b.tagClose:
-		return movedSample(a, b)
-	case a.table != nil && b.table != nil && a.kind == b.kind:
-		return movedPartitions(a, b)
-	case a.points != nil && b.points != nil:
-		return movedArcs(a, b)
-	default:
-		return movedSample(a, b)
-	}
+// Flow is the share of all keys that one ring places on node From, and another on its node To.
+type Flow struct {
+	From, To int
+	Share    float64
 }
 
-func movedPartitions(a, b *Ring) float64 {
-	moved := 0
-	for p := range a.table {
-		if a.nodes[a.table[p]].Name != b.nodes[b.table[p]].Name {
-			moved++
+// Flows returns where the keys of each node of a are in b, nodes in the order of a and then of b; the shares add up to 1.
+// They are exact for two rings with the same partitions, consistent or crc16, and for two of ketama, if the hash spreads
+// keys evenly; otherwise they are what a sample of 100,000 keys shows. The sample's keys are plain: another hash tag
+// moves none of them.
+func Flows(a, b *Ring) (flows []Flow, exact bool) {
+	counts, total := map[[2]int]uint64{}, uint64(0)
+	add := func(from, to int, n uint64) {
+		counts[[2]int{from, to}] += n
+		total += n
+	}
+	sameHash := a.hashName == b.hashName && a.tagged == b.tagged && a.tagOpen == b.tagOpen && a.tagClose == b.tagClose
+	switch {
+	case sameHash && a.table != nil && b.table != nil && a.kind == b.kind:
+		exact = true
+		for p := range a.table {
+			add(int(a.table[p]), int(b.table[p]), 1)
+		}
+	case sameHash && a.points != nil && b.points != nil:
+		exact = true
+		arcs(a.points, b.points, add)
+	default:
+		sample(a, b, add)
+	}
+	for nodes, n := range counts {
+		flows = append(flows, Flow{nodes[0], nodes[1], float64(n) / float64(total)})
+	}
+	slices.SortFunc(flows, func(x, y Flow) int { return cmp.Or(x.From-y.From, x.To-y.To) })
+	return flows, exact
+}
+
+// Moved returns the share of keys that a and b place on nodes of different names, as exactly as Flows knows.
+func Moved(a, b *Ring) float64 {
+	moved := 0.0
+	flows, _ := Flows(a, b)
+	for _, f := range flows {
+		if a.nodes[f.From].Name != b.nodes[f.To].Name {
+			moved += f.Share
 		}
 	}
-	return float64(moved) / Partitions
+	return moved
 }
 
-// movedArcs walks both rings at once, from border to border of either.
-func movedArcs(a, b *Ring) float64 {
-	moved := uint64(0)
-	x, y := a.points, b.points
+// arcs walks both rings at once, from border to border of either.
+func arcs(x, y *continuum, add func(from, to int, n uint64)) {
 	for begin, i, j := uint64(0), 0, 0; begin < 1<<32; {
 		end := uint64(min(x.values[i], y.values[j])) + 1
-		if a.nodes[x.owners[i]].Name != b.nodes[y.owners[j]].Name {
-			moved += end - begin
-		}
+		add(int(x.owners[i]), int(y.owners[j]), end-begin)
 		begin = end
 		for i < len(x.values)-1 && uint64(x.values[i]) < begin {
 			i++
@@ -84,20 +106,15 @@ func movedArcs(a, b *Ring) float64 {
 			j++
 		}
 	}
-	return float64(moved) / (1 << 32)
 }
 
-func movedSample(a, b *Ring) float64 {
+func sample(a, b *Ring, add func(from, to int, n uint64)) {
 	const keys = 100_000
-	moved := 0
 	var key []byte
 	for i := range keys {
 		key = sampleKey(key[:0], i)
-		if a.nodes[a.Find(key)].Name != b.nodes[b.Find(key)].Name {
-			moved++
-		}
+		add(a.Find(key), b.Find(key), 1)
 	}
-	return float64(moved) / keys
 }
 
 // sampleKey appends the i-th key of a sample: "key:" and a number.

@@ -155,11 +155,39 @@ func leastMoved(before, after []Node) float64 {
 func TestMovedIsWhatASampleOfKeysShows(t *testing.T) {
 	for _, opt := range []Options{{}, {Distribution: "crc16"}, {Distribution: "ketama", Hash: "xxhash64"}} {
 		a, b := mustNew(t, equalNodes(5), opt), mustNew(t, equalNodes(6), opt)
-		if exact, sample := Moved(a, b), movedSample(a, b); math.Abs(exact-sample) > 0.01 {
+		moved, keys := 0, 0
+		sample(a, b, func(from, to int, n uint64) {
+			keys++
+			if a.Node(from).Name != b.Node(to).Name {
+				moved++
+			}
+		})
+		if exact, sample := Moved(a, b), float64(moved)/float64(keys); math.Abs(exact-sample) > 0.01 {
 			t.Errorf("%+v: moved %.4f, in a sample %.4f", opt, exact, sample)
 		}
 		if Moved(a, a) != 0 {
 			t.Errorf("%+v: %v of the keys move between a ring and itself", opt, Moved(a, a))
+		}
+	}
+}
+
+func TestFlowsAddUpToTheSharesOfBothRings(t *testing.T) {
+	for _, d := range []string{"consistent", "crc16", "ketama", "modula"} {
+		opt := Options{Distribution: d}
+		a, b := mustNew(t, nodeList("a", 1, "b", 2, "c", 4), opt), mustNew(t, nodeList("c", 4, "d", 3, "a", 1), opt)
+		flows, exact := Flows(a, b)
+		if exact != (d != "modula") {
+			t.Errorf("%s: exact is %v", d, exact)
+		}
+		from, to := make([]float64, 3), make([]float64, 3)
+		for _, f := range flows {
+			from[f.From] += f.Share
+			to[f.To] += f.Share
+		}
+		for i := range 3 {
+			if math.Abs(from[i]-a.Shares()[i]) > 0.01 || math.Abs(to[i]-b.Shares()[i]) > 0.01 {
+				t.Errorf("%s: flows from %.3f to %.3f, shares %.3f and %.3f", d, from, to, a.Shares(), b.Shares())
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ package hashring
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -164,6 +165,9 @@ func (r *Ring) Len() int { return len(r.nodes) }
 
 // Node returns node i as it was given to New.
 func (r *Ring) Node(i int) Node { return r.nodes[i] }
+
+// Nodes returns the nodes as they were given to New.
+func (r *Ring) Nodes() []Node { return slices.Clone(r.nodes) }
 
 // Distribution returns the name of the ring's distribution.
 func (r *Ring) Distribution() string { return kindNames[r.kind] }

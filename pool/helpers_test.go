@@ -41,7 +41,7 @@ type fixture struct {
 // newLane returns a lane to addr, with short time-outs that a test may change.
 func newLane(t testing.TB, addr string, change func(o *Options, k *Key)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, loop: runLoop(t), node: &Node{Name: "n", Address: addr, Weight: 1}}
+	f := &fixture{t: t, loop: runLoop(t), node: NewNode("n", addr, nil)}
 	f.opt = &Options{
 		Pool: "test", Timeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, OutputLimit: 1 << 20,
 		OnChange: func(_ *Node, up bool, reason string) {
@@ -58,7 +58,8 @@ func newLane(t testing.TB, addr string, change func(o *Options, k *Key)) *fixtur
 	if change != nil {
 		change(f.opt, &key)
 	}
-	f.lane = NewLane(f.loop, f.node, 0, key, f.opt)
+	f.node.SetOptions(f.opt)
+	f.lane = NewLane(f.loop, f.node, 0, key)
 	t.Cleanup(func() { f.do(f.lane.Close) })
 	return f
 }
@@ -122,7 +123,7 @@ func (c *caller) Reply(tag uint64, kind byte, b []byte, done bool) {
 	}
 }
 
-func (c *caller) Fail(tag uint64, reason string) {
+func (c *caller) Fail(tag uint64, reason string, _ bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over[tag] {

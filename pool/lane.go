@@ -56,6 +56,9 @@ type Lane struct {
 	held    []byte // requests that wait for the connection
 	greets  int    // replies of the handshake still to come
 	reason  string // why it is down
+	address string // where it was connected to, or is being connected to
+	downAt  int64  // since when it has been down
+	leaving func() // called when all it carries is answered: it takes nothing more
 
 	lastRead int64
 	attempt  int    // in a row, without success
@@ -65,7 +68,8 @@ type Lane struct {
 	dial     int    // counts the attempts, so that a late answer of an old one is known
 	retry    *loop.Timer
 	patience *loop.Timer
-	full     []Waiter // who waits for room
+	hope     *loop.Timer // runs while what was not sent waits for a node that is down
+	full     []Waiter    // who waits for room
 
 	stats    Stats
 	requests uint64
@@ -80,10 +84,11 @@ type Lane struct {
 }
 
 // NewLane returns a lane that is not connected yet.
-func NewLane(l *loop.Loop, n *Node, index int, key Key, opt *Options) *Lane {
-	la := &Lane{Node: n, Index: index, key: key, opt: opt, loop: l}
+func NewLane(l *loop.Loop, n *Node, index int, key Key) *Lane {
+	la := &Lane{Node: n, Index: index, key: key, opt: n.Options(), loop: l, address: n.Address()}
 	la.retry = loop.NewTimer(la.connect)
 	la.patience = loop.NewTimer(la.checkPatience)
+	la.hope = loop.NewTimer(la.despair)
 	return la
 }
 
@@ -112,13 +117,17 @@ func (la *Lane) Fit() bool { return la.Usable() && (la.waiting.len() > 0 || la.c
 // Lost counts the times that the lane's connection was lost or could not be made.
 func (la *Lane) Lost() uint64 { return la.stats.Losses + la.stats.ConnectErrors }
 
-// AddTo adds what the lane has counted to the shard of its node.
+// AddTo adds what the lane has counted, and its state, to the shard of its node.
 func (la *Lane) AddTo(n *metrics.Node) {
 	if la.state == ready {
 		n.Lanes++
 	}
 	n.Depth += la.waiting.len()
 	n.Unsent += len(la.held) + la.conn.Unsent()
+	la.addCounters(n)
+}
+
+func (la *Lane) addCounters(n *metrics.Node) {
 	n.Requests += la.requests
 	n.BytesIn += la.conn.BytesIn
 	n.BytesOut += la.conn.BytesOut
@@ -197,7 +206,7 @@ func (la *Lane) Expect(owner Owner, tag uint64) {
 	case idle:
 		la.connect()
 	case down: // the owner learns of it after it has finished what it is doing
-		if !la.failing {
+		if !la.failing && !la.hope.Set() {
 			la.failing = true
 			la.loop.Defer(la.failHeld)
 		}
@@ -206,8 +215,8 @@ func (la *Lane) Expect(owner Owner, tag uint64) {
 
 func (la *Lane) failHeld() {
 	la.failing = false
-	if la.state == down {
-		la.failAll(la.down())
+	if la.state == down && !la.hope.Set() {
+		la.failAll(la.down(), false)
 	}
 }
 

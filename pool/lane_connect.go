@@ -21,7 +21,16 @@ func (la *Lane) connect() {
 	}
 	la.dial++
 	attempt := la.dial
-	la.loop.Dial(la.Node.Address, la.opt.ConnectTimeout, la.opt.KeepAlive, func(fd int, err error) {
+	la.address, la.opt = la.Node.Address(), la.Node.Options()
+	if la.address == "" {
+		la.loop.Defer(func() {
+			if attempt == la.dial {
+				la.fall("nobody knows its address yet")
+			}
+		})
+		return
+	}
+	la.loop.Dial(la.address, la.opt.ConnectTimeout, la.opt.KeepAlive, func(fd int, err error) {
 		if attempt != la.dial {
 			if err == nil {
 				unix.Close(fd)
@@ -36,6 +45,36 @@ func (la *Lane) connect() {
 		la.connected(fd)
 	})
 }
+
+// redial gives up reaching the node at the address it had, and begins at the one it has now with all that is held. The lane must not be
+// connected and in use.
+func (la *Lane) redial() {
+	if la.state == idle {
+		la.address, la.opt = la.Node.Address(), la.Node.Options()
+		return
+	}
+	if la.greets > 0 {
+		la.conn.Close()
+		la.greets = 0
+	}
+	la.loop.StopTimer(la.patience)
+	la.loop.StopTimer(la.retry)
+	la.state, la.attempt = connecting, 0
+	la.connect()
+}
+
+// Move has a lane that carries subscriptions go to where its node is now.
+func (la *Lane) Move() {
+	if la.state == ready {
+		la.conn.Close()
+		la.scan.Reset()
+		la.tellListener("")
+	}
+	la.redial()
+}
+
+// Stale reports whether the node has moved, or has other settings, since the lane was connected.
+func (la *Lane) Stale() bool { return la.address != la.Node.Address() || la.opt != la.Node.Options() }
 
 // connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
 // right behind the connection, unless they depend on the handshake.
@@ -104,8 +143,9 @@ func (la *Lane) handshake() (b []byte) {
 func (la *Lane) begin() {
 	la.state = ready
 	la.stats.Connects++
-	la.reason = ""
+	la.reason, la.downAt = "", 0
 	la.loop.StopTimer(la.patience)
+	la.loop.StopTimer(la.hope)
 	if la.listener != nil {
 		defer la.listener.Up()
 		if la.opt.Timeout > 0 {

@@ -10,7 +10,7 @@ type Listener struct {
 	Push func(b []byte)      // a whole message or confirmation, or the answer to a PING; b is lent
 	Ping func()              // nothing has come for a while: send a PING
 	Up   func()              // connected: say what is listened to
-	Down func(reason string) // the connection is gone
+	Down func(reason string) // the connection is gone; "" if it is only being moved
 }
 
 // Listen makes the lane one for subscriptions: everything that the node sends is a push, and when the connection is lost

@@ -51,8 +51,8 @@ func (la *Lane) lose(reason string) {
 		la.countFailure()
 		la.attempt++
 		la.state = connecting
-		la.failAll(fmt.Sprintf("ERR node %s %s", la.Node.Label(), reason))
-		if la.state == connecting {
+		la.failAll(fmt.Sprintf("ERR node %s %s", la.label(), reason), true)
+		if la.state == connecting && la.leaving == nil {
 			la.connect()
 		}
 		return
@@ -63,7 +63,7 @@ func (la *Lane) lose(reason string) {
 func (la *Lane) countFailure() {
 	times := la.Node.fail(la.loop.Now())
 	if la.opt.OnFailure != nil {
-		la.opt.OnFailure(la.Index, times)
+		la.opt.OnFailure(la.Node, times)
 	}
 }
 
@@ -89,13 +89,32 @@ func (la *Lane) fallAfterLoss(reason string) {
 // fall marks the node and the lane as down.
 func (la *Lane) fall(reason string) {
 	was := la.state
-	la.countFailure()
-	la.Node.downUntil.Store(1)
+	if la.leaving == nil {
+		la.countFailure()
+		la.Node.downUntil.Store(1)
+	}
 	la.rest(reason)
-	if was != down && la.opt.OnChange != nil {
+	if was != down && la.leaving == nil && la.opt.OnChange != nil {
 		la.opt.OnChange(la.Node, false, reason)
 	}
-	la.failAll(la.down())
+	la.failOrHope(was)
+}
+
+// failOrHope deals with what waits on a lane that has just gone down. What was sent fails: only a lane that is ready has sent anything. The
+// rest may hope for a while that the node comes back or moves.
+func (la *Lane) failOrHope(was state) {
+	if was == ready {
+		la.failAll(la.down(), true)
+	} else if !la.hope.Set() {
+		la.failAll(la.down(), false)
+	}
+}
+
+// despair ends the hope.
+func (la *Lane) despair() {
+	if la.state != ready {
+		la.failAll(la.down(), false)
+	}
 }
 
 // refused is for a node that answers the handshake with an error: a wrong password, a database that it does not have. It is alive,
@@ -108,7 +127,7 @@ func (la *Lane) refused(reason string) {
 	if was != down && la.opt.OnRefusal != nil {
 		la.opt.OnRefusal(la.Node, reason)
 	}
-	la.failAll(la.down())
+	la.failOrHope(was)
 }
 
 // rest plans the next attempt.
@@ -122,6 +141,15 @@ func (la *Lane) rest(reason string) {
 	la.tellListener(reason)
 	la.attempt++
 	la.loop.StopTimer(la.patience)
+	if la.leaving != nil {
+		return
+	}
+	if la.downAt == 0 {
+		la.downAt = la.loop.Now()
+		if la.opt.FailoverWait > 0 {
+			la.loop.SetTimer(la.hope, la.opt.FailoverWait)
+		}
+	}
 	wait := min(firstRetry<<min(la.attempt-1, 10), lastRetry)
 	wait = wait/2 + rand.N(wait/2)
 	la.loop.SetTimer(la.retry, wait)
@@ -129,20 +157,42 @@ func (la *Lane) rest(reason string) {
 
 // down is what a client is told while the node is down.
 func (la *Lane) down() string {
-	return fmt.Sprintf("ERR node %s is down: %s", la.Node.Label(), la.reason)
+	if la.Node.Refusal != "" {
+		return la.Node.Refusal
+	}
+	return fmt.Sprintf("ERR node %s is down: %s", la.label(), la.reason)
 }
 
-// failAll fails everything that waits.
-func (la *Lane) failAll(message string) {
+// label names the node, with the address at which this lane has it.
+func (la *Lane) label() string { return label(la.Node.Name, la.address) }
+
+// failAll fails everything that waits. sent says that it may have reached the node.
+func (la *Lane) failAll(message string, sent bool) {
 	la.scripts = nil
 	la.loop.Release(la.held)
 	la.held = nil
 	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane
 		w := *la.waiting.first()
 		la.waiting.pop()
-		w.owner.Fail(w.tag, message)
+		w.owner.Fail(w.tag, message, sent)
 	}
 	la.tellRoom()
+	if la.leaving != nil {
+		la.leaveWhenDone()
+	}
+}
+
+// retire has the lane take no more requests. then is called, later in a turn, when all that it carries is answered.
+func (la *Lane) retire(then func()) {
+	la.leaving = then
+	la.leaveWhenDone()
+}
+
+func (la *Lane) leaveWhenDone() {
+	if then := la.leaving; then != nil && la.waiting.len() == 0 && la.listener == nil {
+		la.leaving = func() {} // once
+		la.loop.Defer(then)
+	}
 }
 
 // Close gives the lane up for good.
@@ -150,9 +200,11 @@ func (la *Lane) Close() {
 	la.dial++
 	la.loop.StopTimer(la.retry)
 	la.loop.StopTimer(la.patience)
+	la.loop.StopTimer(la.hope)
+	was := la.state
 	if la.state == ready || la.greets > 0 {
 		la.conn.CloseNow()
 	}
 	la.state, la.greets, la.torn = idle, 0, nil
-	la.failAll(fmt.Sprintf("ERR node %s was taken out of the pool", la.Node.Label()))
+	la.failAll(fmt.Sprintf("ERR node %s was taken out of the pool", la.label()), was == ready)
 }

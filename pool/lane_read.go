@@ -28,6 +28,9 @@ func (la *Lane) Readable() {
 		la.lastRead = la.loop.Now()
 		la.Data(b[:n])
 	}
+	if la.leaving != nil {
+		la.leaveWhenDone()
+	}
 }
 
 // Data takes bytes that came from the node.

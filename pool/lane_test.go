@@ -500,7 +500,7 @@ type stubborn struct {
 }
 
 func (s *stubborn) Reply(uint64, byte, []byte, bool) { s.f.t.Error("a reply") }
-func (s *stubborn) Fail(uint64, string) {
+func (s *stubborn) Fail(uint64, string, bool) {
 	if s.left--; s.left > 0 {
 		s.f.lane.Send(resp.AppendCommand(nil, "GET", "a"), s, 0)
 	}
@@ -582,8 +582,8 @@ func TestEachRequestEndsOnceWhileTheNodeComesAndGoes(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	l := runLoop(t)
-	nodes := []*Node{{Name: "a", Address: "127.0.0.1:1"}, {Name: "127.0.0.1:2", Address: "127.0.0.1:2"}}
-	s := NewSet(l, nodes, Key{}, &Options{})
+	nodes := []*Node{NewNode("a", "127.0.0.1:1", &Options{}), NewNode("127.0.0.1:2", "127.0.0.1:2", &Options{})}
+	s := NewSet(l, nodes, Key{}, func(int) *metrics.Node { return &metrics.Node{} })
 	made := 0
 	s.Each(func(*Lane) { made++ })
 	if made != 0 {

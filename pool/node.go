@@ -6,11 +6,16 @@ import (
 	"time"
 )
 
-// Node is one backend of a pool, the same for all loops.
+// Node is one backend of a pool, the same for all loops. It keeps its name for life; its address changes when it moves to another
+// machine, or when a replica takes its place.
 type Node struct {
-	Name    string // what the ring knows it by
-	Address string // host:port or unix:///path
-	Weight  int
+	Name string // what the ring knows it by
+
+	// Refusal is what its keys are answered with for as long as it has no address; "" for the usual words.
+	Refusal string
+
+	address atomic.Pointer[string]
+	options atomic.Pointer[Options]
 
 	Ejections atomic.Uint64 // times it was taken off the ring
 
@@ -19,12 +24,34 @@ type Node struct {
 	downUntil atomic.Int64 // for the metrics: not zero while some loop knows it as down
 }
 
+// NewNode returns a node at an address: host:port, unix:///path, or "" while nobody knows where it is.
+func NewNode(name, address string, opt *Options) *Node {
+	n := &Node{Name: name}
+	n.SetAddress(address)
+	n.SetOptions(opt)
+	return n
+}
+
+// Address is where the node is now. Any goroutine may ask.
+func (n *Node) Address() string { return *n.address.Load() }
+
+// SetAddress moves the node. Lanes go on with the address that they have until their loop is told (Set.Follow).
+func (n *Node) SetAddress(address string) { n.address.Store(&address) }
+
+// Options are the settings of new lanes to the node.
+func (n *Node) Options() *Options { return n.options.Load() }
+
+// SetOptions changes the settings. Lanes go on with those that they have until their loop is told (Set.Follow).
+func (n *Node) SetOptions(opt *Options) { n.options.Store(opt) }
+
 // Label names the node for people: its name, and its address unless that is the name.
-func (n *Node) Label() string {
-	if n.Name == n.Address {
-		return "'" + n.Name + "'"
+func (n *Node) Label() string { return label(n.Name, n.Address()) }
+
+func label(name, address string) string {
+	if address == name || address == "" {
+		return "'" + name + "'"
 	}
-	return fmt.Sprintf("'%s' (%s)", n.Name, n.Address)
+	return fmt.Sprintf("'%s' (%s)", name, address)
 }
 
 // Forgive forgets the node's failures.
@@ -54,12 +81,22 @@ type Options struct {
 	Username       string
 	Password       string
 	OutputLimit    int // unsent bytes at which the lane is full
+
+	// FailoverWait is how long what was not sent yet waits for a node that is down, counted from its loss. 0: it fails at once.
+	FailoverWait time.Duration
+
 	// OnChange is told of a node's loss (with the reason) and return. It is called on a loop and must not block.
 	OnChange func(n *Node, up bool, reason string)
 	// OnRefusal is told that a node has refused a connection: it is alive, and does not want us. As OnChange.
 	OnRefusal func(n *Node, reason string)
 	// OnFailure is told how many times in a row a node has failed. It is called on a loop and must not block. May be nil.
-	OnFailure func(index, times int)
+	OnFailure func(n *Node, times int)
+}
+
+// Same reports whether lanes with these settings are as those with other ones. What the settings call is left out.
+func (o *Options) Same(other *Options) bool {
+	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.ConnectTimeout == other.ConnectTimeout && o.KeepAlive == other.KeepAlive &&
+		o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit && o.FailoverWait == other.FailoverWait
 }
 
 // Stats are what a lane counts of its own life.

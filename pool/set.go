@@ -1,8 +1,12 @@
 package pool
 
-import "ringway/internal/loop"
+import (
+	"ringway/internal/loop"
+	"ringway/internal/metrics"
+)
 
-// Set is all the lanes of one loop to the nodes of a pool, for one Key. A node's lane is found by the node's index.
+// Set is all the lanes of one loop to the nodes of a pool, for one Key. A node's lane is found by the node's index, which stays the
+// node's as long as the process lives.
 type Set struct {
 	Key   Key
 	lanes []*Lane
@@ -10,14 +14,75 @@ type Set struct {
 	// Private holds the private lanes to each node that nobody uses now.
 	Private [][]*Lane
 
-	nodes []*Node
-	opt   *Options
-	loop  *loop.Loop
+	leaving map[*Lane]struct{} // they take no more requests, and close when all they carry is answered
+	nodes   []*Node
+	loop    *loop.Loop
+	counted func(index int) *metrics.Node // where a lane that is closed leaves its counters
 }
 
-// NewSet returns a set without connections.
-func NewSet(l *loop.Loop, nodes []*Node, key Key, opt *Options) *Set {
-	return &Set{Key: key, lanes: make([]*Lane, len(nodes)), Private: make([][]*Lane, len(nodes)), nodes: nodes, opt: opt, loop: l}
+// NewSet returns a set without connections. counted gives the shard of a node.
+func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metrics.Node) *Set {
+	s := &Set{Key: key, loop: l, counted: counted}
+	s.Follow(nodes)
+	return s
+}
+
+// Follow takes over a list of nodes that begins with those of the list before. Lanes whose node has moved or has other settings go
+// along with it.
+func (s *Set) Follow(nodes []*Node) {
+	s.nodes = nodes
+	for len(s.lanes) < len(nodes) {
+		s.lanes = append(s.lanes, nil)
+		s.Private = append(s.Private, nil)
+	}
+	for i, la := range s.lanes {
+		if la != nil && la.Stale() {
+			s.follow(i, la)
+		}
+		kept := s.Private[i][:0]
+		for _, la := range s.Private[i] {
+			if la.Stale() {
+				s.Discard(la)
+			} else {
+				kept = append(kept, la)
+			}
+		}
+		s.Private[i] = kept
+	}
+}
+
+// follow brings the shared lane of a node where the node is now. A lane that is not connected has sent nothing of what it holds, and takes
+// it along; one that is connected finishes where it is.
+func (s *Set) follow(i int, la *Lane) {
+	if la.state != ready {
+		la.redial()
+		return
+	}
+	s.lanes[i] = nil
+	s.retire(la)
+}
+
+// Retire takes the lanes of a node that has left out of use. What they carry is answered still.
+func (s *Set) Retire(i int) {
+	if la := s.lanes[i]; la != nil {
+		s.lanes[i] = nil
+		s.retire(la)
+	}
+	for _, la := range s.Private[i] {
+		s.Discard(la)
+	}
+	s.Private[i] = nil
+}
+
+func (s *Set) retire(la *Lane) {
+	if s.leaving == nil {
+		s.leaving = map[*Lane]struct{}{}
+	}
+	s.leaving[la] = struct{}{}
+	la.retire(func() {
+		delete(s.leaving, la)
+		s.Discard(la)
+	})
 }
 
 // Lane returns the lane to node i.
@@ -30,8 +95,14 @@ func (s *Set) Lane(i int) *Lane {
 	return la
 }
 
-// NewLane returns a lane to node i that belongs to the caller.
-func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key, s.opt) }
+// NewLane returns a lane to node i that belongs to the caller, who gives it to Discard in the end.
+func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key) }
+
+// Discard closes a lane for good. What it has counted is kept.
+func (s *Set) Discard(la *Lane) {
+	la.Close()
+	la.addCounters(s.counted(la.Index))
+}
 
 // Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {
@@ -39,6 +110,9 @@ func (s *Set) Each(f func(*Lane)) {
 		if la != nil {
 			f(la)
 		}
+	}
+	for la := range s.leaving {
+		f(la)
 	}
 	for _, free := range s.Private {
 		for _, la := range free {

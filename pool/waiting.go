@@ -5,8 +5,9 @@ type Owner interface {
 	// Reply hands over the next bytes of the reply: all of it in most cases. b is lent for the call. kind is the reply's
 	// first byte, after attributes. done says that the reply ends with b.
 	Reply(tag uint64, kind byte, b []byte, done bool)
-	// Fail says that there will be no reply, or no more of it. reason is an error message for a Redis client.
-	Fail(tag uint64, reason string)
+	// Fail says that there will be no reply, or no more of it. reason is an error message for a Redis client. sent says that the
+	// request may have reached the node: then it may have been carried out.
+	Fail(tag uint64, reason string, sent bool)
 }
 
 // Waiter is told when a lane that was full has room again.

@@ -1,11 +1,7 @@
 package proxy
 
 import (
-	"math/bits"
-	"strconv"
-
 	"ringway/internal/command"
-	"ringway/internal/metrics"
 	"ringway/resp"
 )
 
@@ -36,94 +32,11 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 func (s *Session) sendWhole(c *command.Command, sp *split, request []byte) {
 	seq := s.tail
 	sl := s.open(c)
-	sl.split, sp.pool = sp, s.pool.shared
+	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
 		s.set.Lane(sp.parts[i].node).Send(request, s, tagOf(seq, i))
 	}
-}
-
-// A cursor of SCAN carries the place of the node in its low bits and the node's own cursor above. Nodes are walked one after the
-// other, so SCAN's promise holds over the pool: what is there from the beginning to the end is returned.
-func (ps *poolState) cursorNodeBits() uint {
-	return max(10, uint(bits.Len(uint(len(ps.shared.nodes)))))
-}
-
-// scanPool sends SCAN to the node that its cursor names.
-func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
-	a := &scan.Args
-	cursor, err := strconv.ParseUint(string(a.At(1)), 10, 64)
-	if err != nil {
-		s.refuse(metrics.BadCommand, "ERR invalid cursor")
-		return true
-	}
-	shift := s.pool.cursorNodeBits()
-	place := int(cursor & (1<<shift - 1))
-	if place >= s.pool.size() { // from another pool, or from before nodes left: there is nothing behind it
-		s.worker.scratch = resp.AppendArray(resp.AppendBulkString(resp.AppendArray(s.worker.scratch[:0], 2), "0"), 0)
-		s.answer(s.worker.scratch)
-		return true
-	}
-	node := s.pool.nth(place)
-	lane := s.set.Lane(node)
-	if lane.Full() {
-		return s.waitFor(lane)
-	}
-	sp := s.worker.takeSplit()
-	sp.merge, sp.weight = c.Merge, 1
-	sp.place, sp.places, sp.shift = place, s.pool.size(), shift
-	sp.parts = append(sp.parts, part{node: node})
-
-	request := resp.AppendArray(s.worker.scratch[:0], a.Len())
-	request = resp.AppendBulk(request, a.At(0))
-	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor>>shift, 10))
-	for i := 2; i < a.Len(); i++ {
-		request = resp.AppendBulk(request, a.At(i))
-	}
-	s.worker.scratch = request
-	s.sendWhole(c, sp, request)
-	return true
-}
-
-// appendCursor rewrites the cursor of a node's answer to SCAN: the node goes on, or the next one begins, or all is done.
-func (sp *split) appendCursor(dst []byte) []byte {
-	n, rest, err := resp.ArrayLen(sp.parts[0].reply)
-	if err != nil || n != 2 {
-		return resp.AppendError(dst, errMergedReply)
-	}
-	elem, keys, err := resp.Element(rest)
-	if err != nil {
-		return resp.AppendError(dst, errMergedReply)
-	}
-	cursor, err := strconv.ParseUint(string(text(elem)), 10, 64)
-	if err != nil || cursor > 1<<(64-sp.shift)-1 {
-		return resp.AppendError(dst, errMergedReply)
-	}
-	next := cursor<<sp.shift | uint64(sp.place)
-	if cursor == 0 {
-		next = uint64(sp.place + 1)
-		if sp.place+1 == sp.places {
-			next = 0
-		}
-	}
-	dst = resp.AppendArray(dst, 2)
-	dst = resp.AppendBulk(dst, strconv.AppendUint(nil, next, 10))
-	return append(dst, keys...)
-}
-
-// size is how many nodes are on the ring, nth which is the nth of them.
-func (ps *poolState) size() int {
-	if ps.live != nil {
-		return len(ps.live)
-	}
-	return len(ps.shared.nodes)
-}
-
-func (ps *poolState) nth(i int) int {
-	if ps.live != nil {
-		return int(ps.live[i])
-	}
-	return i
 }

@@ -98,7 +98,7 @@ func TestClientThatLeavesDisturbsNobody(t *testing.T) {
 	redistest.WaitFor(t, "the sessions to be forgotten", func() bool {
 		n := 0
 		onLoop(t, srv, func(w *worker) { n = w.count })
-		return n == 1 && srv.clients[0].Load() == 1
+		return n == 1 && srv.pool(0).clients.Load() == 1
 	})
 	balanced(t, srv)
 }
@@ -116,7 +116,7 @@ func TestRefusedDatabaseIsNoFailureOfTheNode(t *testing.T) {
 		}
 	}
 	want(t, "another client", d.Do("GET", "a"), "$1\r\n1\r\n")
-	for _, n := range srv.pools[0].nodes {
+	for _, n := range srv.pool(0).director.nodes {
 		if n.Ejections.Load() != 0 || !n.Up() {
 			t.Errorf("%s was ejected %d times, up: %v", n.Name, n.Ejections.Load(), n.Up())
 		}
@@ -154,7 +154,7 @@ func TestEjection(t *testing.T) {
 	}
 	servers[1].Kill()
 	redistest.WaitFor(t, "the others to take the keys over", func() bool { return all("meanwhile") })
-	if n := srv.pools[0].nodes[1].Ejections.Load(); n != 1 {
+	if n := srv.pool(0).director.nodes[1].Ejections.Load(); n != 1 {
 		t.Errorf("it was ejected %d times", n)
 	}
 	for i, s := range servers {

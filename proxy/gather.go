@@ -77,7 +77,7 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	}
 	seq := s.tail
 	sl := s.open(c)
-	sl.split, sp.pool = sp, s.pool.shared
+	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))

@@ -287,10 +287,10 @@ func (r *infoReport) ringway() {
 	cfg := s.pool.shared.cfg
 	r.add("ringway_version", buildVersion())
 	r.add("pool", cfg.Name)
-	r.add("pools", len(s.worker.server.pools))
+	r.add("pools", len(s.worker.server.open()))
 	r.add("threads", r.loops)
 	r.add("distribution", cfg.Distribution)
-	r.add("nodes", len(s.pool.shared.nodes))
+	r.add("nodes", s.pool.topo.count())
 	t := r.totals()
 	for k, n := range t.errors {
 		r.add("errors_"+metrics.Kind(k).String(), n)
@@ -307,9 +307,15 @@ func (r *infoReport) ringway() {
 	for k, n := range stalls {
 		r.add("stalls_"+metrics.Stall(k).String(), n)
 	}
-	for i, node := range s.pool.shared.nodes {
+	for i, node := range s.pool.topo.nodes {
+		if !s.pool.topo.used[i] {
+			continue
+		}
 		var n metrics.Node
 		for j := range r.shards {
+			if i >= len(r.shards[j].Nodes) {
+				continue // a loop that has not heard of it yet
+			}
 			of := &r.shards[j].Nodes[i]
 			n.Lanes += of.Lanes
 			n.Depth += of.Depth
@@ -327,7 +333,7 @@ func (r *infoReport) ringway() {
 			state = "ejected"
 		}
 		r.add("node"+strconv.Itoa(i), fmt.Sprintf("name=%s,address=%s,state=%s,version=%s,lanes=%d,in_flight=%d,requests=%d,losses=%d,timeouts=%d",
-			node.Name, node.Address, state, version, n.Lanes, n.Depth, n.Requests, n.Losses, n.Timeouts))
+			node.Name, node.Address(), state, version, n.Lanes, n.Depth, n.Requests, n.Losses, n.Timeouts))
 	}
 }
 

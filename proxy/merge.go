@@ -29,8 +29,6 @@ func (sp *split) appendMerged(dst []byte) []byte {
 		return sp.appendConcat(dst)
 	case command.MergeAny:
 		return sp.appendAny(dst)
-	case command.MergeCursor:
-		return sp.appendCursor(dst)
 	case command.MergeText:
 		return sp.appendText(dst)
 	default:
@@ -214,7 +212,7 @@ func (sp *split) appendText(dst []byte) []byte {
 	return resp.AppendVerbatim(dst, sp.resp3, "txt", string(all))
 }
 
-func (sp *split) name(i int) string { return sp.pool.nodes[sp.parts[i].node].Name }
+func (sp *split) name(i int) string { return sp.topo.nodes[sp.parts[i].node].Name }
 
 // text returns what a simple, bulk or verbatim string says.
 func text(b []byte) []byte {

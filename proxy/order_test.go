@@ -219,7 +219,7 @@ func TestHalfClose(t *testing.T) {
 	redistest.WaitFor(t, "every session to end", func() bool {
 		n := 1
 		onLoop(t, srv, func(w *worker) { n = w.count })
-		return n == 0 && srv.clients[0].Load() == 0
+		return n == 0 && srv.pool(0).clients.Load() == 0
 	})
 }
 
@@ -235,7 +235,7 @@ func TestClientThatDoesNotReadIsClosed(t *testing.T) {
 	other := client(t, srv)
 	redistest.WaitFor(t, "it to be closed", func() bool {
 		want(t, "another client", other.Do("PING"), "+PONG\r\n")
-		return srv.clients[0].Load() == 1
+		return srv.pool(0).clients.Load() == 1
 	})
 	onLoop(t, srv, func(w *worker) {
 		if n := w.pools[0].stats.Errors[metrics.Stalled]; n != 1 {

@@ -52,11 +52,11 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	case "ssubscribe":
 		return s.subscribe(c, shardTopic, &scan.Args)
 	case "unsubscribe":
-		return s.unsubscribe(channelTopic, &scan.Args)
+		return s.unsubscribe(c, channelTopic, &scan.Args)
 	case "punsubscribe":
-		return s.unsubscribe(patternTopic, &scan.Args)
+		return s.unsubscribe(c, patternTopic, &scan.Args)
 	case "sunsubscribe":
-		return s.unsubscribe(shardTopic, &scan.Args)
+		return s.unsubscribe(c, shardTopic, &scan.Args)
 	case "wait", "waitaof":
 		return s.waitForReplicas(c, scan.Bytes(b))
 	case "unwatch":
@@ -84,6 +84,7 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 		return true
 	}
 	s.blocked = []*pool.Lane{lane}
+	s.awaits = append(s.awaits[:0], scan.Args.At(s.worker.keys[:1][0])...)
 	s.conn.WatchEnd(true)
 	lane.Patient = true
 	askNumber(lane)
@@ -105,7 +106,7 @@ func (s *Session) privateDone(kind byte) {
 	lanes, set := s.blocked, s.set
 	switch {
 	case lanes != nil:
-		s.blocked = nil
+		s.blocked, s.awaits = nil, nil
 		s.conn.WatchEnd(false)
 	case s.watch.lane != nil && (s.watch.ending || !s.watch.holds && (kind == '-' || kind == 0)):
 		lanes = []*pool.Lane{s.watch.lane}
@@ -158,16 +159,16 @@ func (s *Session) execWatched(c *command.Command) bool {
 		return false
 	}
 	switch {
-	case tx.node >= 0 && tx.node != s.watch.node:
-		s.endTransaction()
-		s.unwatch()
-		s.refuse(metrics.CrossSlot, errCrossSlotWatch)
-		return true
 	case s.watch.lane.Lost() != s.watch.lost:
 		s.endTransaction()
 		s.unwatch()
 		s.worker.scratch = resp.AppendNullArray(s.worker.scratch[:0], s.resp3)
 		s.answer(s.worker.scratch)
+		return true
+	case tx.node >= 0 && tx.node != s.watch.node:
+		s.endTransaction()
+		s.unwatch()
+		s.refuse(metrics.CrossSlot, errCrossSlotWatch)
 		return true
 	}
 	seq := s.tail
@@ -201,7 +202,7 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 		if la.Fit() {
 			return la
 		}
-		la.Close()
+		s.set.Discard(la)
 		s.pool.privates--
 	}
 	if s.pool.privates >= maxPrivate {
@@ -217,11 +218,11 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 	la.Patient = false
 	free := set.Private[la.Index]
-	if !la.Usable() || la.Spent || len(free) >= keptPrivate {
-		if !la.Node.Up() {
+	if !la.Usable() || la.Spent || la.Stale() || !ps.topo.used[la.Index] || len(free) >= keptPrivate {
+		if !la.Node.Up() && ps.topo.used[la.Index] {
 			set.Lane(la.Index).Send(pingRequest, nobody{}, 0)
 		}
-		la.Close()
+		set.Discard(la)
 		ps.privates--
 		return
 	}
@@ -239,7 +240,7 @@ func (s *Session) dropPrivate() {
 		lanes = append(lanes, s.watch.lane)
 	}
 	for _, la := range lanes {
-		la.Close()
+		s.set.Discard(la)
 		s.pool.privates--
 	}
 	s.blocked, s.watch = nil, watch{}

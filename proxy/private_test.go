@@ -271,7 +271,7 @@ func TestNodeThatOnlyPrivateLanesFoundDownComesBack(t *testing.T) {
 	redistest.WaitFor(t, "the node to return", func() bool { return owner() == 0 })
 	want(t, "SET", c.Do("SET", key, "v"), "+OK\r\n")
 	onLoop(t, srv, func(w *worker) {
-		if !w.pools[0].shared.nodes[0].Up() {
+		if !w.pools[0].topo.nodes[0].Up() {
 			t.Error("the node counts as down")
 		}
 	})
@@ -288,7 +288,7 @@ func TestNodeThatIsBackCountsAsUp(t *testing.T) {
 	r.Restart()
 	redistest.WaitFor(t, "the node to be used again", func() bool { return c.Do("SET", "k", "v") == "+OK\r\n" })
 	redistest.WaitFor(t, "the node to count as up", func() (up bool) {
-		onLoop(t, srv, func(w *worker) { up = w.pools[0].shared.nodes[0].Up() })
+		onLoop(t, srv, func(w *worker) { up = w.pools[0].topo.nodes[0].Up() })
 		return up
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ringway/internal/command"
+	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
@@ -27,11 +28,12 @@ type line struct {
 	count uint64   // of all that was said
 }
 
-// saying is a subscription to a topic, or its end. One without a topic is a PING.
+// saying is a subscription to a topic, or its end, or a PING behind which then is called, if it is not nil.
 type saying struct {
 	topic  *topic
 	number uint64
 	join   bool
+	then   func()
 }
 
 type topicKind uint8
@@ -135,8 +137,10 @@ func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool 
 	return true
 }
 
-// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, of the topics named or of all.
-func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
+// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, of the topics named or of all. The confirmation comes behind all that the
+// nodes had sent when it was asked for, and when they have taken the subscription off: whoever knows of a message that was published gets it
+// before he leaves, and nobody is counted who has left.
+func (s *Session) unsubscribe(c *command.Command, k topicKind, a *resp.Args) bool {
 	if !s.barrier() {
 		return false
 	}
@@ -149,7 +153,60 @@ func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
 			names = append(names, name)
 		}
 	}
-	var b []byte
+	var nodes []int
+	for _, name := range names {
+		if s.subs != nil && s.subs.topics[k][name] != nil {
+			nodes = append(nodes, s.subs.topics[k][name].nodes...)
+		}
+	}
+	if len(nodes) == 0 {
+		s.answer(s.endTopics(k, names))
+		return true
+	}
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
+	seq := s.tail
+	s.open(c)
+	s.inFlight++
+	s.stall(metrics.StallBarrier)
+	s.behind(nodes, func() {
+		b := s.endTopics(k, names)
+		s.behind(nodes, func() { s.answerSlot(seq, b) })
+	})
+	return true
+}
+
+// behind calls then when nodes have done all that the hub has told them, and what they had to say has been delivered. A node that is lost
+// or hangs holds nobody up for longer than a reply may take. If the session ends meanwhile, then is not called.
+func (s *Session) behind(nodes []int, then func()) {
+	l, pending := s.worker.loop, 0
+	var timeout *loop.Timer
+	done := func() {
+		l.StopTimer(timeout)
+		if !s.conn.Closed() {
+			then()
+		}
+	}
+	timeout = loop.NewTimer(func() { pending = 0; done() })
+	for _, n := range nodes {
+		waits := s.pool.hub().fence(n, func() {
+			if pending--; pending == 0 {
+				done()
+			}
+		})
+		if waits {
+			pending++
+		}
+	}
+	if pending == 0 {
+		l.Defer(done)
+	} else if t := s.pool.shared.cfg.Timeout; t > 0 {
+		l.SetTimer(timeout, t)
+	}
+}
+
+// endTopics takes the session off topics and returns the confirmation.
+func (s *Session) endTopics(k topicKind, names []string) (b []byte) {
 	for _, name := range names {
 		s.leave(k, name)
 		b = s.appendSubscription(b, topicUnverbs[k], []byte(name), s.subscribed(k))
@@ -158,8 +215,7 @@ func (s *Session) unsubscribe(k topicKind, a *resp.Args) bool {
 		b = s.appendSubscription(b, topicUnverbs[k], nil, s.subscribed(k))
 	}
 	s.endSubscriptions()
-	s.answer(b)
-	return true
+	return b
 }
 
 func (s *Session) subscribed(k topicKind) int {
@@ -267,7 +323,7 @@ func (s *Session) sendPending() {
 // hub returns the pool's hub on this worker.
 func (ps *poolState) hub() *hub {
 	if ps.pubsub == nil {
-		ps.pubsub = &hub{pool: ps, lines: make([]*line, len(ps.shared.nodes))}
+		ps.pubsub = &hub{pool: ps, lines: make([]*line, len(ps.topo.nodes))}
 		for k := range ps.pubsub.topics {
 			ps.pubsub.topics[k] = map[string]*topic{}
 		}
@@ -313,8 +369,25 @@ func (h *hub) leave(s *Session, t *topic) {
 	}
 }
 
-// follow has the topics go where the ring says they belong now.
+// follow has the topics go where the ring says they belong now, and the connections where the nodes are.
 func (h *hub) follow() {
+	for len(h.lines) < len(h.pool.topo.nodes) {
+		h.lines = append(h.lines, nil)
+	}
+	h.followTopics()
+	for node, li := range h.lines {
+		switch {
+		case li == nil:
+		case !h.pool.topo.used[node]:
+			h.pool.set(pool.Key{}).Discard(li.lane)
+			h.lines[node] = nil
+		case li.lane.Stale():
+			li.lane.Move()
+		}
+	}
+}
+
+func (h *hub) followTopics() {
 	for k := range h.topics {
 		for name, t := range h.topics[k] {
 			before := t.nodes
@@ -345,7 +418,7 @@ func (h *hub) say(node int, t *topic, join bool) {
 		li = &line{lane: h.pool.set(pool.Key{}).NewLane(node)}
 		li.lane.Listen(pool.Listener{
 			Push: func(b []byte) { h.receive(node, b) },
-			Ping: li.ping,
+			Ping: func() { li.ping(nil) },
 			Up:   func() { h.renew(node) },
 			Down: func(reason string) { h.down(node, reason) },
 		})
@@ -367,14 +440,24 @@ func (li *line) say(node int, t *topic, join bool) {
 		verb = topicVerbs[t.kind]
 		t.asked[node] = li.count
 	}
-	li.said = append(li.said, saying{t, li.count, join})
+	li.said = append(li.said, saying{topic: t, number: li.count, join: join})
 	li.lane.Append(resp.AppendCommand(nil, verb, t.name))
 }
 
-// ping asks for a sign of life. Its answer has its place among the others, in case it is an error.
-func (li *line) ping() {
-	li.said = append(li.said, saying{})
+// ping asks for an answer, be it an error: it has its place among the others. then is called with it, or when the node is lost.
+func (li *line) ping(then func()) {
+	li.said = append(li.said, saying{then: then})
 	li.lane.Append(pingRequest)
+}
+
+// fence calls then when the node has sent all that it had to say until now, or is lost. It returns false if there is no connection to it.
+func (h *hub) fence(node int, then func()) bool {
+	li := h.lines[node]
+	if li == nil || !li.lane.Usable() {
+		return false
+	}
+	li.ping(then)
+	return true
 }
 
 // renew says all that is listened to at a node.
@@ -391,14 +474,14 @@ func (h *hub) renew(node int) {
 // receive takes what a node says: a message, a confirmation, the answer to a PING, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
-		if said, ok := h.lines[node].answered(); ok && said.join {
+		if said := h.lines[node].ponged(); said.join {
 			said.topic.fail(string(text(b)))
 		}
 		return
 	}
 	n, rest, err := resp.ArrayLen(b)
-	if err != nil || n < 3 { // to a PING: an array of two while there are subscriptions, +PONG when there are none
-		h.lines[node].answered()
+	if err != nil || n < 3 { // PONG: a list of two while there are subscriptions
+		h.lines[node].ponged()
 		return
 	}
 	word, rest, err := resp.Element(rest)
@@ -439,6 +522,15 @@ func (li *line) answered() (first saying, ok bool) {
 	return first, true
 }
 
+// ponged takes off what the node has answered with PONG or an error, and goes on with what waited for that.
+func (li *line) ponged() saying {
+	said, _ := li.answered()
+	if said.then != nil {
+		said.then()
+	}
+	return said
+}
+
 func (t *topic) confirm(node int) {
 	if slices.Contains(t.nodes, node) && !t.confirmed[node] {
 		t.confirmed[node] = true
@@ -464,15 +556,23 @@ func (t *topic) confirmAll() {
 }
 
 // down is called when the connection to a node is lost, and again when it can't be made. Who waits for the node is told, and is not
-// subscribed to what was asked for; who listens already goes on when it is back.
+// subscribed to what was asked for; who listens already goes on when it is back. Without a reason the node has only moved.
 func (h *hub) down(node int, reason string) {
+	said := h.lines[node].said
 	h.lines[node].said = nil
 	for k := range h.topics {
 		for _, t := range h.topics[k] {
 			delete(t.confirmed, node)
 		}
 	}
-	h.failJoining(node, reason)
+	if reason != "" {
+		h.failJoining(node, reason)
+	}
+	for _, x := range said {
+		if x.then != nil {
+			x.then()
+		}
+	}
 }
 
 // failJoining fails those who wait for a node that is down.
@@ -480,7 +580,7 @@ func (h *hub) failJoining(node int, reason string) {
 	for k := range h.topics {
 		for _, t := range h.topics[k] {
 			if len(t.joining) > 0 && slices.Contains(t.nodes, node) && !t.confirmed[node] {
-				t.fail("ERR node " + h.pool.shared.nodes[node].Label() + " is down: " + reason)
+				t.fail("ERR node " + h.pool.topo.nodes[node].Label() + " is down: " + reason)
 			}
 		}
 	}
@@ -501,7 +601,7 @@ func (t *topic) fail(message string) {
 		if j.session.subs != nil {
 			j.session.subs.joining = false
 		}
-		j.session.Fail(tagOf(j.wait.seq, 0), message)
+		j.session.Fail(tagOf(j.wait.seq, 0), message, false)
 		j.session.endSubscriptions()
 	}
 }

@@ -69,7 +69,7 @@ func (s *Session) replyLater(seq uint32, sl *slot, kind byte, b []byte, done boo
 }
 
 // Fail says that a request gets no reply.
-func (s *Session) Fail(tag uint64, reason string) {
+func (s *Session) Fail(tag uint64, reason string, sent bool) {
 	if s.conn.Closed() {
 		return
 	}

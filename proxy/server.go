@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,23 +20,29 @@ import (
 
 // Server is a running configuration: its loops, pools and listeners.
 type Server struct {
-	cfg       *config.Config
-	log       *slog.Logger
-	workers   []*worker
-	pools     []*sharedPool
-	listeners []*loop.Listener
-	clients   []atomic.Int64 // by pool, over all loops
-	nextID    atomic.Uint64
-	turn      atomic.Uint32 // which loop gets the next client
-	started   time.Time
-	closed    atomic.Bool
-	scripts   scripts
-	running   bool
+	log     *slog.Logger
+	workers []*worker
+	nextID  atomic.Uint64
+	turn    atomic.Uint32 // which loop gets the next client
+	started time.Time
+	closed  atomic.Bool
+	scripts scripts
+	running bool
+
+	reloading              sync.Mutex // one reload at a time
+	reloads, failedReloads atomic.Uint64
+	reloadedAt             atomic.Int64 // when the present configuration was taken over
+	outOfDate              atomic.Bool  // the file holds one that could not be taken over
+
+	mu    sync.Mutex
+	cfg   *config.Config
+	pools []*sharedPool // by index; nil for one that was removed
 }
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	srv := &Server{cfg: cfg, log: log, clients: make([]atomic.Int64, len(cfg.Pools)), started: time.Now()}
+	srv := &Server{cfg: cfg, log: log, started: time.Now()}
+	srv.reloadedAt.Store(srv.started.UnixNano())
 	for i := range Threads(cfg) {
 		w, err := newWorker(srv, i)
 		if err != nil {
@@ -44,7 +51,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		srv.workers = append(srv.workers, w)
 	}
 	for i := range cfg.Pools {
-		if err := srv.addPool(i); err != nil {
+		if err := srv.addPool(&cfg.Pools[i]); err != nil {
 			srv.closeListeners()
 			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
 		}
@@ -60,56 +67,98 @@ func Threads(cfg *config.Config) int {
 	return max(1, runtime.NumCPU()/4)
 }
 
-func (srv *Server) addPool(i int) error {
-	p := &srv.cfg.Pools[i]
-	ring, err := p.Ring()
+// addPool opens a pool before Start.
+func (srv *Server) addPool(p *config.Pool) error {
+	sp := srv.newShared(p, len(srv.pools))
+	sp.director = newDirector(srv, sp)
+	t, err := sp.director.open()
 	if err != nil {
 		return err
 	}
-	sp := &sharedPool{cfg: p, index: i, limits: resp.DefaultLimits()}
-	sp.limits.MaxBulk = p.MaxRequestSize
-	for j, b := range p.Backends {
-		sp.nodes = append(sp.nodes, &pool.Node{Name: b.Name, Address: b.Address, Weight: b.Weight})
-		if b.Name < p.Backends[sp.first].Name {
-			sp.first = j
+	if p.Listen != "" {
+		if sp.door, err = srv.openDoor(sp); err != nil {
+			return err
 		}
 	}
-	sp.opt = pool.Options{
-		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
-		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
-		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
-		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
-	}
-	if p.OnFailure == "eject" {
-		sp.eject = &ejector{srv: srv, pool: sp, log: srv.log, out: map[int]time.Time{}}
-		sp.opt.OnFailure = sp.eject.failed
-	}
-	ln, err := loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Mode: p.ListenMode})
-	if err != nil {
-		return err
-	}
 	srv.pools = append(srv.pools, sp)
-	srv.listeners = append(srv.listeners, ln)
 	for _, w := range srv.workers {
-		w.addPool(sp, ring)
+		w.addPool(sp, t)
 	}
 	return nil
 }
 
+// newShared makes what follows from a pool's configuration alone.
+func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64)}
+	sp.limits.MaxBulk = p.MaxRequestSize
+	sp.opt = &pool.Options{
+		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
+		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
+		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
+		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
+		OnFailure: func(n *pool.Node, times int) { sp.director.failed(n, times) },
+	}
+	return sp
+}
+
+// openDoor binds where a pool listens.
+func (srv *Server) openDoor(sp *sharedPool) (*door, error) {
+	p := sp.cfg
+	ln, err := loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Mode: p.ListenMode})
+	if err != nil {
+		return nil, err
+	}
+	return &door{Listener: ln, listen: p.Listen, home: srv.workers[sp.index%len(srv.workers)]}, nil
+}
+
 func (srv *Server) nodeRefused(p *config.Pool, n *pool.Node, reason string) {
-	srv.log.Warn("node refused a connection", "pool", p.Name, "node", n.Name, "address", n.Address, "reason", reason)
+	srv.log.Warn("node refused a connection", "pool", p.Name, "node", n.Name, "address", n.Address(), "reason", reason)
 }
 
 func (srv *Server) nodeChanged(p *config.Pool, n *pool.Node, up bool, reason string) {
 	if up {
-		srv.log.Info("node up", "pool", p.Name, "node", n.Name, "address", n.Address)
+		srv.log.Info("node up", "pool", p.Name, "node", n.Name, "address", n.Address())
 		return
 	}
-	srv.log.Warn("node down", "pool", p.Name, "node", n.Name, "address", n.Address, "reason", reason)
+	srv.log.Warn("node down", "pool", p.Name, "node", n.Name, "address", n.Address(), "reason", reason)
 }
 
-// Addr returns where pool i listens.
-func (srv *Server) Addr(i int) string { return srv.listeners[i].Addr() }
+// open returns the pools that are served.
+func (srv *Server) open() (list []*sharedPool) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for _, sp := range srv.pools {
+		if sp != nil {
+			list = append(list, sp)
+		}
+	}
+	return list
+}
+
+// pool returns the pool of an index, nil if it was removed.
+func (srv *Server) pool(i int) *sharedPool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.pools[i]
+}
+
+// count is how many pools there ever were.
+func (srv *Server) count() int {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return len(srv.pools)
+}
+
+// Addr returns where the i-th pool of the configuration listens, "" if no client can come to it.
+func (srv *Server) Addr(i int) string {
+	name := srv.Config().Pools[i].Name
+	for _, sp := range srv.open() {
+		if sp.cfg.Name == name && sp.door != nil {
+			return sp.door.Addr()
+		}
+	}
+	return ""
+}
 
 // Start runs the loops and accepts clients. It returns at once.
 func (srv *Server) Start() {
@@ -121,27 +170,38 @@ func (srv *Server) Start() {
 			}
 		}()
 	}
-	for i, ln := range srv.listeners {
-		w := srv.workers[i%len(srv.workers)]
-		w.loop.Post(func() {
-			err := ln.Start(w.loop, func(fd int, peer string) { srv.hand(w, i, fd, peer) })
-			if err != nil {
-				srv.log.Error("cannot accept", "pool", srv.cfg.Pools[i].Name, "error", err)
-			}
-		})
-		if srv.cfg.Pools[i].Preconnect {
-			srv.preconnect(i)
+	for _, sp := range srv.open() {
+		if sp.door != nil {
+			srv.acceptAt(sp.door, sp.index)
+		}
+		if sp.cfg.Preconnect {
+			srv.preconnect(sp)
 		}
 	}
 }
 
+// acceptAt has the clients who come to a door go to a pool.
+func (srv *Server) acceptAt(d *door, index int) {
+	w := d.home
+	w.loop.Post(func() {
+		d.pool = index
+		if d.Started() {
+			return
+		}
+		if err := d.Start(w.loop, func(fd int, peer string) { srv.hand(w, d.pool, fd, peer) }); err != nil {
+			srv.log.Error("cannot accept", "listen", d.listen, "error", err)
+		}
+	})
+}
+
 // preconnect opens the lanes that a plain client will need.
-func (srv *Server) preconnect(i int) {
+func (srv *Server) preconnect(sp *sharedPool) {
 	for _, w := range srv.workers {
 		w.loop.Post(func() {
-			set := w.pools[i].set(pool.Key{Database: srv.cfg.Pools[i].Database})
-			for n := range srv.pools[i].nodes {
-				set.Lane(n).Open()
+			ps := w.pools[sp.index]
+			set := ps.set(pool.Key{Database: sp.cfg.Database})
+			for n := range ps.size() {
+				set.Lane(ps.nth(n)).Open()
 			}
 		})
 	}
@@ -149,14 +209,15 @@ func (srv *Server) preconnect(i int) {
 
 // hand gives a new client to one loop after the other.
 func (srv *Server) hand(from *worker, i, fd int, peer string) {
-	srv.clients[i].Add(1)
+	clients := from.pools[i].shared.clients
+	clients.Add(1)
 	to := srv.workers[int(srv.turn.Add(1))%len(srv.workers)]
 	if to == from {
 		to.accept(to.pools[i], fd, peer)
 		return
 	}
 	if !to.loop.Post(func() { to.accept(to.pools[i], fd, peer) }) {
-		srv.clients[i].Add(-1)
+		clients.Add(-1)
 		unix.Close(fd)
 	}
 }
@@ -167,13 +228,7 @@ func (srv *Server) onLoops(f func(w *worker)) {
 		return
 	}
 	for _, w := range srv.workers {
-		done := make(chan struct{})
-		if w.loop.Post(func() { f(w); close(done) }) {
-			select {
-			case <-done:
-			case <-w.loop.Done():
-			}
-		}
+		w.wait(func() { f(w) })
 	}
 }
 
@@ -184,6 +239,15 @@ func (srv *Server) Stats(i int) []metrics.Pool {
 	return shards
 }
 
+// Pools returns what is counted of each open pool.
+func (srv *Server) Pools() (list []metrics.PoolShards) {
+	for _, sp := range srv.open() {
+		shards := srv.Stats(sp.index)
+		list = append(list, metrics.PoolShards{Name: sp.cfg.Name, Nodes: sp.director.names(), Shards: shards})
+	}
+	return list
+}
+
 // LoopStats returns what the loops count of themselves.
 func (srv *Server) LoopStats() []metrics.Loop {
 	if !srv.running || srv.closed.Load() {
@@ -191,14 +255,20 @@ func (srv *Server) LoopStats() []metrics.Loop {
 	}
 	ls := make([]metrics.Loop, len(srv.workers))
 	srv.onLoops(func(w *worker) { ls[w.loop.ID] = metrics.Loop{Turns: w.loop.Turns, Panics: w.loop.Panics} })
-	for i, ln := range srv.listeners {
-		ls[i%len(ls)].AcceptFailures += ln.Refused()
+	for _, sp := range srv.open() {
+		if sp.door != nil {
+			ls[sp.door.home.loop.ID].AcceptFailures += sp.door.Refused()
+		}
 	}
 	return ls
 }
 
-// Config returns what the server was made from.
-func (srv *Server) Config() *config.Config { return srv.cfg }
+// Config returns what is served.
+func (srv *Server) Config() *config.Config {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.cfg
+}
 
 // Ready says why no client should be sent here, nil if clients are accepted.
 func (srv *Server) Ready() error {
@@ -225,25 +295,11 @@ func (srv *Server) Live() error {
 	return nil
 }
 
-// PoolNames returns the pools' names, in the order of the configuration.
-func (srv *Server) PoolNames() (names []string) {
-	for _, p := range srv.pools {
-		names = append(names, p.cfg.Name)
-	}
-	return names
-}
-
-// NodeNames returns the names of the nodes of pool i.
-func (srv *Server) NodeNames(i int) (names []string) {
-	for _, n := range srv.pools[i].nodes {
-		names = append(names, n.Name)
-	}
-	return names
-}
-
 func (srv *Server) closeListeners() {
-	for _, ln := range srv.listeners {
-		ln.Close()
+	for _, sp := range srv.open() {
+		if sp.door != nil {
+			sp.door.Close()
+		}
 	}
 }
 
@@ -254,18 +310,17 @@ func (srv *Server) Shutdown(grace time.Duration) {
 		srv.closeListeners()
 		return
 	}
-	for i, ln := range srv.listeners {
-		w := srv.workers[i%len(srv.workers)]
-		w.loop.Post(ln.Close)
+	for _, sp := range srv.open() {
+		if sp.door != nil {
+			sp.door.home.loop.Post(sp.door.Close)
+		}
 	}
 	deadline := time.Now().Add(grace)
 	for srv.busy() && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	for _, p := range srv.pools {
-		if p.eject != nil {
-			p.eject.stop()
-		}
+	for _, sp := range srv.open() {
+		sp.director.stop()
 	}
 	for _, w := range srv.workers {
 		w.loop.Post(w.closeAll)
@@ -304,11 +359,7 @@ func (w *worker) closeAll() {
 			set.Each((*pool.Lane).Close)
 		}
 		if ps.pubsub != nil {
-			for _, li := range ps.pubsub.lines {
-				if li != nil {
-					li.lane.Close()
-				}
-			}
+			ps.pubsub.close()
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestUnixSocketAndSeveralPools(t *testing.T) {
 	if info := b.Do("CLIENT", "INFO"); !strings.Contains(info, " addr="+path+":0 laddr="+path+":0 ") || !strings.Contains(info, " pool=second ") {
 		t.Errorf("CLIENT INFO: %q", info)
 	}
-	if got := fmt.Sprint(srv.PoolNames(), srv.NodeNames(0), srv.NodeNames(1), srv.Addr(1)); got != "[test second] [n0] [n1]unix://"+path {
+	if got := fmt.Sprint(srv.Pools()[0].Name, " ", srv.Pools()[1].Name, srv.Pools()[0].Nodes, srv.Pools()[1].Nodes, srv.Addr(1)); got != "test second[n0] [n1]unix://"+path {
 		t.Errorf("the names are %s", got)
 	}
 	srv.Shutdown(time.Second)

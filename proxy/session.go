@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"time"
 
 	"ringway/internal/command"
@@ -52,6 +53,7 @@ type Session struct {
 
 	tx      *transaction // between MULTI and EXEC
 	blocked []*pool.Lane // the private lanes of a blocking command; several only for WAIT
+	awaits  []byte       // the key for which it is blocked, the first of several
 	watch   watch
 	subs    *subscriptions // nil unless it listens to a channel
 
@@ -340,6 +342,20 @@ func (s *Session) gone() {
 	s.inFlight, s.held = 0, 0
 	s.dropPrivate()
 	s.leaveAll()
+}
+
+// follow is called when keys may be on other nodes than before.
+func (s *Session) follow(moves bool) {
+	if s.inFlight > 0 {
+		s.stall(metrics.StallBarrier)
+		s.conn.Pause()
+	}
+	if w := &s.watch; w.lane != nil && (moves || w.lane.Stale()) {
+		w.lost = math.MaxUint64 // what happens to the keys from now on, this lane does not see
+	}
+	if s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index {
+		(&unblocking{blocked: s, reason: "ERROR"}).try()
+	}
 }
 
 // update finds out whether the session's requests may take the short way.

@@ -18,10 +18,8 @@ type split struct {
 	lost    bool     // that error is ours: the node could not be reached
 	resp3   bool
 
-	gather        *gathering // a request that is answered from what its parts bring
-	pool          *sharedPool
-	shift         uint // SCAN: the bits of the cursor that hold the node
-	place, places int  // SCAN: which of the nodes is being walked, and of how many
+	gather *gathering // a request that is answered from what its parts bring
+	topo   *topology
 }
 
 type part struct {
@@ -103,7 +101,7 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request []byte, step int) {
 	seq := s.tail
 	sl := s.open(c)
-	sl.split, sp.pool = sp, s.pool.shared
+	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))

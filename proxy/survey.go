@@ -63,7 +63,7 @@ func (sv *survey) Reply(tag uint64, _ byte, b []byte, done bool) {
 }
 
 // Fail takes the reason why a node does not answer.
-func (sv *survey) Fail(tag uint64, reason string) {
+func (sv *survey) Fail(tag uint64, reason string, _ bool) {
 	sv.answers[tag].reply, sv.answers[tag].down = nil, reason
 	sv.oneDone()
 }

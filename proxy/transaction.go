@@ -14,9 +14,10 @@ type transaction struct {
 	batch    []byte
 	digests  [][]byte // of the scripts that EVALSHA names
 	count    int
-	node     int  // of the keys and channels; -1 while there were none
-	channels bool // there were channels
-	dirty    bool // a request was refused: EXEC will be too
+	node     int       // of the keys and channels; -1 while there were none
+	topo     *topology // by which that is so
+	channels bool      // there were channels
+	dirty    bool      // a request was refused: EXEC will be too
 }
 
 const (
@@ -43,14 +44,14 @@ var (
 type nobody struct{}
 
 func (nobody) Reply(uint64, byte, []byte, bool) {}
-func (nobody) Fail(uint64, string)              {}
+func (nobody) Fail(uint64, string, bool)        {}
 
 func (s *Session) multi() {
 	if s.tx != nil {
 		s.refuse(metrics.BadCommand, errNestedMulti)
 		return
 	}
-	s.tx = &transaction{node: -1}
+	s.tx = &transaction{node: -1, topo: s.pool.topo}
 	s.update()
 	s.answerOK()
 }
@@ -131,6 +132,33 @@ func (s *Session) unfitForMulti(c *command.Command) string {
 	return ""
 }
 
+// findAgain looks for the node of a transaction's keys when the ring has changed since they were queued. It returns false if they are not
+// on one node any more.
+func (s *Session) findAgain(tx *transaction) bool {
+	tx.topo, tx.node = s.pool.topo, -1
+	scan := s.worker.takeScanner(s.pool.shared.limits)
+	defer s.worker.giveScanner(scan)
+	for rest := tx.batch; len(rest) > 0; {
+		n, err := scan.Scan(rest)
+		if err != nil || n == 0 {
+			return false
+		}
+		c := command.Lookup(scan.Args.At(0))
+		if c.Container() && scan.Args.Len() > 1 {
+			c = c.Sub(scan.Args.At(1))
+		}
+		node, keyed, ok := s.ownerOf(c, &scan.Args)
+		if !ok || keyed && tx.node >= 0 && node != tx.node {
+			return false
+		}
+		if keyed {
+			tx.node = node
+		}
+		rest = rest[n:]
+	}
+	return true
+}
+
 // exec sends the transaction. It returns false if it must wait.
 func (s *Session) exec(c *command.Command) bool {
 	tx := s.tx
@@ -142,6 +170,12 @@ func (s *Session) exec(c *command.Command) bool {
 		s.endTransaction()
 		s.unwatch()
 		s.refuse(metrics.BadCommand, errExecAbort)
+		return true
+	}
+	if tx.topo != s.pool.topo && !s.findAgain(tx) {
+		s.endTransaction()
+		s.unwatch()
+		s.refuse(metrics.CrossSlot, errExecAbort)
 		return true
 	}
 	if s.watch.lane != nil {

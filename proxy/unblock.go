@@ -32,11 +32,11 @@ func (n laneNumber) Reply(_ uint64, _ byte, b []byte, done bool) {
 	}
 }
 
-func (n laneNumber) Fail(uint64, string) {}
+func (n laneNumber) Fail(uint64, string, bool) {}
 
 // unblocking is a CLIENT UNBLOCK under way. It lives on the loop of the client that is blocked.
 type unblocking struct {
-	asker   *Session
+	asker   *Session // nil if the key has moved to another node
 	seq     uint32
 	blocked *Session
 	reason  string
@@ -115,7 +115,7 @@ func (u *unblocking) Reply(_ uint64, _ byte, b []byte, done bool) {
 }
 
 // Fail takes the reason why a node does not answer.
-func (u *unblocking) Fail(uint64, string) { u.oneDone(0) }
+func (u *unblocking) Fail(uint64, string, bool) { u.oneDone(0) }
 
 func (u *unblocking) oneDone(n int64) {
 	if n > 0 {
@@ -133,6 +133,9 @@ func (u *unblocking) oneDone(n int64) {
 
 // finish answers on the loop of the client that has asked.
 func (u *unblocking) finish(n int64) {
+	if !u.done && u.asker == nil {
+		u.done = true // the ring has moved
+	}
 	if !u.done {
 		u.done = true
 		u.asker.worker.loop.Post(func() { u.answer(n) })

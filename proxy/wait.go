@@ -21,7 +21,7 @@ func (s *Session) waitForReplicas(c *command.Command, request []byte) bool {
 		return false
 	}
 	sp := s.worker.takeSplit()
-	sp.merge, sp.weight, sp.pool = mergeLeast, 1, s.pool.shared
+	sp.merge, sp.weight, sp.topo = mergeLeast, 1, s.pool.topo
 	if c.Name == "waitaof" {
 		sp.merge = mergeLeastEach
 	}
@@ -70,12 +70,12 @@ func (r *replicaWait) Reply(i uint64, kind byte, b []byte, done bool) {
 }
 
 // Fail ends the waiting at all nodes.
-func (r *replicaWait) Fail(i uint64, reason string) {
+func (r *replicaWait) Fail(i uint64, reason string, sent bool) {
 	if r.reason == "" {
 		r.reason = reason
 		r.session.worker.loop.Defer(r.giveUp)
 	}
-	r.session.Fail(tagOf(r.seq, int(i)), r.reason)
+	r.session.Fail(tagOf(r.seq, int(i)), r.reason, sent)
 }
 
 // giveUp closes the lanes, which fails what waits on them. The session may have got all its answers meanwhile, or be gone.

@@ -2,10 +2,10 @@ package proxy
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
-	"ringway/hashring"
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -35,29 +35,29 @@ type worker struct {
 	runResumes  func()
 }
 
-// sharedPool is what the workers have in common of a pool. It does not change.
+// sharedPool is what the workers have in common of a pool: its configuration. It does not change; a reload puts another in its place.
 type sharedPool struct {
-	cfg    *config.Pool
-	index  int
-	nodes  []*pool.Node
-	limits resp.Limits
-	first  int // the node for requests without a key: the first by name
-	opt    pool.Options
-	eject  *ejector // nil unless on_failure is eject
+	cfg      *config.Pool
+	index    int // of the pool in worker.pools, for as long as the process lives
+	limits   resp.Limits
+	opt      *pool.Options
+	director *director
+	clients  *atomic.Int64 // over all loops
+	door     *door         // nil if no client can come
 }
 
 // poolState is a worker's view of a pool.
 type poolState struct {
 	shared   *sharedPool
 	worker   *worker
-	ring     *hashring.Ring
-	live     []uint16               // while nodes are ejected, the node for each index of the ring; nil otherwise
+	topo     *topology              // where the keys are
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
 	partOf   []uint16               // scratch of split
 	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
-	privates int // private lanes, in use or free
+	privates int  // private lanes, in use or free
+	left     bool // it is no longer configured
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -70,13 +70,24 @@ func newWorker(srv *Server, id int) (*worker, error) {
 	return w, nil
 }
 
+// wait runs f on the loop and returns when it has run, or never will. It must not be called on a loop.
+func (w *worker) wait(f func()) {
+	done := make(chan struct{})
+	if w.loop.Post(func() { f(); close(done) }) {
+		select {
+		case <-done:
+		case <-w.loop.Done():
+		}
+	}
+}
+
 // addPool gives the worker its view of a pool.
-func (w *worker) addPool(p *sharedPool, ring *hashring.Ring) {
+func (w *worker) addPool(p *sharedPool, t *topology) {
 	w.pools = append(w.pools, &poolState{
-		shared: p, worker: w, ring: ring,
+		shared: p, worker: w, topo: t,
 		sets:   map[pool.Key]*pool.Set{},
-		partOf: make([]uint16, len(p.nodes)),
-		stats:  metrics.NewPool(len(p.nodes)),
+		partOf: make([]uint16, len(t.nodes)),
+		stats:  metrics.NewPool(len(t.nodes)),
 	})
 }
 
@@ -84,7 +95,7 @@ func (w *worker) addPool(p *sharedPool, ring *hashring.Ring) {
 func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
-		s = pool.NewSet(ps.worker.loop, ps.shared.nodes, k, &ps.shared.opt)
+		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] })
 		ps.sets[k] = s
 	}
 	return s
@@ -146,8 +157,13 @@ func (w *worker) resumeAll() {
 // accept begins a session on a connection that has been accepted, here or on another loop.
 func (w *worker) accept(ps *poolState, fd int, peer string) {
 	cfg := ps.shared.cfg
-	if cfg.MaxClients > 0 && w.server.clients[ps.shared.index].Load() > int64(cfg.MaxClients) {
-		w.server.clients[ps.shared.index].Add(-1)
+	if ps.left {
+		ps.shared.clients.Add(-1)
+		unix.Close(fd)
+		return
+	}
+	if cfg.MaxClients > 0 && ps.shared.clients.Load() > int64(cfg.MaxClients) {
+		ps.shared.clients.Add(-1)
 		ps.stats.Errors[metrics.TooManyClients]++
 		unix.Write(fd, []byte("-"+errMaxClients+"\r\n"))
 		unix.Close(fd)
@@ -162,7 +178,7 @@ func (w *worker) accept(ps *poolState, fd int, peer string) {
 	s.created = w.loop.Now()
 	s.active = s.created
 	if err := s.conn.Init(w.loop, fd, s); err != nil {
-		w.server.clients[ps.shared.index].Add(-1)
+		ps.shared.clients.Add(-1)
 		unix.Close(fd)
 		return
 	}
@@ -182,7 +198,7 @@ func (w *worker) remember(s *Session) {
 func (w *worker) forget(s *Session) {
 	w.count--
 	s.pool.clients--
-	w.server.clients[s.pool.shared.index].Add(-1)
+	s.pool.shared.clients.Add(-1)
 	if s.prev != nil {
 		s.prev.next = s.next
 	} else {
@@ -207,7 +223,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	for _, set := range ps.sets {
 		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
 	}
-	for i, n := range ps.shared.nodes {
+	for i, n := range ps.topo.nodes {
 		st.Nodes[i].Up = n.Up()
 	}
 	return st

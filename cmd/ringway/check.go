@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ringway/hashring"
 	"ringway/internal/config"
 )
 
@@ -47,6 +48,7 @@ func routeCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			where := newPlaces(cfg)
 			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(tw, "POOL\tKEY\tSLOT\tNODE\tADDRESS")
 			found := false
@@ -56,17 +58,12 @@ func routeCommand(file *string) *cobra.Command {
 					continue
 				}
 				found = true
-				ring, err := p.Ring()
-				if err != nil {
-					return err
-				}
 				for _, key := range keys {
-					slot := "-"
-					if n, ok := ring.Partition([]byte(key)); ok {
-						slot = fmt.Sprint(n)
+					slot, node, address, err := where.find(p, []byte(key))
+					if err != nil {
+						return err
 					}
-					b := p.Backends[ring.Find([]byte(key))]
-					fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", p.Name, key, slot, b.Name, b.Address)
+					fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", p.Name, key, slot, node, address)
 				}
 			}
 			if !found {
@@ -77,6 +74,59 @@ func routeCommand(file *string) *cobra.Command {
 	}
 	c.Flags().StringVar(&pool, "pool", "", "only this pool")
 	return c
+}
+
+// places finds the nodes of keys. Each pool's ring is asked for once.
+type places struct {
+	pools map[string]*config.Pool
+	rings map[string]*hashring.Ring
+	slots *hashring.Ring // of a cluster of one, to count the slots by
+}
+
+func newPlaces(cfg *config.Config) *places {
+	w := &places{pools: map[string]*config.Pool{}, rings: map[string]*hashring.Ring{}}
+	for i := range cfg.Pools {
+		w.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
+	}
+	w.slots, _ = hashring.New([]hashring.Node{{Name: "cluster", Weight: 1}}, hashring.Options{Distribution: "crc16", HashTag: "{}"})
+	return w
+}
+
+// find follows routes to a pool with servers. What the file doesn't tell is "-" or said in words.
+func (w *places) find(p *config.Pool, key []byte) (slot, node, address string, err error) {
+	if len(p.Routes) > 0 {
+		r := p.RouteOf(key)
+		if r == nil {
+			return "-", "-", "refused: no route has a prefix of it", nil
+		}
+		if r.StripPrefix {
+			key = key[len(r.Prefix):]
+		}
+		slot, node, address, err = w.find(w.pools[r.Pool], key)
+		return slot, node, address + ", in pool " + r.Pool, err
+	}
+	if p.Cluster != nil {
+		n, _ := w.slots.Partition(key)
+		return fmt.Sprint(n), "-", "placed " + p.Placement(), nil
+	}
+	ring := w.rings[p.Name]
+	if ring == nil {
+		if ring, err = p.Ring(); errors.Is(err, config.ErrNoRing) {
+			return "-", "-", "placed " + p.Placement(), nil
+		} else if err != nil {
+			return "", "", "", err
+		}
+		w.rings[p.Name] = ring
+	}
+	slot = "-"
+	if n, ok := ring.Partition(key); ok {
+		slot = fmt.Sprint(n)
+	}
+	b := p.Nodes()[ring.Find(key)]
+	if b.Address == "" {
+		b.Address = "named by sentinel"
+	}
+	return slot, b.Name, b.Address, nil
 }
 
 func importCommand() *cobra.Command {

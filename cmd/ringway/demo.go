@@ -34,7 +34,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, newLogger(cfg.Log), func(srv *proxy.Server) {
+			return serve(cmd.Context(), cfg, newLogger(cfg.Log), "", func(srv *proxy.Server) {
 				greet(cmd.OutOrStdout(), srv.Addr(0), adminListen, nodes)
 			})
 		},

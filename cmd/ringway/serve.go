@@ -30,13 +30,16 @@ func serveFile(ctx context.Context, file string) error {
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
-	return serve(ctx, cfg, log, func(*proxy.Server) {})
+	return serve(ctx, cfg, log, file, func(*proxy.Server) {})
 }
 
 // serve runs a configuration until a signal ends it:
 //
-//	signals --> [1 admin: not ready] --> [2 proxy: stop accepting, finish what is in flight, close] --> [3 admin: close]
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, started func(*proxy.Server)) error {
+//	SIGHUP, the file, /-/reload --> [0 proxy: another configuration]
+//	SIGTERM --> [1 admin: not ready] --> [2 proxy: stop accepting, finish what is in flight, close] --> [3 admin: close]
+//
+// file is where the configuration is read again, "" if it has none.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file string, started func(*proxy.Server)) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -47,7 +50,11 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, started fu
 	if err != nil {
 		return explainListen(err)
 	}
-	adm, err := startAdmin(cfg, srv, log)
+	var rel *reloader
+	if file != "" {
+		rel = newReloader(file, srv, log)
+	}
+	adm, err := startAdmin(cfg, srv, rel, log)
 	if err != nil {
 		srv.Shutdown(0)
 		return err
@@ -55,6 +62,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, started fu
 	srv.Start()
 	for i, p := range cfg.Pools {
 		log.Info("pool open", "pool", p.Name, "listen", srv.Addr(i), "nodes", len(p.Backends), "distribution", p.Distribution)
+	}
+	if rel != nil {
+		rel.watch(ctx, cfg.Reload.Watch)
 	}
 	started(srv)
 
@@ -70,17 +80,21 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, started fu
 	return nil
 }
 
-func startAdmin(cfg *config.Config, srv *proxy.Server, log *slog.Logger) (*admin.Server, error) {
+func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.Logger) (*admin.Server, error) {
 	if cfg.Admin.Listen == "" {
 		return nil, nil
 	}
-	adm := admin.New(admin.Options{
+	opt := admin.Options{
 		Listen:   cfg.Admin.Listen,
 		Registry: metrics.NewRegistry(srv, versionText()),
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		Log:      log,
-	})
+	}
+	if rel != nil {
+		opt.Reload = func() error { return rel.reload("POST /-/reload") }
+	}
+	adm := admin.New(opt)
 	if err := adm.Start(); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type Options struct {
 	Registry *prometheus.Registry // what /metrics shows
 	Live     func() error         // why the process should be restarted; nil, or returning nil: it is well
 	Ready    func() error         // why no client should be sent here; nil, or returning nil: it serves
+	Reload   func() error         // read the configuration again; nil: there is no file to read
 	Log      *slog.Logger         // nil: slog.Default()
 	Pprof    bool                 // serve /debug/pprof/, which shows the program's memory and can slow it down
 }

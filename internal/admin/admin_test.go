@@ -21,13 +21,12 @@ import (
 // source is one pool of one node, with one client.
 type source struct{}
 
-func (source) PoolNames() []string       { return []string{"cache"} }
-func (source) NodeNames(int) []string    { return []string{"redis-0"} }
 func (source) LoopStats() []metrics.Loop { return []metrics.Loop{{Turns: 7}} }
-func (source) Stats(int) []metrics.Pool {
+func (source) Reloads() metrics.Reloads  { return metrics.Reloads{} }
+func (source) Pools() []metrics.PoolShards {
 	p := metrics.NewPool(1)
 	p.Clients = 1
-	return []metrics.Pool{p}
+	return []metrics.PoolShards{{Name: "cache", Nodes: []string{"redis-0"}, Shards: []metrics.Pool{p}}}
 }
 func registryOf(s metrics.Source) *prometheus.Registry { return metrics.NewRegistry(s, "1.2.3") }
 
@@ -252,10 +251,10 @@ type stuck struct {
 	asked, free chan bool
 }
 
-func (s stuck) Stats(i int) []metrics.Pool {
+func (s stuck) Pools() []metrics.PoolShards {
 	s.asked <- true
 	<-s.free
-	return s.source.Stats(i)
+	return s.source.Pools()
 }
 
 func TestScrapesDontPileUpBehindAStuckLoop(t *testing.T) {

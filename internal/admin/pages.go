@@ -23,6 +23,11 @@ func (opt *Options) handler(errorLog *log.Logger) http.Handler {
 	mux.HandleFunc("GET /{$}", opt.index)
 	mux.HandleFunc("GET /livez", probe(opt.Live))
 	mux.HandleFunc("GET /readyz", probe(opt.Ready))
+	if opt.Reload != nil {
+		mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, r *http.Request) {
+			probe(opt.Reload)(w, r)
+		})
+	}
 	if opt.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(opt.Registry, promhttp.HandlerOpts{
 			ErrorLog:            errorLog,

@@ -5,7 +5,7 @@ package command
 var differences = []Difference{
 	{"every command with several keys", "keys on different nodes are refused with CROSSSLOT, but for those that Ringway splits or puts together, below; a hash tag keeps keys together", "TestCrossSlot"},
 	{"MGET MSET DEL UNLINK EXISTS TOUCH", "atomic on each node, not over several; when a node is down the whole command is an error, though other nodes' parts may have been carried out", "TestSplitOverADeadNode"},
-	{"SCAN", "nodes are walked one after the other; the cursor carries the node in its low ten bits", "TestScanWalksAllNodes"},
+	{"SCAN", "nodes are walked one after the other, several in one answer if they have little; the cursor carries the node in its low ten bits", "TestScanWalksAllNodes"},
 	{"KEYS DBSIZE RANDOMKEY FLUSHALL FLUSHDB", "all nodes at once, not at one moment", "TestWholePoolCommands"},
 	{"PUBLISH SPUBLISH PUBSUB NUMSUB", "count subscriptions at the node: one for all clients of an event loop that listen to a channel", "TestPublishCountsLoops"},
 	{"SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", "what is published while the connection to a node is lost is missed, as by any client that reconnects; the subscription is renewed. A node that hangs is noticed within twice the timeout, 2 s at least", "TestSubscriptionsAreRenewed"},

@@ -1,13 +1,17 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 )
 
-const unixScheme = "unix://"
+const (
+	unixScheme = "unix://"
+	dnsScheme  = "dns://"
+)
 
 // longestPath is what fits into a sockaddr_un on Linux, with its closing zero.
 const longestPath = 107
@@ -15,8 +19,23 @@ const longestPath = 107
 // parseListen accepts host:port, [ip6]:port, :port (every address) and unix:///path. Port 0 lets the system choose.
 func parseListen(s string) (string, error) { return parseAddress(s, 0) }
 
-// parseBackendAddress accepts host:port, [ip6]:port and unix:///path.
+// parseBackendAddress accepts host:port, [ip6]:port, unix:///path and dns://name:port.
 func parseBackendAddress(s string) (string, error) {
+	name, ok := strings.CutPrefix(s, dnsScheme)
+	if !ok {
+		return parseServerAddress(s)
+	}
+	if host, _, err := net.SplitHostPort(name); err != nil || host == "" || net.ParseIP(host) != nil || strings.ContainsAny(host, ":[]%") {
+		return "", fmt.Errorf("%s has no name to look up; write dns://name:port", quote(s))
+	}
+	if _, err := parseAddress(name, 1); err != nil {
+		return "", errors.New(strings.Replace(err.Error(), quote(name), quote(s), 1))
+	}
+	return s, nil
+}
+
+// parseServerAddress accepts host:port, [ip6]:port and unix:///path.
+func parseServerAddress(s string) (string, error) {
 	if strings.HasPrefix(s, ":") && !strings.HasPrefix(s, "::") {
 		return "", fmt.Errorf("%s has no host; write 127.0.0.1%s", quote(s), s)
 	}
@@ -101,6 +120,9 @@ func splitListen(s string) (host string, port int) {
 func sameAddress(s string) string {
 	if strings.HasPrefix(s, unixScheme) {
 		return s
+	}
+	if name, ok := strings.CutPrefix(s, dnsScheme); ok {
+		return dnsScheme + sameAddress(name)
 	}
 	host, port := splitListen(s)
 	return net.JoinHostPort(host, strconv.Itoa(port))

@@ -49,8 +49,8 @@ var badFiles = []struct{ name, says string }{
 	{"no_value", `4: pool "cache": timeout has no value; give it one, or remove the line for its default`},
 	{"list_as_value", `4: pool "cache": timeout is a list; expected one value`},
 	{"no_name", `2: pool 1 of the list: no name; every pool needs name, listen and backends`},
-	{"no_listen", `2: pool "cache": no listen; every pool needs name, listen and backends`},
-	{"no_backends", `2: pool "cache": no backends; every pool needs name, listen and backends`},
+	{"no_listen", `2: pool "cache": no listen; every pool needs one, unless a route or a mirror leads to it`},
+	{"no_backends", `2: pool "cache": no backends; every pool needs one of backends, sentinel, cluster, routes`},
 	{"empty_backends", `4: pool "cache": backends is an empty list; expected at least one {address: host:port}`},
 	{"backends_as_text", `4: pool "cache": backends is the text "127.0.0.1:7001"; expected a list of {address: host:port}`},
 	{"backend_as_text", `5: pool "cache": a backend is the text "127.0.0.1:7001"; expected {address: host:port}`},
@@ -85,7 +85,7 @@ var badFiles = []struct{ name, says string }{
 	{"backend_port_zero", `5: pool "cache": backend address "127.0.0.1:0" has the port "0"; a port is a number from 1 to 65535`},
 	{"backend_without_host", `5: pool "cache": backend address ":7001" has no host; write 127.0.0.1:7001`},
 	{"backend_empty_address", `5: pool "cache": backend address is empty; write host:port, [::1]:port or unix:///path`},
-	{"weight_zero", `5: pool "cache": backend weight 0 would give the backend no keys; the least is 1, or remove the backend`},
+	{"weight_zero", `5: pool "cache": backend weight 0 would give it no keys; the least is 1, or remove it`},
 	{"weight_fraction", `5: pool "cache": backend weight "1.5" is not a whole number of at least 1`},
 	{"weight_without_keys", `6: pool "cache": node "127.0.0.1:7001" would own none of the 16384 partitions: its weight is 1 of 100001 in all; raise it, or lower the others'`},
 	{"distribution", `4: pool "cache": unknown distribution "maglev" (known: consistent, ketama, modula, random, crc16)`},
@@ -115,6 +115,100 @@ var badFiles = []struct{ name, says string }{
 	{"failure_limit_zero", `4: pool "cache": failure_limit "0" is not a whole number of at least 1`},
 	{"database_negative", `4: pool "cache": database "-1" is not a whole number of at least 0`},
 	{"username_without_password", `4: pool "cache": username is set without a password; Redis takes them together`},
+	{"cluster_empty", `4: pool "cache": cluster: no seeds; expected {seeds: [host:port]}`},
+	{"cluster_seed", `4: pool "cache": cluster: seeds: "dns://redis:7001" is a URL; write host:port, [::1]:port or unix:///path`},
+	{"cluster_with_placement", `4: pool "cache": distribution does not go with cluster, whose slots place the keys; remove the line
+5: pool "cache": hash_tag does not go with cluster, whose slots place the keys; remove the line
+6: pool "cache": on_failure eject does not go with cluster, which has its own failover; remove the line
+7: pool "cache": migration does not go with cluster, which moves its keys itself; remove the line
+8: pool "cache": database 2 does not go with cluster, which has database 0 only; remove the line`},
+	{"dns_interval_zero", `4: pool "cache": dns_interval "0" is too short; the least is 1ms`},
+	{"dns_of_an_ip", `5: pool "cache": backend address "dns://127.0.0.1:6379" has no name to look up; write dns://name:port
+6: pool "cache": backend address "dns://cache" has no name to look up; write dns://name:port
+7: pool "cache": backend address "dns://cache:0" has the port "0"; a port is a number from 1 to 65535`},
+	{"duplicate_dns", `6: pool "cache": backend address "dns://Cache:6379" is that of the backend on line 5; give one a higher weight instead`},
+	{"duplicate_prefix", `6: pool "front": route prefix "a:" is that of the route on line 5; expected another`},
+	{"failover_wait_negative", `4: pool "cache": failover_wait "-1s" is negative; 0 waits for none`},
+	{"fault_commands", `4: pool "cache": fault: commands: "GET " is not a command; write one like get, or a category like "@write"
+4: pool "cache": fault: commands: "@" is not a command; write one like get, or a category like "@write"
+4: pool "cache": fault: commands: "get" is on line 4 already; keep one`},
+	{"fault_error", `4: pool "cache": fault: error "-err no" does not begin with a code in capitals; write it like "ERR err no"`},
+	{"fault_percent_words", `4: pool "cache": fault: percent "1e1%" is not a percentage; write it like 10%`},
+	{"fault_percent_zero", `4: pool "cache": fault: percent "0%" is none; write more than 0%, or remove what it is the share of`},
+	{"fault_without_effect", `4: pool "cache": fault: neither a delay nor an error; expected one of them, or both`},
+	{"fault_without_percent", `4: pool "cache": fault: no percent; expected {percent: 1%, delay: 100ms}`},
+	{"flush_on_return_with_fail", `4: pool "cache": flush_on_return belongs to on_failure: eject; remove the line`},
+	{"health_as_list", `4: pool "cache": health_check: found a list; expected a map`},
+	{"health_as_word", `4: pool "cache": health_check: "on" is neither a map nor off`},
+	{"health_failures_zero", `4: pool "cache": health_check: failures "0" is not a whole number of at least 1`},
+	{"health_interval", `4: pool "cache": health_check: interval "10" has no unit; write 10s for seconds or 10ms for milliseconds`},
+	{"health_timeout_zero", `4: pool "cache": health_check: timeout "0" is too short; the least is 1ms`},
+	{"max_node_bytes", `4: pool "cache": max_node_bytes "2gb" is out of range; the least is 0, the most 1gb`},
+	{"max_node_requests", `4: pool "cache": max_node_requests "-1" is not a whole number of at least 0`},
+	{"migration_mode", `4: pool "cache": migration: unknown mode "cold" (known: off, warm)`},
+	{"migration_window_zero", `4: pool "cache": migration: window "0" is too short; the least is 1ms`},
+	{"migration_with_eject", `5: pool "cache": migration warm does not go with on_failure eject: what is moved while a node is away would be lost with its return`},
+	{"migration_with_random", `5: pool "cache": migration warm does not go with distribution random, in which no key has a place`},
+	{"migration_word", `4: pool "cache": migration: unknown mode "on" (known: off, warm)`},
+	{"mirror_as_text", `4: pool "cache": mirror is the text "shadow"; expected {pool: name}`},
+	{"mirror_of_itself", `4: pool "cache": mirror leads back to its own pool; expected another`},
+	{"mirror_percent", `4: pool "cache": mirror: percent "10" has no percent sign; write 10%`},
+	{"mirror_to_nowhere", `4: pool "cache": mirror leads to pool "shadow", which is not in this file (known: cache)`},
+	{"mirror_without_pool", `4: pool "cache": mirror: no pool; expected {pool: name}`},
+	{"options_of_servers_with_routes", `4: pool "front": timeout belongs to the pools that the routes lead to; write it there
+5: pool "front": password belongs to the pools that the routes lead to; write it there`},
+	{"percent_fraction", `4: pool "cache": read_retry "12.5%" is not a whole percentage; write it like 10%`},
+	{"percent_negative", `4: pool "cache": read_retry "-1%" is not a percentage; write it like 10%`},
+	{"percent_too_high", `4: pool "cache": max_ejected "150%" is out of range; the most is 100%`},
+	{"percent_without_sign", `4: pool "cache": max_ejected "50" has no percent sign; write 50%`},
+	{"private_connections_zero", `4: pool "cache": max_private_connections "0" is not a whole number of at least 1`},
+	{"read_policy", `4: pool "cache": unknown read_policy "replicas" (known: primary, prefer-replica, replica, any, nearest)`},
+	{"read_policy_without_replicas", `4: pool "cache": read_policy any, but no backend has replicas; add them, or remove the line`},
+	{"read_policy_without_zone", `4: pool "cache": read_policy nearest needs to know where this Ringway is; add zone:`},
+	{"read_timeout_words", `4: pool "cache": read_timeout "none" is not a duration; write it like 400ms, 1s or 1m30s`},
+	{"replica_address", `7: pool "cache": replica address "7002" is a port without a host; write 127.0.0.1:7002
+8: pool "cache": a replica without an address; expected host:port or {address: host:port, zone: ..}
+9: pool "cache": a replica is a list; expected host:port or {address: host:port, zone: ..}
+10: pool "cache": replicas: unknown option "adress" (did you mean address?)`},
+	{"replica_taken", `6: pool "cache": replica address "localhost:7001" is that of the server on line 5; keep one
+6: pool "cache": replica address "127.0.0.1:7002" is that of the server on line 5; keep one`},
+	{"replicas_as_text", `5: pool "cache": replicas is the text "127.0.0.1:7002"; expected a list of host:port or {address: host:port, zone: ..}`},
+	{"replicas_of_many", `5: pool "cache": replicas beside "dns://cache:6379", which is as many nodes as it has addresses; add single: true, or remove them`},
+	{"route_to_nowhere", `5: pool "cache": route "" leads to pool "cach", which is not in this file (did you mean cache?)
+6: pool "cache": route "a:" leads back to its own pool; expected another
+7: pool "cache": route "b:" leads to pool "elsewhere", which is not in this file (known: cache)`},
+	{"route_to_routes", `4: pool "front": route "" leads to pool "other", which has routes itself; expected a pool with servers
+5: pool "other": no listen; every pool needs one, unless a route or a mirror leads to it
+6: pool "other": route "" leads to pool "front", which has routes itself; expected a pool with servers`},
+	{"route_without_prefix", `5: pool "cache": a route without a prefix; expected {prefix: "user:", pool: name}
+6: pool "cache": a route without a pool; expected {prefix: "user:", pool: name}
+7: pool "cache": routes: unknown option "strip" (known: prefix, pool, strip_prefix)`},
+	{"routes_as_map", `4: pool "cache": routes is a map; expected a list of {prefix: "user:", pool: name}`},
+	{"script_timeout_without_unit", `4: pool "cache": script_timeout "5" has no unit; write 5s for seconds or 5ms for milliseconds`},
+	{"sentinel_address", `4: pool "cache": sentinel: addresses: "127.0.0.1" has no port; write host:port, [::1]:port or unix:///path`},
+	{"sentinel_as_text", `4: pool "cache": sentinel is the text "127.0.0.1:26379"; expected {addresses: [host:port], masters: [name]}`},
+	{"sentinel_duplicate_master", `8: pool "cache": sentinel: master "a" is on line 7 already; keep one`},
+	{"sentinel_duplicates", `5: pool "cache": sentinel: addresses: "127.0.0.1:26379" is on line 5 already; keep one`},
+	{"sentinel_empty_masters", `4: pool "cache": sentinel: masters is an empty list; expected at least one name or {name: .., weight: 1}`},
+	{"sentinel_master", `7: pool "cache": sentinel: a master without a name; expected name or {name: .., weight: 1}
+8: pool "cache": sentinel: master weight 0 would give it no keys; the least is 1, or remove it
+9: pool "cache": sentinel: masters: unknown option "wieght" (did you mean weight?)
+10: pool "cache": sentinel: a master is a list; expected name or {name: .., weight: 1}`},
+	{"sentinel_username", `4: pool "cache": sentinel: username is set without a password; Redis takes them together`},
+	{"sentinel_weight_without_keys", `4: pool "cache": node "a" would own none of the 16384 partitions: its weight is 1 of 100001 in all; raise it, or lower the others'`},
+	{"sentinel_without_masters", `4: pool "cache": sentinel: no masters; expected {addresses: [host:port], masters: [name]}`},
+	{"single_without_dns", `5: pool "cache": single belongs to a backend at dns://name:port; remove it`},
+	{"slow_start_with_fail", `4: pool "cache": slow_start belongs to on_failure: eject; remove the line`},
+	{"two_sources", `4: pool "cache": sentinel beside backends on line 6; a pool has one of backends, sentinel, cluster, routes
+5: pool "cache": cluster beside backends on line 6; a pool has one of backends, sentinel, cluster, routes`},
+	{"unknown_fault_option", `4: pool "cache": fault: unknown option "dealy" (did you mean delay?)`},
+	{"unknown_health_option", `5: pool "cache": health_check: unknown option "intervall" (did you mean interval?)
+6: pool "cache": health_check: unknown option "port" (known: interval, timeout, failures, successes)`},
+	{"unknown_reload_option", `1: reload: unknown option "watch" (known: watch_file)`},
+	{"unknown_sentinel_option", `4: pool "cache": sentinel: unknown option "master" (did you mean masters?)`},
+	{"unreachable_pools", `5: pool "a": no listen; every pool needs one, unless a route or a mirror leads to it
+8: pool "b": no listen; every pool needs one, unless a route or a mirror leads to it`},
+	{"watch_file", `1: reload: watch_file "yes" is neither true nor false`},
 	{"many_mistakes", `1: unknown option "threds" (did you mean threads?)
 5: pool "cache": timeout "10" has no unit; write 10s for seconds or 10ms for milliseconds
 6: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins)

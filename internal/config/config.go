@@ -18,6 +18,7 @@ type Config struct {
 	Threads int // event loops; 0: one per four CPUs, at least one
 	Admin   Admin
 	Log     Log
+	Reload  Reload
 	Pools   []Pool // at least one, in the order of the file
 
 	File     string   // the name it was read under
@@ -35,12 +36,18 @@ type Log struct {
 	Format string // text or json
 }
 
-// Pool is one listening address and the servers behind it.
+// Reload says when the file is read again while the process runs.
+type Reload struct {
+	Watch bool // when the file changes
+}
+
+// Pool is one listening address and the servers behind it. Where its servers come from is said by exactly one of
+// Backends, Sentinel, Cluster and Routes; the last is a pool that has no servers itself and leads to other pools.
 type Pool struct {
 	Name string
 	Line int // where it stands in the file
 
-	Listen       string      // "host:port", "[::1]:port" or "unix:///path"
+	Listen       string      // "host:port", "[::1]:port" or "unix:///path"; empty: only routes and mirrors lead here
 	ListenMode   os.FileMode // of the unix socket; 0: as the umask leaves it
 	Backlog      int
 	ReusePort    bool
@@ -54,6 +61,9 @@ type Pool struct {
 	UnsignedChar bool // hash bytes above 0x7f as a twemproxy built on ARM does
 
 	Timeout        time.Duration // for a reply; 0: for ever
+	ReadTimeout    time.Duration // for the reply to a read; 0: for ever; AsTimeout: see ReplyTimeout
+	WriteTimeout   time.Duration // likewise, to a write
+	ScriptTimeout  time.Duration // likewise, to a script or function
 	ConnectTimeout time.Duration // for a connection; 0: for ever
 	Preconnect     bool
 
@@ -63,6 +73,10 @@ type Pool struct {
 	ClientStall       time.Duration // a client that reads none of its replies for so long is closed; 0: never
 	NodeOutputLimit   int           // unsent request bytes per lane at which its clients wait
 	MaxClients        int           // 0: unlimited
+	NodeRequests      int           // in flight to one node over all loops, beyond which they are shed; 0: unlimited
+	NodeBytes         int           // of requests in flight, sent or queued, to one node; 0: unlimited
+	PrivateLanes      int           // private connections per loop
+	ReadRetries       int           // percent of the requests: reads sent a second time after their node was lost
 
 	Username    string // sent to the backends
 	Password    Secret // sent to the backends
@@ -71,21 +85,122 @@ type Pool struct {
 
 	ClusterMode bool // answer CLUSTER as a cluster of one node
 
-	OnFailure    string // fail or eject
-	FailureLimit int    // failures in a row that eject a node
-	RetryTimeout time.Duration
+	OnFailure     string // fail or eject
+	FailureLimit  int    // failures in a row that eject a node
+	RetryTimeout  time.Duration
+	Health        Health
+	MaxEjected    int           // percent of the nodes; one may be ejected unless it is 0, the last one never
+	FlushOnReturn bool          // an ejected node is emptied before it gets its keys back
+	SlowStart     time.Duration // over which a returning node takes its share back; 0: at once
+	FailoverWait  time.Duration // how long requests that are not sent yet wait for a new primary; 0: not at all
 
-	Backends []Backend // at least one, in the order of the file
+	ReadPolicy    string        // primary, prefer-replica, replica, any or nearest
+	MaxLag        time.Duration // a replica further behind its primary is not read; 0: no bound
+	ReadOwnWrites time.Duration // so long after a write a client's reads go to the primary
+	Zone          string        // of this Ringway, for nearest
+
+	Backends    []Backend     // in the order of the file
+	Sentinel    *Sentinel     // nil: none
+	Cluster     *Cluster      // nil: none
+	DNSInterval time.Duration // between look-ups of dns:// backends
+	Migration   Migration
+
+	Routes []Route // in the order of the file
+	Mirror *Mirror // nil: none
+	Fault  *Fault  // nil: none
 
 	built *builtRing
 }
 
+// AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.
+const AsTimeout time.Duration = -1
+
+// ReplyTimeout resolves ReadTimeout, WriteTimeout or ScriptTimeout. 0: for ever.
+func (p *Pool) ReplyTimeout(of time.Duration) time.Duration {
+	if of == AsTimeout {
+		return p.Timeout
+	}
+	return of
+}
+
 // Backend is one Redis server. The ring places keys by its Name, never by its Address.
 type Backend struct {
-	Name    string
+	Name     string
+	Address  string // "host:port", "[::1]:port", "unix:///path" or "dns://host:port"
+	Single   bool   // of a dns:// backend: all its addresses are one node
+	Weight   int    // at least 1
+	Zone     string
+	Replicas []Replica
+	Line     int // where it stands in the file
+}
+
+// Replica is a server that has the keys of a backend, some time later.
+type Replica struct {
 	Address string // "host:port", "[::1]:port" or "unix:///path"
-	Weight  int    // at least 1
-	Line    int    // where it stands in the file
+	Zone    string
+	Line    int // where it stands in the file
+}
+
+// Health says how nodes are asked whether they live. An Interval of 0: not at all.
+type Health struct {
+	Interval  time.Duration
+	Timeout   time.Duration // for the answer
+	Failures  int           // in a row, until a node is taken for down
+	Successes int           // in a row, until it is taken for up again
+}
+
+// Sentinel is where the primaries of a pool are asked for. Keys are placed by the masters' names.
+type Sentinel struct {
+	Addresses []string // at least one
+	Masters   []Master // at least one, in the order of the file
+	Username  string   // sent to the sentinels
+	Password  Secret   // sent to the sentinels
+	Line      int      // where it stands in the file
+}
+
+// Master is a primary and its replicas, as Sentinel names them.
+type Master struct {
+	Name   string
+	Weight int // at least 1
+	Line   int // where it stands in the file
+}
+
+// Cluster is a Redis Cluster behind the pool, whose slots place the keys.
+type Cluster struct {
+	Seeds []string // at least one
+	Line  int      // where it stands in the file
+}
+
+// Migration says what happens to keys whose node changes with the list of nodes.
+type Migration struct {
+	Mode      string        // off or warm
+	Window    time.Duration // for which the old places are asked
+	MoverRate int           // keys per second that are moved in the background; 0: none
+}
+
+// Route leads the keys with a prefix to another pool; the longest prefix counts.
+type Route struct {
+	Prefix      string // empty: all other keys
+	Pool        string
+	StripPrefix bool // the servers see the keys without it
+	Line        int  // where it stands in the file
+}
+
+// Mirror sends a copy of the requests to another pool, whose answers are thrown away.
+type Mirror struct {
+	Pool         string
+	Percent      float64 // of the requests; more than 0, at most 100
+	ExcludeReads bool
+	Line         int // where it stands in the file
+}
+
+// Fault makes some requests slow, or fail, to see what clients make of it. It has a Delay or an Error.
+type Fault struct {
+	Percent  float64 // of the requests; more than 0, at most 100
+	Delay    time.Duration
+	Error    string   // the reply, without its minus sign; empty: the request is served, late
+	Commands []string // in lower case, or a category such as @write; empty: all. Whether there are such is not checked here.
+	Line     int      // where it stands in the file
 }
 
 // Load reads path, which is a proxy.yml or a nutcracker.yml.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -76,28 +77,63 @@ func TestSixLinesMakeAPool(t *testing.T) {
 
 func TestEveryOptionIsRead(t *testing.T) {
 	c := mustLoad(t, "testdata/full.yml")
-	want := Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml"}
 	p := Pool{
-		Name: "cache", Line: 5, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
+		Name: "cache", Line: 6, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
 		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
-		ConnectTimeout: 90 * time.Second, Preconnect: true,
+		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
+		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
 		Username: "ringway", Password: "0123", RequirePass: "# not a comment", Database: 5, ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
+		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
+		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
+		ReadPolicy: "nearest", ReadOwnWrites: 2 * time.Second, Zone: "rack 1", DNSInterval: time.Minute,
+		Migration: DefaultPool().Migration,
+		Mirror:    &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 51},
+		Fault: &Fault{Percent: 0.1, Delay: 100 * time.Millisecond, Error: "ERR injected: by us",
+			Commands: []string{"get", "@write"}, Line: 52},
 		Backends: []Backend{
-			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 34},
-			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Line: 35},
-			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 36},
+			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 54},
+			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Zone: "rack 1", Line: 55, Replicas: []Replica{
+				{Address: "127.0.0.1:7101", Line: 55}, {Address: "[::1]:7101", Zone: "2", Line: 55},
+			}},
+			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 56},
 		},
 	}
+
 	merged := p
-	merged.Name, merged.Line, merged.Listen = "true", 37, "unix:///run/other.sock"
+	merged.Name, merged.Line, merged.Listen = "true", 57, "unix:///run/other.sock"
 	merged.Distribution, merged.Hash, merged.UnsignedChar, merged.VirtualNodes, merged.LoadBound = "consistent", "xxhash64", false, 200, 1.25
+	merged.OnFailure, merged.FlushOnReturn, merged.SlowStart, merged.ReadPolicy = "fail", false, 0, "primary"
+	merged.Health = DefaultPool().Health
+	merged.Health.Interval = 0
+	merged.Migration = Migration{Mode: "warm", Window: time.Hour}
 	merged.Backends = []Backend{
-		{Name: "host:1", Address: "host:1", Weight: 1, Line: 45}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 45},
+		{Name: "host:1", Address: "host:1", Weight: 1, Line: 71}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 71},
+		{Name: "dns://all:1", Address: "dns://all:1", Weight: 1, Line: 71},
+		{Name: "dns://One:1", Address: "dns://One:1", Single: true, Weight: 1, Line: 71},
 	}
-	want.Pools = []Pool{p, merged}
-	equals(t, "config", *c, want)
+
+	watched := DefaultPool()
+	watched.Name, watched.Line, watched.Listen, watched.ReadPolicy, watched.Migration.Mode = "watched", 72, "127.0.0.1:1", "replica", "warm"
+	watched.Sentinel = &Sentinel{
+		Addresses: []string{"127.0.0.1:26379", "[::1]:26379"},
+		Masters:   []Master{{Name: "users", Weight: 1, Line: 78}, {Name: "on", Weight: 3, Line: 78}},
+		Username:  "null", Password: "0x10", Line: 76,
+	}
+
+	shadow := DefaultPool()
+	shadow.Name, shadow.Line, shadow.ReadPolicy = "shadow", 81, "any"
+	shadow.Cluster = &Cluster{Seeds: []string{"127.0.0.1:7001"}, Line: 82}
+
+	front := DefaultPool()
+	front.Name, front.Line, front.Listen, front.RequirePass = "front", 84, "127.0.0.1:2", "x"
+	front.Routes = []Route{{Prefix: "user:", Pool: "watched", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
+
+	for i, want := range []Pool{p, merged, watched, shadow, front} {
+		equals(t, want.Name, c.Pools[i], want)
+	}
+	equals(t, "the rest", *c, Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.
@@ -114,7 +150,14 @@ func TestTheFullFileHasEveryOption(t *testing.T) {
 }
 
 func everyOption() []string {
-	return slices.Concat(topOptions, adminOptions, logOptions, poolOptionNames(), backendOptions)
+	all := slices.Concat(topOptions, adminOptions, logOptions, reloadOptions, poolOptionNames(),
+		optionNames(masterOptions), optionNames(replicaOptions))
+	for _, o := range poolOptions {
+		if o.inner != nil {
+			all = append(all, o.inner()...)
+		}
+	}
+	return all
 }
 
 func TestTheManual(t *testing.T) {
@@ -222,6 +265,17 @@ func TestValues(t *testing.T) {
 		{"password: 0123", func(p *Pool) any { return p.Password.Reveal() }, "0123"},
 		{"password: yes", func(p *Pool) any { return p.Password.Reveal() }, "yes"},
 		{`password: ""`, func(p *Pool) any { return p.Password.Reveal() }, ""},
+		{"read_timeout: timeout", func(p *Pool) any { return p.ReplyTimeout(p.ReadTimeout) }, time.Second},
+		{"write_timeout: 2s", func(p *Pool) any { return p.ReplyTimeout(p.WriteTimeout) }, 2 * time.Second},
+		{"script_timeout: 0", func(p *Pool) any { return p.ReplyTimeout(p.ScriptTimeout) }, time.Duration(0)},
+		{"max_ejected: 0%", func(p *Pool) any { return p.MaxEjected }, 0},
+		{"max_ejected: 100%", func(p *Pool) any { return p.MaxEjected }, 100},
+		{"max_node_bytes: 0", func(p *Pool) any { return p.NodeBytes }, 0},
+		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
+		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
+		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
+		{"migration: warm", func(p *Pool) any { return p.Migration.Mode }, "warm"},
+		{"fault: {percent: 0.01%, error: OOPS}", func(p *Pool) any { return *p.Fault }, Fault{Percent: 0.01, Error: "OOPS", Line: 4}},
 		{`requirepass: "1e3"`, func(p *Pool) any { return p.RequirePass.Reveal() }, "1e3"},
 	}
 	for _, test := range tests {
@@ -334,6 +388,49 @@ func TestTheRingIsTheOneOfTheBackends(t *testing.T) {
 	if _, err := p.Ring(); err == nil {
 		t.Error("no backends have a ring")
 	}
+}
+
+func TestWhatHasNoRingSaysWhoPlacesItsKeys(t *testing.T) {
+	c := mustLoad(t, "testdata/full.yml")
+	for i, want := range []string{"", "on the addresses that dns://all:1 has", "", "by the cluster's slots", "by the pools that its routes lead to"} {
+		p := &c.Pools[i]
+		if got := p.Placement(); got != want {
+			t.Errorf("%s: placed %q, want %q", p.Name, got, want)
+		}
+		if _, err := p.Ring(); (err == nil) != (want == "") || err != nil && !errors.Is(err, ErrNoRing) {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+}
+
+func TestTheRingOfSentinelIsThatOfTheMasters(t *testing.T) {
+	p := mustLoad(t, "testdata/full.yml").Pools[2]
+	ring, err := p.Ring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equals(t, "nodes", []hashring.Node{ring.Node(0), ring.Node(1)}, []hashring.Node{{Name: "users", Weight: 1}, {Name: "on", Weight: 3}})
+}
+
+func TestTheLongestPrefixCounts(t *testing.T) {
+	p := Pool{Routes: []Route{{Prefix: "a:", Pool: "short"}, {Prefix: "a:b:", Pool: "long"}, {Prefix: "", Pool: "rest"}, {Prefix: "z", Pool: "z"}}}
+	for key, want := range map[string]string{"a:x": "short", "a:b:x": "long", "a:b:": "long", "a:b": "short", "a": "rest", "": "rest", "zz": "z"} {
+		if got := p.RouteOf([]byte(key)); got == nil || got.Pool != want {
+			t.Errorf("%q leads to %+v, want %s", key, got, want)
+		}
+	}
+	if got := (&Pool{Routes: p.Routes[:2]}).RouteOf([]byte("x")); got != nil {
+		t.Errorf("without a route for all others: %+v", got)
+	}
+}
+
+// A pool may do without listen if one that listens leads to it, over however many.
+func TestPoolsAreReachedOverOthers(t *testing.T) {
+	mustParse(t, `pools:
+  - {name: c, backends: [{address: "h:1"}]}
+  - {name: b, mirror: {pool: c}, backends: [{address: "h:1"}]}
+  - {name: a, listen: "h:1", routes: [{prefix: "", pool: b}]}
+`)
 }
 
 func TestSuggestions(t *testing.T) {

@@ -9,8 +9,9 @@ import (
 // Default is what a proxy.yml without a line means: no pools yet, everything else set.
 func Default() Config {
 	return Config{
-		Admin: Admin{Listen: "127.0.0.1:9121"},
-		Log:   Log{Level: "info", Format: "text"},
+		Admin:  Admin{Listen: "127.0.0.1:9121"},
+		Log:    Log{Level: "info", Format: "text"},
+		Reload: Reload{Watch: true},
 	}
 }
 
@@ -26,6 +27,9 @@ func DefaultPool() Pool {
 		LoadBound:    hashring.DefaultLoadBound,
 
 		Timeout:        time.Second,
+		ReadTimeout:    AsTimeout,
+		WriteTimeout:   AsTimeout,
+		ScriptTimeout:  AsTimeout,
 		ConnectTimeout: 500 * time.Millisecond,
 
 		Window:            256,
@@ -34,9 +38,20 @@ func DefaultPool() Pool {
 		ClientStall:       time.Minute,
 		NodeOutputLimit:   1 << 20,
 		MaxClients:        10000,
+		PrivateLanes:      10000,
+		ReadRetries:       10,
 
 		OnFailure:    "fail",
 		FailureLimit: 3,
 		RetryTimeout: 30 * time.Second,
+		Health:       Health{Interval: time.Second, Timeout: time.Second, Failures: 3, Successes: 2},
+		MaxEjected:   50,
+		FailoverWait: 5 * time.Second,
+
+		ReadPolicy: "primary",
+		MaxLag:     10 * time.Second,
+
+		DNSInterval: 5 * time.Second,
+		Migration:   Migration{Mode: "off", Window: 10 * time.Minute, MoverRate: 1000},
 	}
 }

@@ -19,8 +19,8 @@ func (c *Config) Describe(w io.Writer) {
 	if admin == "" {
 		admin = "off"
 	}
-	fmt.Fprintf(w, "%s: %s. Event loops: %s; admin: %s; log: %s, as %s.\n",
-		c.File, count(len(c.Pools), "pool"), threads, admin, c.Log.Level, c.Log.Format)
+	fmt.Fprintf(w, "%s: %s. Event loops: %s; admin: %s; log: %s, as %s%s.\n",
+		c.File, count(len(c.Pools), "pool"), threads, admin, c.Log.Level, c.Log.Format, when(!c.Reload.Watch, "; the file is not watched"))
 	for i := range c.Pools {
 		c.Pools[i].describe(w)
 	}
@@ -33,50 +33,141 @@ func (c *Config) Describe(w io.Writer) {
 }
 
 func (p *Pool) describe(w io.Writer) {
-	fmt.Fprintf(w, "\npool %s on %s%s\n", p.Name, p.Listen, when(p.ListenMode != 0, ", mode "+printMode(p.ListenMode)))
+	where := " on " + p.Listen + when(p.ListenMode != 0, ", mode "+printMode(p.ListenMode))
+	if p.Listen == "" {
+		where = ", reached from other pools only"
+	}
+	fmt.Fprintf(w, "\npool %s%s\n", p.Name, where)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name string, parts ...string) {
-		fmt.Fprintf(tw, "  %s\t%s\n", name, sentence(parts))
+		if text := sentence(parts); text != "" {
+			fmt.Fprintf(tw, "  %s\t%s\n", name, text)
+		}
 	}
-	row("keys", p.Distribution,
-		when(p.Hash != "", "hash "+p.Hash),
-		when(p.HashTag != "", "hash tag "+p.HashTag)+when(p.HashTag == "", "no hash tag"),
-		when(p.Distribution == "consistent", fmt.Sprintf("%d virtual nodes", p.VirtualNodes)),
-		when(p.Distribution == "consistent", "load bound "+printFloat(p.LoadBound)),
-		when(p.UnsignedChar, "chars unsigned"))
-	row("timeouts", "reply "+orFor(p.Timeout, "none"), "connect "+orFor(p.ConnectTimeout, "none"),
-		"stalled client "+orFor(p.ClientStall, "none"))
-	row("failure", p.failure(), when(p.Preconnect, "connected at start"))
-	row("limits", orUnlimited(p.MaxClients), fmt.Sprintf("%s in flight for each", count(p.Window, "request")),
-		"arguments of "+printSize(p.MaxRequestSize), printSize(p.ClientOutputLimit)+" unsent to a client",
-		printSize(p.NodeOutputLimit)+" unsent to a backend")
-	row("access", when(p.RequirePass != "", "clients need a password")+when(p.RequirePass == "", "clients need no password"),
+	front := len(p.Routes) > 0
+	if !front {
+		p.describeServers(row)
+	}
+	open := p.Listen != ""
+	row("limits", when(open, orUnlimited(p.MaxClients)), when(open, fmt.Sprintf("%s in flight for each", count(p.Window, "request"))),
+		when(open, "arguments of "+printSize(p.MaxRequestSize)), when(open, printSize(p.ClientOutputLimit)+" unsent to a client"),
+		when(!front, printSize(p.NodeOutputLimit)+" unsent to a backend"),
+		when(p.NodeRequests > 0, fmt.Sprintf("%s in flight to a backend", count(p.NodeRequests, "request"))),
+		when(p.NodeBytes > 0, printSize(p.NodeBytes)+" in flight to a backend"))
+	row("access", when(open && p.RequirePass != "", "clients need a password")+when(open && p.RequirePass == "", "clients need no password"),
 		when(p.Password != "", "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
 		when(p.Database != 0, fmt.Sprintf("database %d", p.Database)))
-	row("socket", fmt.Sprintf("backlog %d", p.Backlog), when(p.ReusePort, "reuseport"), when(p.TCPKeepAlive, "tcp keepalive"))
-	_ = tw.Flush()
-
-	fmt.Fprintf(w, "  %s\n", count(len(p.Backends), "backend"))
-	tw = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	shares := p.shares()
-	for i, b := range p.Backends {
-		fmt.Fprintf(tw, "    %s\t%s\tweight %d\t%.1f %% of the keys\n", b.Name, b.Address, b.Weight, 100*shares[i])
+	row("socket", when(open, fmt.Sprintf("backlog %d", p.Backlog)), when(p.ReusePort, "reuseport"), when(p.TCPKeepAlive, "tcp keepalive"))
+	if m := p.Mirror; m != nil {
+		row("mirror", printFloat(m.Percent)+" % of the "+when(m.ExcludeReads, "writes")+when(!m.ExcludeReads, "requests")+" to pool "+m.Pool)
+	}
+	if f := p.Fault; f != nil {
+		of := "requests"
+		if len(f.Commands) > 0 {
+			of = join(f.Commands)
+		}
+		row("fault", printFloat(f.Percent)+" % of "+of, when(f.Delay > 0, "later by "+printDuration(f.Delay)), when(f.Error != "", "answered "+f.Error))
 	}
 	_ = tw.Flush()
+	p.describeNodes(w)
+}
+
+func (p *Pool) describeServers(row func(name string, parts ...string)) {
+	if p.Cluster != nil {
+		row("keys", "placed by the cluster's slots")
+	} else {
+		row("keys", p.Distribution,
+			when(p.Hash != "", "hash "+p.Hash),
+			when(p.HashTag != "", "hash tag "+p.HashTag)+when(p.HashTag == "", "no hash tag"),
+			when(p.Distribution == "consistent", fmt.Sprintf("%d virtual nodes", p.VirtualNodes)),
+			when(p.Distribution == "consistent", "load bound "+printFloat(p.LoadBound)),
+			when(p.UnsignedChar, "chars unsigned"))
+	}
+	special := func(what string, d time.Duration) string {
+		return when(d != AsTimeout && d != p.Timeout, what+" "+orFor(d, "none"))
+	}
+	row("timeouts", "reply "+orFor(p.Timeout, "none"), special("read", p.ReadTimeout), special("write", p.WriteTimeout),
+		special("script", p.ScriptTimeout), "connect "+orFor(p.ConnectTimeout, "none"), "stalled client "+orFor(p.ClientStall, "none"))
+	row("failure", p.failure(), when(p.Sentinel != nil || p.Cluster != nil, "new requests wait "+orFor(p.FailoverWait, "not at all")+" for a new primary"),
+		when(p.ReadRetries > 0, fmt.Sprintf("lost reads are sent again, up to %d %%", p.ReadRetries)), when(p.Preconnect, "connected at start"))
+	row("health", p.health())
+	if p.ReadPolicy != "primary" {
+		row("reads", p.ReadPolicy, when(p.Zone != "", "this is zone "+p.Zone), when(p.MaxLag > 0, "at most "+printDuration(p.MaxLag)+" behind"),
+			when(p.ReadOwnWrites > 0, "from the primary for "+printDuration(p.ReadOwnWrites)+" after a write"))
+	}
+	if p.Migration.Mode != "off" {
+		row("migration", p.Migration.Mode, "for "+printDuration(p.Migration.Window),
+			when(p.Migration.MoverRate > 0, fmt.Sprintf("%s a second moved in the background", count(p.Migration.MoverRate, "key"))))
+	}
+}
+
+func (p *Pool) health() string {
+	if p.Health.Interval == 0 {
+		return "not asked for"
+	}
+	return fmt.Sprintf("asked every %s, %s for the answer, down after %s in a row, up after %s", printDuration(p.Health.Interval),
+		printDuration(p.Health.Timeout), count(p.Health.Failures, "failure"), count(p.Health.Successes, "success"))
+}
+
+func (p *Pool) describeNodes(w io.Writer) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer tw.Flush()
+	switch {
+	case p.Cluster != nil:
+		fmt.Fprintf(w, "  the cluster at %s\n", join(p.Cluster.Seeds))
+		return
+	case len(p.Routes) > 0:
+		fmt.Fprintf(w, "  %s\n", count(len(p.Routes), "route"))
+		rest := false
+		for _, r := range p.Routes {
+			rest = rest || r.Prefix == ""
+			fmt.Fprintf(tw, "    %q\tto pool %s%s\n", r.Prefix, r.Pool, when(r.StripPrefix, ", without the prefix"))
+		}
+		if !rest {
+			fmt.Fprintf(tw, "    other keys\tare refused\n")
+		}
+		return
+	case p.Sentinel != nil:
+		fmt.Fprintf(w, "  %s of the sentinels at %s\n", count(len(p.Sentinel.Masters), "master"), join(p.Sentinel.Addresses))
+	default:
+		fmt.Fprintf(w, "  %s\n", count(len(p.Backends), "backend"))
+	}
+	shares := p.shares()
+	for i, b := range p.Nodes() {
+		fmt.Fprintf(tw, "    %s\t", b.Name)
+		if b.Address != "" {
+			fmt.Fprintf(tw, "%s\t", b.Address)
+		}
+		fmt.Fprintf(tw, "weight %d\t", b.Weight)
+		switch {
+		case shares != nil:
+			fmt.Fprintf(tw, "%.1f %% of the keys", 100*shares[i])
+		case strings.HasPrefix(b.Address, dnsScheme) && !b.Single:
+			fmt.Fprint(tw, "a node for each of its addresses")
+		default:
+			fmt.Fprint(tw, "one node")
+		}
+		fmt.Fprintln(tw, when(b.Zone != "", ", zone "+b.Zone)+when(len(b.Replicas) > 0, ", "+count(len(b.Replicas), "replica")))
+	}
 }
 
 func (p *Pool) failure() string {
 	if p.OnFailure == "eject" {
-		return fmt.Sprintf("a node is ejected after %s in a row, for %s", count(p.FailureLimit, "failure"), printDuration(p.RetryTimeout))
+		return sentence([]string{
+			fmt.Sprintf("a node is ejected after %s in a row, for %s", count(p.FailureLimit, "failure"), printDuration(p.RetryTimeout)),
+			fmt.Sprintf("at most %d %% of them at a time", p.MaxEjected),
+			when(p.FlushOnReturn, "flushed before its return"),
+			when(p.SlowStart > 0, "its share back over "+printDuration(p.SlowStart)),
+		})
 	}
 	return "a node that is down fails its own keys"
 }
 
-// shares is zero for every backend of a pool that has no ring, which none has that was loaded.
+// shares is nil for a pool that has no ring.
 func (p *Pool) shares() []float64 {
 	r, err := p.Ring()
 	if err != nil {
-		return make([]float64, len(p.Backends))
+		return nil
 	}
 	return r.Shares()
 }
@@ -116,5 +207,12 @@ func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, plural(what))
+}
+
+func plural(what string) string {
+	if strings.HasSuffix(what, "s") {
+		return what + "es"
+	}
+	return what + "s"
 }

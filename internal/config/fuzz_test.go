@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,7 +11,7 @@ import (
 )
 
 // FuzzParse looks for a file that makes the reader panic, that is refused without a line, or that loads and is
-// another one after it was written.
+// another one after it was written, for DeepEqual or for a plan.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"../../proxy.yml", "testdata/*.yml"} {
 		files, err := filepath.Glob(pattern)
@@ -47,6 +48,10 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was written is refused: %v\n%s", err, b.Bytes())
 		}
+		if d := Compare(c, again); !d.Empty() {
+			t.Errorf("what was written is a change: %q", d.Lines())
+		}
+		c.Describe(io.Discard)
 		if got, want := unplaced(again), unplaced(c); !reflect.DeepEqual(got, want) {
 			t.Errorf("what was written loads to\n%#v\nnot to\n%#v\n%s", got, want, b.Bytes())
 		}

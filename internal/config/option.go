@@ -7,36 +7,63 @@ import (
 	"strconv"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"ringway/hashring"
 )
 
-// option is one line that a pool of a proxy.yml can have, except backends. Reading, writing and describing all go by
-// the table below, so that they can't drift apart.
-type option struct {
-	name string
-	set  func(p *Pool, text string) error // the error begins with the option's name
-	text func(p *Pool) string             // what set would take
+// option is one line that an O can have: a pool, a backend, or a map inside of these. Reading, writing, describing and
+// comparing all go by tables of options, so that they can't drift apart.
+type option[O any] struct {
+	name   string
+	set    func(o *O, text string) error // the error begins with the option's name
+	text   func(o *O) string             // what set would take; of a list or map, all of it in one line
+	free   bool                          // any text, which is written in quotes
+	secret bool
+
+	read func(r *reader, e entry, o *O) // of a list or map, instead of set
+	node func(o *O) *yaml.Node          // of a list or map: what read would take, or nil if there is none
+
+	inner func() []string      // the names of the options inside; nil: none
+	parts func(o *O) []setting // those options, to be compared one by one; nil: by text
 }
 
 // poolOptions is in the order in which WriteYAML writes.
-var poolOptions = []option{
+var poolOptions = []option[Pool]{
 	checked("name", parseName, printText, func(p *Pool) *string { return &p.Name }),
 	checked("listen", parseListen, printText, func(p *Pool) *string { return &p.Listen }),
 	checked("listen_mode", parseMode, printMode, func(p *Pool) *os.FileMode { return &p.ListenMode }),
 
 	choice("distribution", func(p *Pool) *string { return &p.Distribution }, hashring.Distributions()),
 	choice("hash", func(p *Pool) *string { return &p.Hash }, hashring.Hashes()),
-	checked("hash_tag", parseHashTag, printText, func(p *Pool) *string { return &p.HashTag }),
+	free(checked("hash_tag", parseHashTag, printText, func(p *Pool) *string { return &p.HashTag })),
 	whole("virtual_nodes", func(p *Pool) *int { return &p.VirtualNodes }, 2, 1000),
 	checked("load_bound", parseLoadBound, printFloat, func(p *Pool) *float64 { return &p.LoadBound }),
 	flag("unsigned_char", func(p *Pool) *bool { return &p.UnsignedChar }),
 
 	duration("timeout", func(p *Pool) *time.Duration { return &p.Timeout }, "waits for ever"),
+	orTimeout("read_timeout", func(p *Pool) *time.Duration { return &p.ReadTimeout }),
+	orTimeout("write_timeout", func(p *Pool) *time.Duration { return &p.WriteTimeout }),
+	orTimeout("script_timeout", func(p *Pool) *time.Duration { return &p.ScriptTimeout }),
 	duration("connect_timeout", func(p *Pool) *time.Duration { return &p.ConnectTimeout }, "waits for ever"),
 	flag("preconnect", func(p *Pool) *bool { return &p.Preconnect }),
 	choice("on_failure", func(p *Pool) *string { return &p.OnFailure }, []string{"fail", "eject"}),
 	whole("failure_limit", func(p *Pool) *int { return &p.FailureLimit }, 1, math.MaxInt32),
 	duration("retry_timeout", func(p *Pool) *time.Duration { return &p.RetryTimeout }, ""),
+	percent("max_ejected", func(p *Pool) *int { return &p.MaxEjected }),
+	flag("flush_on_return", func(p *Pool) *bool { return &p.FlushOnReturn }),
+	duration("slow_start", func(p *Pool) *time.Duration { return &p.SlowStart }, "gives all of it back at once"),
+	duration("failover_wait", func(p *Pool) *time.Duration { return &p.FailoverWait }, "waits for none"),
+	percent("read_retry", func(p *Pool) *int { return &p.ReadRetries }),
+
+	choice("read_policy", func(p *Pool) *string { return &p.ReadPolicy }, readPolicies),
+	duration("max_lag", func(p *Pool) *time.Duration { return &p.MaxLag }, "sets no bound"),
+	duration("read_own_writes", func(p *Pool) *time.Duration { return &p.ReadOwnWrites }, "does without"),
+	zone(func(p *Pool) *string { return &p.Zone }),
+	duration("dns_interval", func(p *Pool) *time.Duration { return &p.DNSInterval }, ""),
+
+	group("health_check", healthOptions, shortHealth, func(p *Pool) *Health { return &p.Health }),
+	group("migration", migrationOptions, shortMigration, func(p *Pool) *Migration { return &p.Migration }),
 
 	text("username", func(p *Pool) *string { return &p.Username }),
 	secret("password", func(p *Pool) *Secret { return &p.Password }),
@@ -51,66 +78,129 @@ var poolOptions = []option{
 	size("client_output_limit", func(p *Pool) *int { return &p.ClientOutputLimit }, 1<<10, 1<<30),
 	duration("client_stall_timeout", func(p *Pool) *time.Duration { return &p.ClientStall }, "never closes it"),
 	size("backend_output_limit", func(p *Pool) *int { return &p.NodeOutputLimit }, 1<<10, 1<<30),
+	whole("max_node_requests", func(p *Pool) *int { return &p.NodeRequests }, 0, math.MaxInt32),
+	size("max_node_bytes", func(p *Pool) *int { return &p.NodeBytes }, 0, 1<<30),
+	whole("max_private_connections", func(p *Pool) *int { return &p.PrivateLanes }, 1, math.MaxInt32),
 	whole("backlog", func(p *Pool) *int { return &p.Backlog }, 1, 65535),
 	flag("tcpkeepalive", func(p *Pool) *bool { return &p.TCPKeepAlive }),
 	flag("reuseport", func(p *Pool) *bool { return &p.ReusePort }),
+
+	part("mirror", mirrorKind, func(p *Pool) **Mirror { return &p.Mirror }),
+	part("fault", faultKind, func(p *Pool) **Fault { return &p.Fault }),
+	part("sentinel", sentinelKind, func(p *Pool) **Sentinel { return &p.Sentinel }),
+	part("cluster", clusterKind, func(p *Pool) **Cluster { return &p.Cluster }),
+	list("routes", routeKind, func(p *Pool) *[]Route { return &p.Routes }),
+	list("backends", backendKind, func(p *Pool) *[]Backend { return &p.Backends }),
 }
 
 // checked makes an option of a parser, a printer and the field.
-func checked[T any](name string, parse func(string) (T, error), print func(T) string, field func(*Pool) *T) option {
-	return option{
+func checked[O, T any](name string, parse func(string) (T, error), print func(T) string, field func(*O) *T) option[O] {
+	return option[O]{
 		name: name,
-		set: func(p *Pool, text string) error {
+		set: func(o *O, text string) error {
 			v, err := parse(text)
 			if err != nil {
 				return fmt.Errorf("%s %w", name, err)
 			}
-			*field(p) = v
+			*field(o) = v
 			return nil
 		},
-		text: func(p *Pool) string { return print(*field(p)) },
+		text: func(o *O) string { return print(*field(o)) },
 	}
 }
 
-func text(name string, field func(*Pool) *string) option {
-	return checked(name, func(s string) (string, error) { return s, nil }, printText, field)
+func text[O any](name string, field func(*O) *string) option[O] {
+	return free(checked(name, func(s string) (string, error) { return s, nil }, printText, field))
+}
+
+func free[O any](o option[O]) option[O] {
+	o.free = true
+	return o
+}
+
+// zone is where a server, or this Ringway, stands.
+func zone[O any](field func(*O) *string) option[O] {
+	return checked("zone", parseName, printText, field)
 }
 
 // secret never has an error, since an error would show what it is about.
-func secret(name string, field func(*Pool) *Secret) option {
-	return checked(name, func(s string) (Secret, error) { return Secret(s), nil }, Secret.Reveal, field)
+func secret[O any](name string, field func(*O) *Secret) option[O] {
+	o := free(checked(name, func(s string) (Secret, error) { return Secret(s), nil }, Secret.Reveal, field))
+	o.secret = true
+	return o
 }
 
-func whole(name string, field func(*Pool) *int, least, most int) option {
+func whole[O any](name string, field func(*O) *int, least, most int) option[O] {
 	return checked(name, func(s string) (int, error) { return parseWhole(s, least, most) }, strconv.Itoa, field)
 }
 
-func size(name string, field func(*Pool) *int, least, most int) option {
+func size[O any](name string, field func(*O) *int, least, most int) option[O] {
 	return checked(name, func(s string) (int, error) { return parseSize(s, least, most) }, printSize, field)
 }
 
-func flag(name string, field func(*Pool) *bool) option {
+func flag[O any](name string, field func(*O) *bool) option[O] {
 	return checked(name, parseFlag, strconv.FormatBool, field)
 }
 
-func duration(name string, field func(*Pool) *time.Duration, zero string) option {
+func duration[O any](name string, field func(*O) *time.Duration, zero string) option[O] {
 	return checked(name, func(s string) (time.Duration, error) { return parseDuration(s, zero) }, printDuration, field)
 }
 
-func choice(name string, field func(*Pool) *string, choices []string) option {
-	return option{
+// orTimeout is a duration that is another word for the pool's timeout, unless it is given.
+func orTimeout[O any](name string, field func(*O) *time.Duration) option[O] {
+	parse := func(s string) (time.Duration, error) {
+		if s == asTimeout {
+			return AsTimeout, nil
+		}
+		return parseDuration(s, "waits for ever")
+	}
+	print := func(d time.Duration) string {
+		if d == AsTimeout {
+			return asTimeout
+		}
+		return printDuration(d)
+	}
+	return checked(name, parse, print, field)
+}
+
+const asTimeout = "timeout"
+
+func percent[O any](name string, field func(*O) *int) option[O] {
+	return checked(name, parsePercent, func(n int) string { return strconv.Itoa(n) + "%" }, field)
+}
+
+func fraction[O any](name string, field func(*O) *float64) option[O] {
+	return checked(name, parseFraction, printFraction, field)
+}
+
+func choice[O any](name string, field func(*O) *string, choices []string) option[O] {
+	return option[O]{
 		name: name,
-		set: func(p *Pool, text string) error {
+		set: func(o *O, text string) error {
 			v, err := parseChoice(text, name, choices)
 			if err == nil {
-				*field(p) = v
+				*field(o) = v
 			}
 			return err
 		},
-		text: func(p *Pool) string { return *field(p) },
+		text: func(o *O) string { return *field(o) },
 	}
 }
 
 func printText(s string) string { return s }
 
 func printFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+// setting is one option as Diff compares it.
+type setting struct {
+	name, value string
+	secret      bool
+}
+
+func settings[O any](prefix string, options []option[O], of *O) []setting {
+	var all []setting
+	for _, o := range options {
+		all = append(all, setting{prefix + "." + o.name, o.text(of), o.secret})
+	}
+	return all
+}

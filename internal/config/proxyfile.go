@@ -11,12 +11,12 @@ import (
 )
 
 var (
-	topOptions     = []string{"threads", "admin", "log", "pools"}
-	adminOptions   = []string{"listen"}
-	logOptions     = []string{"level", "format"}
-	backendOptions = []string{"name", "address", "weight"}
-	logLevels      = []string{"debug", "info", "warn", "error"}
-	logFormats     = []string{"text", "json"}
+	topOptions    = []string{"threads", "admin", "log", "reload", "pools"}
+	adminOptions  = []string{"listen"}
+	logOptions    = []string{"level", "format"}
+	reloadOptions = []string{"watch_file"}
+	logLevels     = []string{"debug", "info", "warn", "error"}
+	logFormats    = []string{"text", "json"}
 )
 
 const mostThreads = 1024
@@ -43,6 +43,10 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 			for _, e := range r.section(e) {
 				r.log(e, c)
 			}
+		case "reload":
+			for _, e := range r.section(e) {
+				r.reload(e, c)
+			}
 		case "pools":
 			hasPools = true
 			r.pools(e, c, used)
@@ -53,6 +57,7 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 	if !hasPools {
 		r.fail(root.Line, "no pools; expected pools: with at least one, each with name, listen and backends")
 	}
+	r.links(c, used.silent)
 	if c.Admin.Listen != "" {
 		r.within("admin: ", func() { r.claimListen(used, c.Admin.Listen, adminLine, "admin") })
 	}
@@ -108,6 +113,18 @@ func (r *reader) log(e entry, c *Config) {
 	}
 }
 
+func (r *reader) reload(e entry, c *Config) {
+	if e.name != "watch_file" {
+		r.within("reload: ", func() { r.unknown(e, reloadOptions) })
+		return
+	}
+	if s, ok := r.scalar(e); ok {
+		watch, err := parseFlag(s)
+		r.within("reload: ", func() { r.check(e, err) })
+		c.Reload.Watch = watch
+	}
+}
+
 func (r *reader) pools(e entry, c *Config, used *taken) {
 	if e.value.Kind != yaml.SequenceNode {
 		r.fail(e.key.Line, "pools is %s; expected a list, each pool beginning with - name:", describeNode(e.value))
@@ -124,7 +141,11 @@ func (r *reader) pools(e entry, c *Config, used *taken) {
 			continue
 		}
 		r.within(poolPrefix(n, i), func() {
-			c.Pools = append(c.Pools, r.pool(line, n, used))
+			p, listens := r.pool(line, n, used)
+			if !listens {
+				used.silent = append(used.silent, len(c.Pools))
+			}
+			c.Pools = append(c.Pools, p)
 		})
 	}
 }
@@ -140,50 +161,65 @@ func (r *reader) within(where string, read func()) {
 func poolPrefix(n *yaml.Node, i int) string {
 	for j := 0; j+1 < len(n.Content); j += 2 {
 		if name := follow(n.Content[j+1]); n.Content[j].Value == "name" && name.Kind == yaml.ScalarNode && name.Value != "" {
-			return fmt.Sprintf("pool %s: ", quote(name.Value))
+			return poolName(name.Value, i)
 		}
 	}
-	return fmt.Sprintf("pool %d of the list: ", i+1)
+	return poolName("", i)
 }
 
-func (r *reader) pool(line int, n *yaml.Node, used *taken) Pool {
+func poolName(name string, i int) string {
+	if name == "" {
+		return fmt.Sprintf("pool %d of the list: ", i+1)
+	}
+	return fmt.Sprintf("pool %s: ", quote(name))
+}
+
+func (r *reader) pool(line int, n *yaml.Node, used *taken) (p Pool, listens bool) {
 	before := len(r.problems)
 	es := r.entries(n)
 	whole := len(r.problems) == before
-	p := DefaultPool()
+	p = DefaultPool()
 	p.Line = line
-	given := map[string]entry{}
-	for _, e := range es {
-		given[e.name] = e
-		if e.name == "backends" {
-			r.backends(e, &p)
-			continue
-		}
-		o := findOption(e.name)
-		if o == nil {
-			r.unknown(e, poolOptionNames())
-			continue
-		}
-		if s, ok := r.scalar(e); ok {
-			if err := o.set(&p, s); err != nil {
-				r.fail(e.value.Line, "%s", err)
-			}
-		}
+	given := readMap(r, es, poolOptions, "", "", &p)
+	source := r.source(line, given, whole)
+	if _, ok := given["name"]; !ok && whole {
+		r.fail(line, "no name; every pool needs name, listen and backends")
 	}
-	for _, name := range []string{"name", "listen", "backends"} {
-		if _, ok := given[name]; !ok && whole {
-			r.fail(line, "no %s; every pool needs name, listen and backends", name)
-		}
+	servers := &taken{}
+	for _, b := range p.Backends {
+		r.claimBackend(servers, b)
 	}
 	r.together(&p, given)
-	r.ring(&p, given["backends"].line(), before)
+	r.ring(&p, source.line(), before)
 	if p.Name != "" {
 		r.claimName(used, p.Name, given["name"].line())
 	}
 	if p.Listen != "" {
 		r.claimListen(used, p.Listen, given["listen"].line(), "pool "+quote(p.Name))
 	}
-	return p
+	_, listens = given["listen"]
+	return p, listens || !whole
+}
+
+// sources are the options that say where a pool's servers come from.
+var sources = []string{"backends", "sentinel", "cluster", "routes"}
+
+// source gives the one of them that a pool has, and refuses a second.
+func (r *reader) source(line int, given map[string]entry, whole bool) (source entry) {
+	for _, name := range sources {
+		e, ok := given[name]
+		switch {
+		case !ok:
+		case source.value == nil:
+			source = e
+		default:
+			r.fail(e.key.Line, "%s beside %s on line %d; a pool has one of %s", name, source.name, source.key.Line, join(sources))
+		}
+	}
+	if source.value == nil && whole {
+		r.fail(line, "no backends; every pool needs one of %s", join(sources))
+	}
+	return source
 }
 
 func (e entry) line() int {
@@ -223,64 +259,146 @@ func (r *reader) together(p *Pool, given map[string]entry) {
 	if p.Username != "" && p.Password == "" {
 		refuse("username", "is set without a password; Redis takes them together")
 	}
+	if s := p.Sentinel; s != nil && s.Username != "" && s.Password == "" {
+		r.fail(given["sentinel"].key.Line, "sentinel: username is set without a password; Redis takes them together")
+	}
+	r.togetherWithSource(p, given, refuse)
+	r.failureTogether(p, given, refuse)
+	r.readsTogether(p, given)
 }
 
-// backends reads the list of servers of a pool.
-func (r *reader) backends(e entry, p *Pool) {
-	if e.value.Kind != yaml.SequenceNode {
-		r.fail(e.key.Line, "backends is %s; expected a list of {address: host:port}", describeNode(e.value))
+// placing are the options that place keys.
+var placing = map[string]bool{
+	"distribution": true, "hash": true, "hash_tag": true, "virtual_nodes": true, "load_bound": true, "unsigned_char": true,
+}
+
+// ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
+var ofClients = []string{
+	"name", "listen", "listen_mode", "requirepass", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
+	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "mirror", "fault", "routes",
+}
+
+// togetherWithSource checks what does not go with servers that a cluster names, or with none.
+func (r *reader) togetherWithSource(p *Pool, given map[string]entry, refuse func(name, format string, args ...any)) {
+	switch {
+	case p.Cluster != nil:
+		for _, o := range poolOptions {
+			if placing[o.name] {
+				refuse(o.name, "does not go with cluster, whose slots place the keys; remove the line")
+			}
+		}
+		refuse("on_failure", "%s does not go with cluster, which has its own failover; remove the line", p.OnFailure)
+		refuse("migration", "does not go with cluster, which moves its keys itself; remove the line")
+		refuse("database", "%d does not go with cluster, which has database 0 only; remove the line", p.Database)
+	case len(p.Routes) > 0:
+		for _, o := range poolOptions {
+			if !slices.Contains(ofClients, o.name) && !slices.Contains(sources, o.name) {
+				refuse(o.name, "belongs to the pools that the routes lead to; write it there")
+			}
+		}
+		var prefixes map[string]int
+		for _, route := range p.Routes {
+			if first, ok := claim(&prefixes, route.Prefix, route.Line); !ok {
+				r.fail(route.Line, "route prefix %s is that of the route on line %d; expected another", quote(route.Prefix), first)
+			}
+		}
+	}
+}
+
+func (r *reader) failureTogether(p *Pool, given map[string]entry, refuse func(name, format string, args ...any)) {
+	if p.OnFailure != "eject" && p.Cluster == nil {
+		refuse("flush_on_return", "belongs to on_failure: eject; remove the line")
+		refuse("slow_start", "belongs to on_failure: eject; remove the line")
+	}
+	if p.Migration.Mode != "warm" || p.Cluster != nil {
 		return
 	}
-	if len(e.value.Content) == 0 {
-		r.fail(e.key.Line, "backends is an empty list; expected at least one {address: host:port}")
+	if p.OnFailure == "eject" {
+		refuse("migration", "warm does not go with on_failure eject: what is moved while a node is away would be lost with its return")
 	}
-	used := &taken{}
-	for _, n := range e.value.Content {
-		line := n.Line
-		n = follow(n)
-		if n.Kind != yaml.MappingNode {
-			r.fail(line, "a backend is %s; expected {address: host:port}", describeNode(n))
-			continue
-		}
-		if b, ok := r.backend(line, n); ok {
-			r.claimBackend(used, b)
-			p.Backends = append(p.Backends, b)
-		}
+	if p.Distribution == "random" {
+		refuse("migration", "warm does not go with distribution random, in which no key has a place")
 	}
 }
 
-func (r *reader) backend(line int, n *yaml.Node) (b Backend, ok bool) {
-	b = Backend{Weight: 1, Line: line}
-	before := len(r.problems)
-	for _, e := range r.entries(n) {
-		if !slices.Contains(backendOptions, e.name) {
-			r.within("backends: ", func() { r.unknown(e, backendOptions) })
-			continue
+func (r *reader) readsTogether(p *Pool, given map[string]entry) {
+	e, ok := given["read_policy"]
+	if !ok || p.ReadPolicy == "primary" || e.value.Value != p.ReadPolicy {
+		return
+	}
+	if p.ReadPolicy == "nearest" && p.Zone == "" {
+		r.fail(e.value.Line, "read_policy nearest needs to know where this Ringway is; add zone:")
+	}
+	replicas := func(b Backend) bool { return len(b.Replicas) > 0 }
+	if len(p.Backends) > 0 && !slices.ContainsFunc(p.Backends, replicas) {
+		r.fail(e.value.Line, "read_policy %s, but no backend has replicas; add them, or remove the line", p.ReadPolicy)
+	}
+}
+
+// links checks what pools say about each other: that routes and mirrors lead somewhere, and that every pool is reached
+// by somebody. Silent are those that don't listen.
+func (r *reader) links(c *Config, silent []int) {
+	reached := map[string]bool{}
+	find := func(line int, what, name string) *Pool {
+		var names []string
+		for i := range c.Pools {
+			if c.Pools[i].Name == name {
+				return &c.Pools[i]
+			}
+			names = append(names, c.Pools[i].Name)
 		}
-		s, ok := r.scalar(e)
-		if !ok {
-			continue
+		hint := "(known: " + join(names) + ")"
+		if near := nearest(name, names); near != "" {
+			hint = "(did you mean " + near + "?)"
 		}
-		var err error
-		switch e.name {
-		case "name":
-			b.Name, err = parseName(s)
-		case "address":
-			b.Address, err = parseBackendAddress(s)
-		case "weight":
-			b.Weight, err = parseWeight(s)
-		}
-		if err != nil {
-			r.fail(e.value.Line, "backend %s %s", e.name, err)
+		r.fail(line, "%s leads to pool %s, which is not in this file %s", what, quote(name), hint)
+		return nil
+	}
+	leads := map[string][]string{}
+	link := func(p *Pool, line int, what, name string) {
+		to := find(line, what, name)
+		switch {
+		case to == nil:
+		case to == p:
+			r.fail(line, "%s leads back to its own pool; expected another", what)
+		case len(to.Routes) > 0:
+			r.fail(line, "%s leads to pool %s, which has routes itself; expected a pool with servers", what, quote(name))
+		default:
+			leads[p.Name] = append(leads[p.Name], name)
 		}
 	}
-	if b.Address == "" && len(r.problems) == before {
-		r.fail(line, "a backend without an address; expected {address: host:port}")
+	for i := range c.Pools {
+		p := &c.Pools[i]
+		r.within("pool "+quote(p.Name)+": ", func() {
+			for _, route := range p.Routes {
+				link(p, route.Line, "route "+quote(route.Prefix), route.Pool)
+			}
+			if p.Mirror != nil {
+				link(p, p.Mirror.Line, "mirror", p.Mirror.Pool)
+			}
+		})
 	}
-	if b.Name == "" {
-		b.Name = b.Address
+	var reach func(name string)
+	reach = func(name string) {
+		if !reached[name] {
+			reached[name] = true
+			for _, next := range leads[name] {
+				reach(next)
+			}
+		}
 	}
-	return b, len(r.problems) == before
+	for i, p := range c.Pools {
+		if !slices.Contains(silent, i) {
+			reach(p.Name)
+		}
+	}
+	for i, p := range c.Pools {
+		if slices.Contains(silent, i) && !reached[p.Name] {
+			r.within(poolName(p.Name, i), func() {
+				r.fail(p.Line, "no listen; every pool needs one, unless a route or a mirror leads to it")
+			})
+		}
+	}
 }
 
 func (r *reader) check(e entry, err error) {
@@ -292,12 +410,12 @@ func (r *reader) check(e entry, err error) {
 func parseWeight(s string) (int, error) {
 	n, err := parseWhole(s, 1, math.MaxInt32)
 	if err != nil && s == "0" {
-		err = errors.New("0 would give the backend no keys; the least is 1, or remove the backend")
+		err = errors.New("0 would give it no keys; the least is 1, or remove it")
 	}
 	return n, err
 }
 
-func findOption(name string) *option {
+func findOption(name string) *option[Pool] {
 	for i := range poolOptions {
 		if poolOptions[i].name == name {
 			return &poolOptions[i]
@@ -306,12 +424,6 @@ func findOption(name string) *option {
 	return nil
 }
 
-func poolOptionNames() []string {
-	var names []string
-	for _, o := range poolOptions {
-		names = append(names, o.name)
-	}
-	return append(names, "backends")
-}
+func poolOptionNames() []string { return optionNames(poolOptions) }
 
 func join(words []string) string { return strings.Join(words, ", ") }

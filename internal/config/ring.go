@@ -1,13 +1,23 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"ringway/hashring"
 )
 
-// Ring gives the ring of the pool: node i of it is Backends[i]. A pool that was loaded has one.
+// ErrNoRing is the error of Ring for a pool whose file doesn't say where keys are.
+var ErrNoRing = errors.New("the file alone does not place its keys")
+
+// Ring gives the ring of the pool: node i of it is Backends[i], or Sentinel.Masters[i]. A pool that was loaded has one,
+// or the error is ErrNoRing and Placement says who places its keys.
 func (p *Pool) Ring() (*hashring.Ring, error) {
+	if by := p.Placement(); by != "" {
+		return nil, fmt.Errorf("pool %s: %w: they are placed %s", quote(p.Name), ErrNoRing, by)
+	}
 	nodes, opt := p.placement()
 	if b := p.built; b != nil && b.opt == opt && slices.Equal(b.nodes, nodes) {
 		return b.ring, nil
@@ -22,9 +32,50 @@ type builtRing struct {
 	ring  *hashring.Ring
 }
 
+// Placement is empty for a pool that has a ring. Otherwise it says who places the keys, in words that follow "placed".
+func (p *Pool) Placement() string {
+	switch {
+	case p.Cluster != nil:
+		return "by the cluster's slots"
+	case len(p.Routes) > 0:
+		return "by the pools that its routes lead to"
+	}
+	for _, b := range p.Backends {
+		if strings.HasPrefix(b.Address, dnsScheme) && !b.Single {
+			return "on the addresses that " + b.Address + " has"
+		}
+	}
+	return ""
+}
+
+// Nodes gives the nodes of the ring. The masters of Sentinel have no address here.
+func (p *Pool) Nodes() []Backend {
+	if p.Sentinel == nil {
+		return p.Backends
+	}
+	var nodes []Backend
+	for _, m := range p.Sentinel.Masters {
+		nodes = append(nodes, Backend{Name: m.Name, Weight: m.Weight, Line: m.Line})
+	}
+	return nodes
+}
+
+// RouteOf gives the route of a key, the one with the longest prefix, or nil if none is for it.
+func (p *Pool) RouteOf(key []byte) *Route {
+	var best *Route
+	for i := range p.Routes {
+		r := &p.Routes[i]
+		if (best == nil || len(r.Prefix) > len(best.Prefix)) && len(key) >= len(r.Prefix) && string(key[:len(r.Prefix)]) == r.Prefix {
+			best = r
+		}
+	}
+	return best
+}
+
 func (p *Pool) placement() ([]hashring.Node, hashring.Options) {
-	nodes := make([]hashring.Node, len(p.Backends))
-	for i, b := range p.Backends {
+	from := p.Nodes()
+	nodes := make([]hashring.Node, len(from))
+	for i, b := range from {
 		nodes[i] = hashring.Node{Name: b.Name, Weight: b.Weight}
 	}
 	return nodes, hashring.Options{
@@ -39,7 +90,7 @@ func (p *Pool) placement() ([]hashring.Node, hashring.Options) {
 
 // ring makes the ring of a pool in which nothing was found to be wrong, since before.
 func (r *reader) ring(p *Pool, line, before int) {
-	if len(r.problems) > before || r.ringless {
+	if len(r.problems) > before || r.ringless || p.Placement() != "" {
 		return
 	}
 	nodes, opt := p.placement()

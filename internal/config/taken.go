@@ -5,6 +5,7 @@ type taken struct {
 	names     map[string]int
 	addresses map[string]int
 	listens   []listen
+	silent    []int // the pools without a listen, by their places in the list
 }
 
 type listen struct {
@@ -36,6 +37,11 @@ func (r *reader) claimBackend(used *taken, b Backend) {
 		r.fail(b.Line, "backend name %s is taken by the backend on line %d; expected another", quote(b.Name), first)
 	} else if first, ok := claim(&used.addresses, sameAddress(b.Address), b.Line); !ok {
 		r.fail(b.Line, "backend address %s is that of the backend on line %d; give one a higher weight instead", quote(b.Address), first)
+	}
+	for _, replica := range b.Replicas {
+		if first, ok := claim(&used.addresses, sameAddress(replica.Address), replica.Line); !ok {
+			r.fail(replica.Line, "replica address %s is that of the server on line %d; keep one", quote(replica.Address), first)
+		}
 	}
 }
 

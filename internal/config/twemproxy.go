@@ -78,7 +78,7 @@ var twemproxyOptions = []twemproxyOption{
 	{"auto_eject_hosts", func(p *Pool, s string) error {
 		eject, err := parseFlag(s)
 		if eject {
-			p.OnFailure = "eject"
+			p.OnFailure, p.MaxEjected = "eject", 100 // it has no bound
 		}
 		return err
 	}},

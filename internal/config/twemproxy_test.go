@@ -21,31 +21,31 @@ func TestNutcrackerYML(t *testing.T) {
 	sessions.Timeout, sessions.ConnectTimeout = 400*time.Millisecond, 400*time.Millisecond
 	sessions.Backlog, sessions.Preconnect, sessions.TCPKeepAlive = 1024, true, true
 	sessions.Password, sessions.RequirePass, sessions.Database = "kept: between us", "kept: between us", 3
-	sessions.OnFailure, sessions.FailureLimit, sessions.RetryTimeout = "eject", 5, 2*time.Second
+	sessions.OnFailure, sessions.FailureLimit, sessions.RetryTimeout, sessions.MaxEjected = "eject", 5, 2*time.Second, 100
 	sessions.Backends = []Backend{
-		{"127.0.0.1:7001", "127.0.0.1:7001", 1, 20},
-		{"127.0.0.1", "127.0.0.1:11211", 2, 21},
-		{"127.0.0.1:07002", "127.0.0.1:7002", 1, 22},
-		{"third", "127.0.0.1:7003", 3, 23},
-		{"::1:7004", "[::1]:7004", 1, 24},
-		{"/run/redis-a.sock:", "unix:///run/redis-a.sock", 1, 25},
-		{"socket-b", "unix:///run/redis-b.sock", 100000, 26},
+		{Name: "127.0.0.1:7001", Address: "127.0.0.1:7001", Weight: 1, Line: 20},
+		{Name: "127.0.0.1", Address: "127.0.0.1:11211", Weight: 2, Line: 21},
+		{Name: "127.0.0.1:07002", Address: "127.0.0.1:7002", Weight: 1, Line: 22},
+		{Name: "third", Address: "127.0.0.1:7003", Weight: 3, Line: 23},
+		{Name: "::1:7004", Address: "[::1]:7004", Weight: 1, Line: 24},
+		{Name: "/run/redis-a.sock:", Address: "unix:///run/redis-a.sock", Weight: 1, Line: 25},
+		{Name: "socket-b", Address: "unix:///run/redis-b.sock", Weight: 100000, Line: 26},
 	}
 	cache := base
 	cache.Name, cache.Line, cache.Listen, cache.ListenMode = "cache", 29, "unix:///run/ringway.sock", 0o666
-	cache.Backends = []Backend{{"localhost:7001", "localhost:7001", 1, 33}}
+	cache.Backends = []Backend{{Name: "localhost:7001", Address: "localhost:7001", Weight: 1, Line: 33}}
 	any := base
 	any.Name, any.Line, any.Listen, any.Distribution, any.Hash = "any", 36, "[::1]:22122", "random", ""
-	any.Backends = []Backend{{"a", "localhost:7001", 1, 43}, {"b", "localhost:7001", 1, 44}}
+	any.Backends = []Backend{{Name: "a", Address: "localhost:7001", Weight: 1, Line: 43}, {Name: "b", Address: "localhost:7001", Weight: 1, Line: 44}}
 	old := base
 	old.Name, old.Line, old.Listen, old.Distribution, old.Hash = "old", 46, "0.0.0.0:22123", "modula", "hsieh"
 	old.Backlog, old.FailureLimit, old.RetryTimeout = 1, 1, time.Millisecond
-	old.Backends = []Backend{{"localhost:7001", "localhost:7001", 1, 58}, {"localhost:7002", "localhost:7002", 1, 59}}
+	old.Backends = []Backend{{Name: "localhost:7001", Address: "localhost:7001", Weight: 1, Line: 58}, {Name: "localhost:7002", Address: "localhost:7002", Weight: 1, Line: 59}}
 
 	for i, want := range []Pool{sessions, cache, any, old} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	equals(t, "the rest", Config{Admin: c.Admin, Log: c.Log, Threads: c.Threads}, Default())
+	equals(t, "the rest", Config{Admin: c.Admin, Log: c.Log, Reload: c.Reload, Threads: c.Threads}, Default())
 	equals(t, "warnings", strings.Join(c.Warnings, "\n"), strings.Join([]string{
 		`testdata/nutcracker.yml:13: pool "sessions": server_connections 2 has no effect: one pipelined connection to each server and` +
 			` event loop carries everything, and keeps the order of a client's commands`,

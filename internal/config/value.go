@@ -81,6 +81,64 @@ func printDuration(d time.Duration) string {
 	return s
 }
 
+// parsePercent wants the sign: a bare 10 may be a number of something, and a bare 0.1 a share.
+func parsePercent(s string) (int, error) {
+	f, err := parseShare(s)
+	if err == nil && f != math.Trunc(f) {
+		return 0, fmt.Errorf("%s is not a whole percentage; write it like 10%%", quote(s))
+	}
+	return int(f), err
+}
+
+// parseFraction is for a share that makes no sense without one.
+func parseFraction(s string) (float64, error) {
+	f, err := parseShare(s)
+	if err == nil && f == 0 {
+		return 0, fmt.Errorf("%s is none; write more than 0%%, or remove what it is the share of", quote(s))
+	}
+	return f, err
+}
+
+func parseShare(s string) (float64, error) {
+	digits, signed := strings.CutSuffix(s, "%")
+	f, err := strconv.ParseFloat(digits, 64)
+	switch {
+	case err != nil || strings.Trim(digits, "0123456789.") != "":
+		return 0, fmt.Errorf("%s is not a percentage; write it like 10%%", quote(s))
+	case !signed:
+		return 0, fmt.Errorf("%s has no percent sign; write %s%%", quote(s), s)
+	case f > 100:
+		return 0, fmt.Errorf("%s is out of range; the most is 100%%", quote(s))
+	}
+	return f, nil
+}
+
+func printFraction(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) + "%" }
+
+// parsePrefix accepts any beginning of a key, which is bytes.
+func parsePrefix(s string) (string, error) { return s, nil }
+
+// parseErrorReply accepts what can follow the minus sign of a reply.
+func parseErrorReply(s string) (string, error) {
+	word, _, _ := strings.Cut(s, " ")
+	switch {
+	case strings.ContainsFunc(s, isControl):
+		return "", fmt.Errorf("%s has a control character in it; expected one line of text", quote(s))
+	case word == "" || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "":
+		return "", fmt.Errorf("%s does not begin with a code in capitals; write it like %s", quote(s), quote("ERR "+strings.TrimLeft(s, "- ")))
+	}
+	return s, nil
+}
+
+// parseCommand accepts the name of a command, or of a category with @. Whether there is such a one is known elsewhere.
+func parseCommand(s string) (string, error) {
+	word := strings.ToLower(s)
+	if strings.Trim(strings.TrimPrefix(word, "@"), "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || word == "" || word == "@" {
+		return "", fmt.Errorf("%s is not a command; write one like get, or a category like \"@write\"", quote(s))
+	}
+	return word, nil
+}
+
 // sizeUnits are those of redis.conf: k is a thousand, kb is 1024.
 var sizeUnits = []struct {
 	name  string

@@ -27,6 +27,9 @@ func WriteYAML(w io.Writer, c *Config) error {
 	for i := range c.Pools {
 		pools.Content = append(pools.Content, poolNode(&c.Pools[i]))
 	}
+	if !c.Reload.Watch {
+		put(root, "reload", flow(mapping("watch_file", plain("false"))))
+	}
 	put(root, "pools", pools)
 
 	var b bytes.Buffer
@@ -63,26 +66,26 @@ func poolNode(p *Pool) *yaml.Node {
 	n := mapping()
 	usual := DefaultPool()
 	for _, o := range poolOptions {
-		value := o.text(p)
-		if !alwaysWritten[o.name] && value == o.text(&usual) || o.name == "hash" && value == "" {
+		if o.node != nil {
+			if value := o.node(p); value != nil {
+				put(n, o.name, value)
+			}
 			continue
 		}
-		put(n, o.name, o.node(value))
+		value := o.text(p)
+		always := alwaysWritten[o.name] && len(p.Routes) == 0 && (p.Cluster == nil || !placing[o.name])
+		if !always && value == o.text(&usual) || value == "" && (o.name == "hash" || o.name == "listen") {
+			continue
+		}
+		put(n, o.name, o.scalarNode(value))
 	}
-	backends := &yaml.Node{Kind: yaml.SequenceNode}
-	for _, b := range p.Backends {
-		backends.Content = append(backends.Content,
-			flow(mapping("name", plain(b.Name), "address", plain(b.Address), "weight", plain(strconv.Itoa(b.Weight)))))
-	}
-	put(n, "backends", backends)
 	return n
 }
 
-// node quotes what is free text, and what YAML would take for something else.
-func (o option) node(value string) *yaml.Node {
+// scalarNode quotes what is free text, and what YAML would take for something else.
+func (o option[O]) scalarNode(value string) *yaml.Node {
 	n := plain(value)
-	switch o.name {
-	case "hash_tag", "username", "password", "requirepass":
+	if o.free {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,13 +12,40 @@ import (
 func unplaced(c *Config) Config {
 	d := *c
 	d.File, d.Warnings = "", nil
-	d.Pools = append([]Pool(nil), c.Pools...)
+	d.Pools = slices.Clone(c.Pools)
 	for i := range d.Pools {
 		p := &d.Pools[i]
 		p.Line, p.built = 0, nil
-		p.Backends = append([]Backend(nil), p.Backends...)
+		p.Backends = slices.Clone(p.Backends)
 		for j := range p.Backends {
 			p.Backends[j].Line = 0
+			p.Backends[j].Replicas = slices.Clone(p.Backends[j].Replicas)
+			for k := range p.Backends[j].Replicas {
+				p.Backends[j].Replicas[k].Line = 0
+			}
+		}
+		p.Routes = slices.Clone(p.Routes)
+		for j := range p.Routes {
+			p.Routes[j].Line = 0
+		}
+		if p.Sentinel != nil {
+			s := *p.Sentinel
+			s.Line, s.Masters = 0, slices.Clone(s.Masters)
+			for j := range s.Masters {
+				s.Masters[j].Line = 0
+			}
+			p.Sentinel = &s
+		}
+		if p.Cluster != nil {
+			p.Cluster = &Cluster{Seeds: p.Cluster.Seeds}
+		}
+		if p.Mirror != nil {
+			m := *p.Mirror
+			m.Line, p.Mirror = 0, &m
+		}
+		if p.Fault != nil {
+			f := *p.Fault
+			f.Line, p.Fault = 0, &f
 		}
 	}
 	return d
@@ -77,6 +105,7 @@ pools:
     connect_timeout: 0
     on_failure: eject
     failure_limit: 2
+    max_ejected: 100%
     password: "a: b"
     requirepass: "a: b"
     max_clients: 0
@@ -111,7 +140,8 @@ func TestDescribe(t *testing.T) {
 pool cache on unix:///run/ringway.sock, mode 0666
   keys      ketama, hash fnv1a_64, no hash tag
   timeouts  reply none, connect none, stalled client 1m
-  failure   a node that is down fails its own keys
+  failure   a node that is down fails its own keys, lost reads are sent again, up to 10 %
+  health    asked every 1s, 1s for the answer, down after 3 failures in a row, up after 2 successes
   limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
   access    clients need no password
   socket    backlog 512
@@ -121,7 +151,8 @@ pool cache on unix:///run/ringway.sock, mode 0666
 pool any on [::1]:22122
   keys      random, no hash tag
   timeouts  reply none, connect none, stalled client 1m
-  failure   a node that is down fails its own keys
+  failure   a node that is down fails its own keys, lost reads are sent again, up to 10 %
+  health    asked every 1s, 1s for the answer, down after 3 failures in a row, up after 2 successes
   limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
   access    clients need no password
   socket    backlog 512
@@ -131,4 +162,25 @@ pool any on [::1]:22122
 
 warning: testdata/nutcracker.yml:44: pool "any": server "localhost:7001" is the same as on line 43 under another name; a proxy.yml has weights for this
 `)
+}
+
+func TestDescribeSaysAllThatIsOtherThanUsual(t *testing.T) {
+	var b bytes.Buffer
+	mustLoad(t, "testdata/full.yml").Describe(&b)
+	golden(t, "testdata/full.check.txt", b.String())
+}
+
+// golden compares with a file; with RINGWAY_GOLDEN=1 it is written instead, to be read over before it is committed.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if os.Getenv("RINGWAY_GOLDEN") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equals(t, file, got, string(want))
 }

@@ -150,6 +150,9 @@ func (ln *Listener) listenUnix(path string, opt ListenOptions) error {
 	return nil
 }
 
+// Started reports whether it accepts connections.
+func (ln *Listener) Started() bool { return ln.loop != nil }
+
 // Refused counts the times that the process or the system had no descriptor left for a client.
 func (ln *Listener) Refused() uint64 { return ln.refused.Load() }
 

@@ -11,10 +11,23 @@ import (
 
 // Source is what a scrape asks. Any goroutine may ask, several at once.
 type Source interface {
-	PoolNames() []string
-	NodeNames(pool int) []string
-	Stats(pool int) []Pool // copies, one shard a loop, nodes in the order of NodeNames; none when the loops have ended
+	Pools() []PoolShards
 	LoopStats() []Loop
+	Reloads() Reloads
+}
+
+// Reloads is what became of attempts to exchange the configuration.
+type Reloads struct {
+	Done, Failed uint64
+	OutOfDate    bool      // the last attempt has failed
+	Last         time.Time // when the present configuration was taken over
+}
+
+// PoolShards is what the loops have counted of a pool.
+type PoolShards struct {
+	Name   string
+	Nodes  []string // the names of the shards' nodes, "" for one that is not of interest any more
+	Shards []Pool   // copies, one a loop; none when the loops have ended
 }
 
 // NewRegistry returns what is behind /metrics: the table's metrics, read from src at each scrape, and those that the
@@ -62,9 +75,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			f.process(c, c.putter(ch, i))
 		}
 	}
-	for i, name := range c.src.PoolNames() {
-		if sum := Sum(c.src.Stats(i)); sum != nil {
-			c.collectPool(ch, valid(name), c.src.NodeNames(i), sum)
+	for _, p := range c.src.Pools() {
+		if sum := Sum(p.Shards); sum != nil {
+			c.collectPool(ch, valid(p.Name), p.Nodes, sum)
 		}
 	}
 	c.collectLoops(ch, c.src.LoopStats())
@@ -78,7 +91,10 @@ func (c *collector) collectPool(ch chan<- prometheus.Metric, pool string, nodes 
 		case f.latency != nil:
 			ch <- classic(c.descs[i], f.latency(sum), pool)
 		case f.node != nil:
-			for j, node := range nodes {
+			for j, node := range nodes[:min(len(nodes), len(sum.Nodes))] {
+				if node == "" {
+					continue
+				}
 				f.node(&sum.Nodes[j], c.putter(ch, i, pool, valid(node)))
 			}
 		}

@@ -59,7 +59,7 @@ type Pool struct {
 	BytesIn  uint64 // from clients
 	BytesOut uint64 // to clients
 
-	Nodes []Node // in the order of the configuration
+	Nodes []Node // by the index of the node
 }
 
 // Node is what one loop knows of a node.
@@ -122,6 +122,13 @@ func Bound(i int) uint64 {
 // NewPool returns an empty shard for a pool of that many nodes.
 func NewPool(nodes int) Pool {
 	return Pool{Requests: make([]uint64, command.Count()), Nodes: make([]Node, nodes)}
+}
+
+// Grow makes room for more nodes.
+func (p *Pool) Grow(nodes int) {
+	for len(p.Nodes) < nodes {
+		p.Nodes = append(p.Nodes, Node{})
+	}
 }
 
 // Clone copies a shard.

@@ -29,6 +29,7 @@ func (p *Pool) add(q *Pool) {
 	p.Accepted += q.Accepted
 	p.BytesIn += q.BytesIn
 	p.BytesOut += q.BytesOut
+	p.Grow(len(q.Nodes)) // the loops learn of a new node one after the other
 	for i := range q.Nodes {
 		p.Nodes[i].add(&q.Nodes[i])
 	}

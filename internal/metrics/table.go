@@ -171,6 +171,25 @@ var table = []section{
 			process: func(c *collector, put put) { put(float64(c.started.UnixMilli()) / 1000) },
 		},
 		{
+			name: "ringway_config_last_reload_successful", kind: gauge,
+			help:    "1 if the running configuration is the one that was last read; 0 if that could not be taken over.",
+			process: func(c *collector, put put) { put(one(!c.src.Reloads().OutOfDate)) },
+		},
+		{
+			name: "ringway_config_last_reload_success_timestamp_seconds", kind: gauge,
+			help:    "When the running configuration was taken over, in seconds since 1970.",
+			process: func(c *collector, put put) { put(float64(c.src.Reloads().Last.UnixMilli()) / 1000) },
+		},
+		{
+			name: "ringway_config_reloads_total", kind: counter, labels: []string{"result"},
+			values: []value{{"done", "another configuration was taken over"}, {"failed", "it could not be read or taken over"}},
+			help:   "Attempts to exchange the configuration while running, by result.",
+			process: func(c *collector, put put) {
+				put(float64(c.src.Reloads().Done), "done")
+				put(float64(c.src.Reloads().Failed), "failed")
+			},
+		},
+		{
 			name: "ringway_loop_turns_total", kind: counter,
 			help: "Turns of each event loop.",
 			loop: func(l *Loop, put put) { put(float64(l.Turns)) },

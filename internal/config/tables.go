@@ -1,0 +1,141 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The tables of what stands inside of a pool's options: backends, health_check and the like.
+
+var (
+	readPolicies   = []string{"primary", "prefer-replica", "replica", "any", "nearest"}
+	migrationModes = []string{"off", "warm"}
+)
+
+var healthOptions = []option[Health]{
+	duration("interval", func(h *Health) *time.Duration { return &h.Interval }, "asks never"),
+	duration("timeout", func(h *Health) *time.Duration { return &h.Timeout }, ""),
+	whole("failures", func(h *Health) *int { return &h.Failures }, 1, math.MaxInt32),
+	whole("successes", func(h *Health) *int { return &h.Successes }, 1, math.MaxInt32),
+}
+
+var migrationOptions = []option[Migration]{
+	choice("mode", func(m *Migration) *string { return &m.Mode }, migrationModes),
+	duration("window", func(m *Migration) *time.Duration { return &m.Window }, ""),
+	whole("mover_rate", func(m *Migration) *int { return &m.MoverRate }, 0, math.MaxInt32),
+}
+
+var sentinelOptions = []option[Sentinel]{
+	words("addresses", "host:port", parseServerAddress, func(s *Sentinel) *[]string { return &s.Addresses }),
+	list("masters", masterKind, func(s *Sentinel) *[]Master { return &s.Masters }),
+	text("username", func(s *Sentinel) *string { return &s.Username }),
+	secret("password", func(s *Sentinel) *Secret { return &s.Password }),
+}
+
+var masterOptions = []option[Master]{
+	checked("name", parseName, printText, func(m *Master) *string { return &m.Name }),
+	checked("weight", parseWeight, strconv.Itoa, func(m *Master) *int { return &m.Weight }),
+}
+
+var clusterOptions = []option[Cluster]{
+	words("seeds", "host:port", parseServerAddress, func(c *Cluster) *[]string { return &c.Seeds }),
+}
+
+var backendOptions = []option[Backend]{
+	checked("name", parseName, printText, func(b *Backend) *string { return &b.Name }),
+	checked("address", parseBackendAddress, printText, func(b *Backend) *string { return &b.Address }),
+	flag("single", func(b *Backend) *bool { return &b.Single }),
+	checked("weight", parseWeight, strconv.Itoa, func(b *Backend) *int { return &b.Weight }),
+	zone(func(b *Backend) *string { return &b.Zone }),
+	list("replicas", replicaKind, func(b *Backend) *[]Replica { return &b.Replicas }),
+}
+
+var replicaOptions = []option[Replica]{
+	checked("address", parseServerAddress, printText, func(r *Replica) *string { return &r.Address }),
+	zone(func(r *Replica) *string { return &r.Zone }),
+}
+
+var routeOptions = []option[Route]{
+	free(checked("prefix", parsePrefix, printText, func(r *Route) *string { return &r.Prefix })),
+	checked("pool", parseName, printText, func(r *Route) *string { return &r.Pool }),
+	flag("strip_prefix", func(r *Route) *bool { return &r.StripPrefix }),
+}
+
+var mirrorOptions = []option[Mirror]{
+	checked("pool", parseName, printText, func(m *Mirror) *string { return &m.Pool }),
+	fraction("percent", func(m *Mirror) *float64 { return &m.Percent }),
+	flag("exclude_reads", func(m *Mirror) *bool { return &m.ExcludeReads }),
+}
+
+var faultOptions = []option[Fault]{
+	fraction("percent", func(f *Fault) *float64 { return &f.Percent }),
+	duration("delay", func(f *Fault) *time.Duration { return &f.Delay }, "delays nothing"),
+	free(checked("error", parseErrorReply, printText, func(f *Fault) *string { return &f.Error })),
+	words("commands", "command or \"@category\"", parseCommand, func(f *Fault) *[]string { return &f.Commands }),
+}
+
+var (
+	sentinelKind = kind[Sentinel]{what: "sentinel", expected: "{addresses: [host:port], masters: [name]}", options: sentinelOptions,
+		needs: []string{"addresses", "masters"}, line: func(s *Sentinel) *int { return &s.Line }, check: checkSentinel}
+	masterKind = kind[Master]{what: "master", expected: "name or {name: .., weight: 1}", options: masterOptions,
+		usual: Master{Weight: 1}, needs: []string{"name"}, word: true, line: func(m *Master) *int { return &m.Line }}
+	clusterKind = kind[Cluster]{what: "cluster", expected: "{seeds: [host:port]}", options: clusterOptions,
+		needs: []string{"seeds"}, line: func(c *Cluster) *int { return &c.Line }}
+	backendKind = kind[Backend]{what: "backend", expected: "{address: host:port}", options: backendOptions,
+		usual: Backend{Weight: 1}, needs: []string{"address"}, shown: []string{"name", "weight"},
+		line: func(b *Backend) *int { return &b.Line }, check: checkBackend}
+	replicaKind = kind[Replica]{what: "replica", expected: "host:port or {address: host:port, zone: ..}", options: replicaOptions,
+		needs: []string{"address"}, word: true, line: func(r *Replica) *int { return &r.Line }}
+	routeKind = kind[Route]{what: "route", expected: `{prefix: "user:", pool: name}`, options: routeOptions,
+		needs: []string{"prefix", "pool"}, line: func(r *Route) *int { return &r.Line }}
+	mirrorKind = kind[Mirror]{what: "mirror", expected: "{pool: name}", options: mirrorOptions,
+		usual: Mirror{Percent: 100}, needs: []string{"pool"}, line: func(m *Mirror) *int { return &m.Line }}
+	faultKind = kind[Fault]{what: "fault", expected: "{percent: 1%, delay: 100ms}", options: faultOptions,
+		needs: []string{"percent"}, line: func(f *Fault) *int { return &f.Line }, check: checkFault}
+)
+
+func shortHealth(h *Health, s string) error {
+	if s != "off" {
+		return fmt.Errorf("%s is neither a map nor off", quote(s))
+	}
+	h.Interval = 0
+	return nil
+}
+
+func shortMigration(m *Migration, s string) (err error) {
+	m.Mode, err = parseChoice(s, "mode", migrationModes)
+	return err
+}
+
+func checkSentinel(r *reader, s *Sentinel, _ map[string]entry) {
+	var names map[string]int
+	for _, m := range s.Masters {
+		if first, ok := claim(&names, m.Name, m.Line); !ok {
+			r.fail(m.Line, "master %s is on line %d already; keep one", quote(m.Name), first)
+		}
+	}
+}
+
+// checkBackend also gives the backend its name when it has none.
+func checkBackend(r *reader, b *Backend, given map[string]entry) {
+	if b.Name == "" {
+		b.Name = b.Address
+	}
+	looked := strings.HasPrefix(b.Address, dnsScheme)
+	if b.Single && !looked {
+		r.fail(given["single"].line(), "single belongs to a backend at dns://name:port; remove it")
+	}
+	if len(b.Replicas) > 0 && looked && !b.Single {
+		r.fail(given["replicas"].line(), "replicas beside %s, which is as many nodes as it has addresses; add single: true, or remove them",
+			quote(b.Address))
+	}
+}
+
+func checkFault(r *reader, f *Fault, _ map[string]entry) {
+	if f.Delay == 0 && f.Error == "" {
+		r.fail(f.Line, "neither a delay nor an error; expected one of them, or both")
+	}
+}

@@ -1,0 +1,230 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+
+	"ringway/internal/config"
+	"ringway/internal/loop"
+	"ringway/internal/metrics"
+	"ringway/pool"
+)
+
+// door is a listener and the pool that its clients go to. It may pass from one pool to another in a reload.
+type door struct {
+	*loop.Listener
+	listen string // as the configuration has it
+	home   *worker
+	pool   int // index; belongs to the home loop once clients are accepted
+}
+
+// Reload puts another configuration in the place of the present one, as a whole or not at all: an error means that nothing has changed.
+//
+// Clients stay connected as long as there is a pool of the name of theirs. Requests in flight finish where they were sent; nodes that have
+// left are let go of when they have answered. What can't change in a running process (config.NeedsRestart) stays as it is.
+func (srv *Server) Reload(cfg *config.Config) error {
+	srv.reloading.Lock()
+	defer srv.reloading.Unlock()
+	if srv.closed.Load() {
+		return fmt.Errorf("shutting down")
+	}
+	r := &reload{srv: srv, cfg: cfg, old: map[string]*sharedPool{}, free: map[string]*door{}}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	r.apply()
+	srv.reloads.Add(1)
+	srv.reloadedAt.Store(time.Now().UnixNano())
+	srv.outOfDate.Store(false)
+	return nil
+}
+
+// ReloadFailed counts a configuration that could not be taken over, or not even be read.
+func (srv *Server) ReloadFailed() {
+	srv.failedReloads.Add(1)
+	srv.outOfDate.Store(true)
+}
+
+// Reloads tells how often the configuration has been exchanged.
+func (srv *Server) Reloads() metrics.Reloads {
+	return metrics.Reloads{
+		Done: srv.reloads.Load(), Failed: srv.failedReloads.Load(), OutOfDate: srv.outOfDate.Load(), Last: time.Unix(0, srv.reloadedAt.Load()),
+	}
+}
+
+// reload is a change of configuration under way.
+type reload struct {
+	srv  *Server
+	cfg  *config.Config
+	old  map[string]*sharedPool // by name
+	free map[string]*door       // of the old pools that no longer want them, by listen
+	next []*sharedPool          // of the new configuration, in its order
+	made []*door                // listeners that were opened for it
+}
+
+// prepare does all that can fail.
+func (r *reload) prepare() error {
+	wanted := map[string]string{} // the address on which each pool listens
+	for i := range r.cfg.Pools {
+		wanted[r.cfg.Pools[i].Name] = r.cfg.Pools[i].Listen
+	}
+	for _, sp := range r.srv.open() {
+		r.old[sp.cfg.Name] = sp
+		if listen, stays := wanted[sp.cfg.Name]; sp.door != nil && (!stays || listen != sp.door.listen) {
+			r.free[sp.door.listen] = sp.door
+		}
+	}
+	index := r.srv.count()
+	for i := range r.cfg.Pools {
+		p := &r.cfg.Pools[i]
+		old := r.old[p.Name]
+		sp := r.srv.newShared(p, index)
+		if old != nil {
+			sp.index, sp.clients, sp.director = old.index, old.clients, old.director
+			if sp.opt.Same(old.opt) {
+				sp.opt = old.opt // lanes stay as they are
+			}
+		} else {
+			index++
+			sp.director = newDirector(r.srv, sp)
+		}
+		if err := r.findDoor(sp, old); err != nil {
+			for _, d := range r.made {
+				d.Close()
+			}
+			return fmt.Errorf("pool %q: %w", p.Name, err)
+		}
+		r.next = append(r.next, sp)
+	}
+	return nil
+}
+
+// findDoor gives a pool its listener: the one that it has, one that another pool gives up, or a new one.
+func (r *reload) findDoor(sp, old *sharedPool) error {
+	listen := sp.cfg.Listen
+	switch {
+	case listen == "":
+		return nil
+	case old != nil && old.door != nil && old.door.listen == listen:
+		sp.door = old.door
+		return nil
+	case r.free[listen] != nil:
+		sp.door = r.free[listen]
+		delete(r.free, listen)
+		return nil
+	}
+	d, err := r.srv.openDoor(sp)
+	if err != nil {
+		return err
+	}
+	sp.door = d
+	r.made = append(r.made, d)
+	return nil
+}
+
+// apply makes the change. Each loop learns of it in the same order, by itself.
+func (r *reload) apply() {
+	srv := r.srv
+	stays := map[*director]bool{}
+	for _, sp := range r.next {
+		stays[sp.director] = true
+		if sp.director.present == nil {
+			srv.enter(sp)
+		} else {
+			sp.director.reload(sp)
+		}
+	}
+	for _, sp := range r.old {
+		if !stays[sp.director] {
+			sp.director.stop()
+			srv.post(func(w *worker) { w.pools[sp.index].leave() })
+		}
+	}
+	srv.mu.Lock()
+	srv.cfg = r.cfg
+	for i := range srv.pools {
+		srv.pools[i] = nil
+	}
+	for _, sp := range r.next {
+		for len(srv.pools) <= sp.index {
+			srv.pools = append(srv.pools, nil)
+		}
+		srv.pools[sp.index] = sp
+	}
+	srv.mu.Unlock()
+	for _, sp := range r.next {
+		if sp.door != nil {
+			srv.acceptAt(sp.door, sp.index)
+		}
+	}
+	for _, d := range r.free {
+		d.home.wait(d.Close)
+		d.home.wait(func() {}) // the descriptor is closed at the end of the turn
+	}
+}
+
+// enter makes a pool that is new known to the loops.
+func (srv *Server) enter(sp *sharedPool) {
+	t, err := sp.director.open()
+	if err != nil { // the configuration was checked with this ring
+		srv.log.Error("cannot open the pool", "pool", sp.cfg.Name, "error", err)
+		return
+	}
+	srv.post(func(w *worker) { w.addPool(sp, t) })
+	if sp.cfg.Preconnect {
+		srv.preconnect(sp)
+	}
+}
+
+// post has f run on every loop.
+func (srv *Server) post(f func(w *worker)) {
+	for _, w := range srv.workers {
+		w.loop.Post(func() { f(w) })
+	}
+}
+
+// adopt takes over another configuration of the pool, and the topology that goes with it.
+func (ps *poolState) adopt(sp *sharedPool, t *topology) {
+	ps.shared = sp
+	ps.setTopology(t)
+}
+
+// leave ends a pool that is no longer configured. Its clients get the replies of what is in flight, and are closed.
+func (ps *poolState) leave() {
+	ps.left = true
+	for s := ps.worker.sessions; s != nil; {
+		next := s.next
+		if s.pool == ps {
+			s.leavePool()
+		}
+		s = next
+	}
+	for _, set := range ps.sets {
+		for i := range ps.topo.nodes {
+			set.Retire(i)
+		}
+	}
+	if ps.pubsub != nil {
+		ps.pubsub.close()
+	}
+}
+
+// leavePool closes a session at the end of what is in flight. One that blocks or listens has nothing to wait for.
+func (s *Session) leavePool() {
+	if s.blocked != nil || s.subs != nil || s.head == s.tail && s.conn.Unsent() == 0 {
+		s.drop()
+		return
+	}
+	s.closing = true
+	s.conn.Pause()
+}
+
+// close closes the hub's connections.
+func (h *hub) close() {
+	for node, li := range h.lines {
+		if li != nil {
+			h.pool.set(pool.Key{}).Discard(li.lane)
+			h.lines[node] = nil
+		}
+	}
+}

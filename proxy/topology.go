@@ -1,0 +1,161 @@
+package proxy
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"ringway/hashring"
+	"ringway/pool"
+)
+
+// topology is where the keys of a pool are at one moment. It never changes; the director replaces it as a whole, on each loop by
+// itself.
+//
+// Nodes go by their index, which is theirs as long as the process lives: requests under way hold indices. A node that leaves keeps
+// its place in nodes, and has it again if it returns.
+type topology struct {
+	nodes []*pool.Node // all there ever were
+	ring  *hashring.Ring
+	live  []uint16 // the node of each index of the ring; nil if they are the same
+	order []uint16 // the nodes that own keys, as whole-pool commands ask them
+	first int      // the node for requests without a key: the first by name
+	used  []bool   // by node: it is part of the pool now, on the ring or ejected from it
+	walk  []stop   // the way of SCAN
+}
+
+// stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
+// stays while other nodes come and go.
+type stop struct {
+	place uint16
+	node  uint16
+}
+
+// newTopology takes the nodes that own keys in the order of the ring, and those that are in the pool and own none now.
+func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint16) *topology {
+	t := &topology{nodes: nodes, ring: ring, order: owners, used: make([]bool, len(nodes))}
+	if !countsUp(owners) {
+		t.live = owners
+	}
+	for _, i := range others {
+		t.used[i] = true
+	}
+	t.first = int(owners[0])
+	for _, i := range owners {
+		t.used[i] = true
+		if nodes[i].Name < nodes[t.first].Name {
+			t.first = int(i)
+		}
+	}
+	t.walk = walkOf(nodes, owners)
+	return t
+}
+
+// countsUp reports whether the list is 0, 1, 2 and so on.
+func countsUp(list []uint16) bool {
+	for i, n := range list {
+		if int(n) != i {
+			return false
+		}
+	}
+	return true
+}
+
+// walkOf gives each node its place. Places are never 0, which begins a SCAN; of two nodes that want the same the second by name takes the
+// next one.
+func walkOf(nodes []*pool.Node, owners []uint16) []stop {
+	byName := slices.Clone(owners)
+	slices.SortFunc(byName, func(x, y uint16) int { return strings.Compare(nodes[x].Name, nodes[y].Name) })
+	taken := map[uint16]bool{0: true}
+	var walk []stop
+	for _, i := range byName {
+		place := uint16(xxhash.Sum64String(nodes[i].Name))
+		for taken[place] {
+			place++
+		}
+		taken[place] = true
+		walk = append(walk, stop{place, i})
+	}
+	slices.SortFunc(walk, func(x, y stop) int { return int(x.place) - int(y.place) })
+	return walk
+}
+
+// stopAfter returns the next stop of SCAN behind a place.
+func (t *topology) stopAfter(place uint16) (at stop, ok bool) {
+	if place == math.MaxUint16 {
+		return stop{}, false
+	}
+	return t.stopFrom(place + 1)
+}
+
+// stopFrom returns the first stop of SCAN at a place or behind it.
+func (t *topology) stopFrom(place uint16) (at stop, ok bool) {
+	i, _ := slices.BinarySearchFunc(t.walk, place, func(s stop, p uint16) int { return int(s.place) - int(p) })
+	if i == len(t.walk) {
+		return stop{}, false
+	}
+	return t.walk[i], true
+}
+
+// count is how many nodes the pool has, those that are ejected included.
+func (t *topology) count() (n int) {
+	for _, used := range t.used {
+		if used {
+			n++
+		}
+	}
+	return n
+}
+
+// movesKeys reports whether keys are on other nodes in t than in old.
+func (t *topology) movesKeys(old *topology) bool {
+	return t.ring != old.ring || !slices.Equal(t.order, old.order)
+}
+
+// setTopology changes where keys are from now on. Requests in flight finish where they were sent. A client that has some waits for
+// their replies before its next request is read, so that nothing overtakes on another lane what was sent before.
+func (ps *poolState) setTopology(t *topology) {
+	old := ps.topo
+	ps.topo = t
+	for len(ps.partOf) < len(t.nodes) {
+		ps.partOf = append(ps.partOf, 0)
+	}
+	ps.stats.Grow(len(t.nodes))
+	for _, set := range ps.sets {
+		set.Follow(t.nodes)
+		for i, used := range t.used {
+			if !used {
+				set.Retire(i)
+			}
+		}
+	}
+	moves := t.movesKeys(old)
+	for s := ps.worker.sessions; s != nil; s = s.next {
+		if s.pool == ps {
+			s.follow(moves)
+		}
+	}
+	if ps.pubsub != nil {
+		ps.pubsub.follow()
+	}
+}
+
+// find returns the node that owns a key.
+func (ps *poolState) find(key []byte) int {
+	t := ps.topo
+	i := t.ring.Find(key)
+	if t.live != nil {
+		return int(t.live[i])
+	}
+	return i
+}
+
+// first is the node for requests without a key.
+func (ps *poolState) first() int { return ps.topo.first }
+
+// size is how many nodes own keys, nth which is the nth of them.
+func (ps *poolState) size() int { return len(ps.topo.order) }
+
+func (ps *poolState) nth(i int) int { return int(ps.topo.order[i]) }
