@@ -227,10 +227,10 @@ func TestReplyThatIsCutOff(t *testing.T) {
 
 // cutting is a node that announces ten million bytes and closes after some.
 func cutting(t testing.TB, size *atomic.Int64) string {
-	return fakeNode(t, func(args []string) string {
+	return redistest.Answering(t, func(args []string) string {
 		if args[0] == "PING" {
 			return "+PONG\r\n"
 		}
-		return "$10000000\r\n" + strings.Repeat("x", int(size.Load())) + hangUp
+		return "$10000000\r\n" + strings.Repeat("x", int(size.Load())) + redistest.HangUp
 	})
 }

@@ -11,12 +11,13 @@ import (
 // transaction is what lies between MULTI and EXEC. Requests are kept here, and sent as one contiguous batch, MULTI and EXEC
 // around them, so that a shared lane can carry it: Redis runs the batch without anybody in between.
 type transaction struct {
-	batch   []byte
-	digests [][]byte // of the scripts that EVALSHA names
-	count   int
-	node    int       // of the keys; -1 while there were none
-	topo    *topology // by which that is so
-	dirty   bool      // a request was refused: EXEC will be too
+	batch    []byte
+	digests  [][]byte // of the scripts that EVALSHA names
+	count    int
+	node     int       // of the keys and channels; -1 while there were none
+	topo     *topology // by which that is so
+	channels bool      // there were channels
+	dirty    bool      // a request was refused: EXEC will be too
 }
 
 const (
@@ -30,6 +31,8 @@ const (
 	errExecAbort       = "EXECABORT Transaction discarded because of previous errors."
 	errExecArity       = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 	errTransactionSize = "ERR transaction is longer than 64 MiB"
+
+	errCrossSlotChannel = "CROSSSLOT Keys and channels in a transaction don't hash to the same slot: give them a hash tag in common, or send PUBLISH after EXEC"
 )
 
 var (
@@ -85,11 +88,16 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	}
 	node, keyed, ok := s.ownerOf(c, a)
 	if !ok || keyed && tx.node >= 0 && node != tx.node {
-		s.refuseQueued(metrics.CrossSlot, errCrossSlot)
+		why := errCrossSlot
+		if ok && (publishes(c) || tx.channels) {
+			why = errCrossSlotChannel
+		}
+		s.refuseQueued(metrics.CrossSlot, why)
 		return
 	}
 	if keyed {
 		tx.node = node
+		tx.channels = tx.channels || publishes(c)
 	}
 	if len(tx.batch)+len(b) > maxTransaction && len(tx.batch)+len(scan.Bytes(b)) > maxTransaction {
 		s.refuseQueued(metrics.BadCommand, errTransactionSize)
@@ -102,6 +110,10 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
 }
+
+// publishes says whether a command has a channel for a key. In a transaction it can't go elsewhere: on the keys' node it would reach
+// pattern subscribers only, for who listens to a channel does so at the channel's node, and sent there later it would reach those twice.
+func publishes(c *command.Command) bool { return c.RouteArg > 0 }
 
 // unfitForMulti says why a command can't be part of a transaction, "" if it can.
 func (s *Session) unfitForMulti(c *command.Command) string {
