@@ -137,10 +137,21 @@ func TestSentinelsMayDie(t *testing.T) {
 	if n := book.count("no sentinel answers"); n != 1 {
 		t.Errorf("the loss of all sentinels was logged %d times", n)
 	}
-	for _, u := range f.copies {
+	f.stop()
+	for _, u := range f.updates {
 		if node(u, "m").Address == "" {
 			t.Error("the primary was lost meanwhile")
 		}
+	}
+}
+
+func TestTheOnlySentinelThatHasAnsweredIsRemembered(t *testing.T) {
+	t.Parallel()
+	s := NewSentinel([]string{"a"}, nil, "", "", Options{}).(*sentinel)
+	s.follow([]*testimony{{address: "c", others: []string{"a", "b"}}}, nil)
+	s.current = "" // all are lost
+	if got := s.candidates(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("will ask %q", got)
 	}
 }
 
