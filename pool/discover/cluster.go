@@ -22,7 +22,7 @@ type cluster struct {
 
 	order       []string // of the nodes and seeds; the first is asked next
 	link        *client  // to the node that was asked last
-	epoch       int      // of the view that was taken last
+	epoch       int      // of the last view that was ok
 	behindSince time.Time
 	known       map[string]string // names of the nodes published, and their addresses
 	complaint   string            // what is wrong, as it was logged
@@ -106,14 +106,15 @@ func (c *cluster) look(ctx context.Context, elsewhere bool) *clusterView {
 		return nil
 	}
 	if best.ok {
+		c.epoch = best.epoch
 		if c.complaint != "" {
 			c.complaint = ""
 			c.opt.Log.Info("cluster answers well again", "asked", best.asked)
 		}
-	} else {
+	} else { // its epoch does not count: one that is cut off may have called any number of elections
 		c.complain("cluster is not ok", "asked", best.asked)
 	}
-	c.epoch, c.behindSince = best.epoch, time.Time{}
+	c.behindSince = time.Time{}
 	c.learn(best)
 	return best
 }

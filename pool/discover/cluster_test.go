@@ -194,6 +194,7 @@ func TestClusterEndpoints(t *testing.T) {
 }
 
 func TestClusterZones(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartValkeyCluster(t, 1, 1, "--availability-zone", "eu-1")
 	opt, _ := options(t)
 	f := follow(t, NewCluster(c.Addrs(), opt))
@@ -204,6 +205,7 @@ func TestClusterZones(t *testing.T) {
 
 // A node that nobody has met does not know its own address.
 func TestClusterOfOneNode(t *testing.T) {
+	t.Parallel()
 	server := redistest.Server(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(redistest.FreePort(t)))
 	opt, book := options(t)
 	f := follow(t, NewCluster([]string{"localhost:" + strconv.Itoa(server.Port())}, opt))
@@ -223,6 +225,7 @@ func TestClusterOfOneNode(t *testing.T) {
 }
 
 func TestAStaleClusterNodeIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, 3, 1)
 	opt, book := options(t)
 	opt.Timeout = 300 * time.Millisecond
@@ -256,8 +259,9 @@ func TestAStaleClusterNodeIsNotBelieved(t *testing.T) {
 }
 
 func TestClusterSurvivesWhatIsNone(t *testing.T) {
+	t.Parallel()
 	server := redistest.Server(t)
-	rubbish := redistest.Node(t, redistest.Answer(func([]string) string { return "*3\r\n" + shardsReply[4:] }), redistest.Hang())
+	rubbish := redistest.Node(t, redistest.Answer(func([]string) string { return "*3\r\n" + shardsReply[4:] }))
 	opt, book := options(t)
 	opt.Timeout = 100 * time.Millisecond
 	f := follow(t, NewCluster([]string{server.Addr()}, opt))
@@ -273,6 +277,7 @@ func TestClusterSurvivesWhatIsNone(t *testing.T) {
 
 // A fake, for a cluster with TLS needs certificates, and one that counts from 0 again is hard to have at the same address.
 func TestClusterViews(t *testing.T) {
+	t.Parallel()
 	node := func(id, role, health string, ports ...string) string {
 		fields := []string{"id", id, "ip", "10.0.0.1", "endpoint", "10.0.0.1", "role", role, "health", health}
 		return array(bulks(append(fields, ports...)...)...)
@@ -341,39 +346,81 @@ func TestClusterViews(t *testing.T) {
 	}
 }
 
-func TestClusterThatBeginsAnewIsBelievedAfterAWhile(t *testing.T) {
-	var port string
-	looks := 0
+// says is a node that tells something else with each look: an epoch, a state, and the id of who serves the slots.
+func says(t *testing.T, tell func(look int) (epoch int, state, id string)) string {
+	port := make(chan string, 1)
+	here, look := "", 0
 	fake := redistest.Node(t, redistest.Answer(func(args []string) string {
+		if here == "" {
+			here = <-port
+		}
 		if args[1] == "INFO" {
-			looks++
+			look++
 		}
-		epoch, state, id := 7, "ok", "old"
-		switch {
-		case looks >= 10:
-			epoch, id = 1, "new"
-		case looks >= 2:
-			epoch, state, id = 1, "fail", "cut off"
-		}
+		epoch, state, id := tell(look)
 		switch args[1] {
 		case "INFO":
 			return redistest.Bulk(fmt.Sprintf("cluster_state:%s\r\ncluster_current_epoch:%d\r\n", state, epoch))
 		case "SLOTS":
-			return array(array(":0\r\n", ":9\r\n", array("$-1\r\n", ":"+port+"\r\n", redistest.Bulk(id))))
+			return array(array(":0\r\n", ":9\r\n", array("$-1\r\n", ":"+here+"\r\n", redistest.Bulk(id))))
 		}
 		return "-ERR unknown subcommand\r\n"
 	}))
-	_, port, _ = net.SplitHostPort(fake.Addr())
+	_, p, _ := net.SplitHostPort(fake.Addr())
+	port <- p
+	return fake.Addr()
+}
+
+// history returns the names of the first node of all updates.
+func history(f *follower) (list []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, u := range f.updates {
+		list = append(list, names(u)[0])
+	}
+	return list
+}
+
+func TestClusterThatBeginsAnewIsBelievedAfterAWhile(t *testing.T) {
+	t.Parallel()
 	opt, book := options(t)
-	source := NewCluster([]string{fake.Addr()}, opt)
+	source := NewCluster([]string{says(t, func(look int) (int, string, string) {
+		switch {
+		case look >= 10:
+			return 1, "ok", "new"
+		case look >= 2:
+			return 1, "fail", "cut off"
+		}
+		return 7, "ok", "old"
+	})}, opt)
 	source.(*cluster).patience = 200 * time.Millisecond
 	f := follow(t, source)
 	f.await("the cluster that has begun anew", func(u Update) bool { return slices.Equal(names(u), []string{"new"}) })
-	f.stop()
-	if f.count() != 2 || names(f.updates[0])[0] != "old" {
-		t.Errorf("%d updates", f.count())
+	if got := history(f); !slices.Equal(got, []string{"old", "new"}) {
+		t.Errorf("updates: %q", got)
 	}
 	if n := book.count("nodes tell of an older configuration"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+func TestTheEpochOfANodeThatIsCutOffDoesNotCount(t *testing.T) {
+	t.Parallel()
+	opt, book := options(t)
+	f := follow(t, NewCluster([]string{says(t, func(look int) (int, string, string) {
+		switch look {
+		case 1:
+			return 7, "ok", "first"
+		case 2:
+			return 99, "fail", "cut off"
+		}
+		return 8, "ok", "second"
+	})}, opt))
+	f.await("the cluster that is well again", func(u Update) bool { return slices.Equal(names(u), []string{"second"}) })
+	if got := history(f); !slices.Equal(got, []string{"first", "cut off", "second"}) {
+		t.Errorf("updates: %q", got)
+	}
+	if n := book.count("cluster is not ok"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }

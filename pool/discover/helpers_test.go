@@ -107,30 +107,6 @@ func (f *follower) await(what string, ok func(Update) bool) Update {
 	return u
 }
 
-// node returns the node with a name, or an empty one.
-func node(u Update, name string) Node {
-	for _, n := range u.Nodes {
-		if n.Name == name {
-			return n
-		}
-	}
-	return Node{}
-}
-
-func replicasOf(u Update, name string) []string { return addresses(node(u, name).Replicas) }
-
-func names(u Update) (list []string) {
-	for _, n := range u.Nodes {
-		list = append(list, n.Name)
-	}
-	return list
-}
-
-func sorted(list ...string) []string {
-	slices.Sort(list)
-	return list
-}
-
 // logbook is a log that a test can read.
 type logbook struct {
 	mu sync.Mutex

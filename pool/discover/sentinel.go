@@ -244,7 +244,8 @@ func (s *sentinel) role(ctx context.Context, address string) (string, error) {
 	return replies[0].elem(0).text, replies[0].err()
 }
 
-// follow makes the sentinel current whose word was taken most often, and remembers those that others have told of.
+// follow makes the sentinel current whose word was taken most often, and remembers those that have answered, which no other
+// one may tell of, and those they have told of.
 func (s *sentinel) follow(heard []*testimony, chosen []view) {
 	best := -1
 	learnt := make(map[string]bool)
@@ -259,6 +260,7 @@ func (s *sentinel) follow(heard []*testimony, chosen []view) {
 		if agrees > best {
 			best, s.current = agrees, t.address
 		}
+		learnt[t.address] = true
 		for _, a := range t.others {
 			learnt[a] = true
 		}
@@ -267,9 +269,7 @@ func (s *sentinel) follow(heard []*testimony, chosen []view) {
 		s.deaf = false
 		s.opt.Log.Info("sentinel followed", "sentinel", s.current, "before", before)
 	}
-	if len(learnt) > 0 {
-		s.others = slices.Sorted(maps.Keys(learnt))
-	}
+	s.others = slices.Sorted(maps.Keys(learnt))
 }
 
 func (s *sentinel) update() Update {

@@ -2,7 +2,6 @@ package discover
 
 import (
 	"net"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,30 @@ import (
 
 	"ringway/internal/redistest"
 )
+
+// node returns the node with a name, or an empty one.
+func node(u Update, name string) Node {
+	for _, n := range u.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return Node{}
+}
+
+func replicasOf(u Update, name string) []string { return addresses(node(u, name).Replicas) }
+
+func names(u Update) (list []string) {
+	for _, n := range u.Nodes {
+		list = append(list, n.Name)
+	}
+	return list
+}
+
+func sorted(list ...string) []string {
+	slices.Sort(list)
+	return list
+}
 
 func primaryIs(name, address string) func(Update) bool {
 	return func(u Update) bool { return node(u, name).Address == address }
@@ -22,6 +45,7 @@ func replicasAre(name string, want ...string) func(Update) bool {
 }
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	a, b := redistest.Server(t), redistest.Server(t)
 	a1, a2, b1 := redistest.Replica(t, a), redistest.Replica(t, a), redistest.Replica(t, b)
 	s := redistest.StartSentinels(t, 3, redistest.Monitored{Name: "b", Primary: b}, redistest.Monitored{Name: "a", Primary: a})
@@ -82,6 +106,7 @@ func TestSentinel(t *testing.T) {
 }
 
 func TestSentinelsMayDie(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	redistest.Replica(t, primary)
 	redistest.Replica(t, primary)
@@ -112,14 +137,26 @@ func TestSentinelsMayDie(t *testing.T) {
 	if n := book.count("no sentinel answers"); n != 1 {
 		t.Errorf("the loss of all sentinels was logged %d times", n)
 	}
-	for _, u := range f.copies {
+	f.stop()
+	for _, u := range f.updates {
 		if node(u, "m").Address == "" {
 			t.Error("the primary was lost meanwhile")
 		}
 	}
 }
 
+func TestTheOnlySentinelThatHasAnsweredIsRemembered(t *testing.T) {
+	t.Parallel()
+	s := NewSentinel([]string{"a"}, nil, "", "", Options{}).(*sentinel)
+	s.follow([]*testimony{{address: "c", others: []string{"a", "b"}}}, nil)
+	s.current = "" // all are lost
+	if got := s.candidates(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("will ask %q", got)
+	}
+}
+
 func TestAStaleSentinelIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	replica := redistest.Replica(t, primary)
 	s := redistest.StartSentinels(t, 3, redistest.Monitored{Name: "m", Primary: primary})
@@ -166,6 +203,7 @@ func monitor(t *testing.T, sentinel *redistest.Redis, name, host string, port in
 }
 
 func TestSentinelsThatBeginAnewAreBelievedAfterAWhile(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	redistest.Replica(t, primary)
 	s := redistest.StartSentinels(t, 1, redistest.Monitored{Name: "m", Primary: primary})
@@ -188,6 +226,7 @@ func TestSentinelsThatBeginAnewAreBelievedAfterAWhile(t *testing.T) {
 }
 
 func TestAPrimaryThatSaysItIsNone(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	replica := redistest.Replica(t, primary)
 	s := redistest.StartSentinels(t, 1, redistest.Monitored{Name: "m", Primary: replica})
@@ -214,6 +253,7 @@ func TestAPrimaryThatSaysItIsNone(t *testing.T) {
 }
 
 func TestSentinelPassesHostNamesOn(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	s := redistest.StartSentinels(t, 1, redistest.Monitored{Name: "x", Primary: primary})
 	for _, option := range []string{"resolve-hostnames", "announce-hostnames"} {
@@ -228,6 +268,7 @@ func TestSentinelPassesHostNamesOn(t *testing.T) {
 }
 
 func TestSentinelPasswords(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	s := redistest.StartSentinels(t, 1, redistest.Monitored{Name: "m", Primary: primary})
 	s.Node(0).Do("ACL", "SETUSER", "watcher", "on", ">sesame", "+@all", "allchannels")
@@ -257,6 +298,7 @@ func TestSentinelPasswords(t *testing.T) {
 }
 
 func TestSentinelMayForbidListening(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	redistest.Replica(t, primary)
 	s := redistest.StartSentinels(t, 1, redistest.Monitored{Name: "m", Primary: primary})
@@ -278,6 +320,7 @@ func TestSentinelMayForbidListening(t *testing.T) {
 }
 
 func TestSentinelSurvivesWhatIsNone(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	rubbish := redistest.Node(t, redistest.Answer(func([]string) string { return "HTTP/1.1 400 Bad Request\r\n\r\n" }))
 	opt, book := options(t)
@@ -289,28 +332,5 @@ func TestSentinelSurvivesWhatIsNone(t *testing.T) {
 		if !strings.Contains(book.String(), reason) {
 			t.Errorf("the log does not tell of %q: %s", reason, book)
 		}
-	}
-}
-
-func TestNothingIsLeftBehind(t *testing.T) {
-	primary := redistest.Server(t)
-	s := redistest.StartSentinels(t, 2, redistest.Monitored{Name: "m", Primary: primary})
-	c := redistest.StartCluster(t, 1, 0)
-	opt, _ := options(t)
-	before := runtime.NumGoroutine()
-	for _, source := range []Source{
-		NewSentinel(s.Addrs(), []string{"m"}, "", "", opt),
-		NewCluster(c.Addrs(), opt),
-		NewDNS([]DNSBackend{{Address: "dns://localhost:1"}}, nil, opt),
-	} {
-		f := follow(t, source)
-		f.await("an update", func(u Update) bool { return len(u.Nodes) > 0 && u.Nodes[0].Address != "" })
-		f.stop()
-	}
-	redistest.WaitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
-	for _, server := range []*redistest.Redis{s.Node(0), s.Node(1), c.Node(0)} {
-		redistest.WaitFor(t, "the connections to be closed", func() bool {
-			return !strings.Contains(server.Do("CLIENT", "LIST"), "cmd=cluster") && !strings.Contains(server.Do("CLIENT", "LIST"), "sub=11")
-		})
 	}
 }
