@@ -276,6 +276,9 @@ func (r *infoReport) memory() {
 	}
 	r.add("mem_fragmentation_ratio", fmt.Sprintf("%.2f", ratio))
 	r.add("mem_allocator", runtime.Version())
+	for _, name := range []string{"number_of_cached_scripts", "number_of_functions", "number_of_libraries"} { // each node has them
+		r.add(name, r.most(name))
+	}
 	r.addBytes("nodes_used_memory", r.sum("used_memory"))
 	r.addBytes("nodes_used_memory_rss", r.sum("used_memory_rss"))
 	r.addBytes("nodes_used_memory_peak", r.sum("used_memory_peak"))
@@ -299,6 +302,9 @@ func (r *infoReport) persistence() {
 func (r *infoReport) stats() {
 	t := r.totals()
 	rate := r.session.rates(t)
+	if before := r.session.pool.shared.forgotten.Load(); before != nil {
+		t = t.since(before)
+	}
 	r.add("total_connections_received", t.accepted)
 	r.add("total_commands_processed", t.commands)
 	r.add("instantaneous_ops_per_sec", int64(rate.commands))
@@ -311,7 +317,7 @@ func (r *infoReport) stats() {
 	r.add("pubsub_patterns", r.most("pubsub_patterns"))
 	r.addSums("pubsubshard_channels")
 	r.add("latest_fork_usec", r.most("latest_fork_usec"))
-	r.addSums("total_forks", "total_error_replies")
+	r.addSums("total_forks", "migrate_cached_sockets", "total_error_replies")
 	r.add("nodes_total_commands_processed", r.sum("total_commands_processed"))
 	r.add("nodes_total_connections_received", r.sum("total_connections_received"))
 }
@@ -337,6 +343,32 @@ func (r *infoReport) totals() (t totals) {
 		}
 	}
 	return t
+}
+
+// since is what has been counted after an earlier moment.
+func (t totals) since(before *totals) totals {
+	t.accepted -= before.accepted
+	t.commands -= before.commands
+	t.in -= before.in
+	t.out -= before.out
+	for k, n := range before.errors {
+		t.errors[k] -= n
+	}
+	return t
+}
+
+// resetStats is CONFIG RESETSTAT: the nodes begin to count anew, and INFO does not tell any more of what Ringway has counted until now. Its
+// metrics go on.
+func (s *Session) resetStats(c *command.Command, a *resp.Args) (taken bool) {
+	r := &infoReport{session: s}
+	return s.surveyAnd(c, s.requestOf(a), r.loop, func(answers []nodeAnswer) []byte {
+		if e := refusal(answers, true); e != nil {
+			return e
+		}
+		t := r.totals()
+		s.pool.shared.forgotten.Store(&t)
+		return answers[0].reply
+	})
 }
 
 // sample is what the counters of a pool were when INFO was last asked for on a loop.

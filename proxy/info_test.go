@@ -122,3 +122,22 @@ func TestRatesAreMeasuredBetweenTwoLooks(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigResetStat(t *testing.T) {
+	a := redistest.Server(t)
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, a.Addr(), redistest.Server(t).Addr())
+	c, other := client(t, srv), client(t, srv)
+	for range 50 {
+		c.Do("GET", "k")
+		other.Do("NOSUCH")
+	}
+	want(t, "CONFIG RESETSTAT", c.Do("CONFIG", "RESETSTAT"), "+OK\r\n")
+	m := figures(t, other, "stats")
+	for name, wanted := range map[string]string{"total_commands_processed": "1", "total_connections_received": "0", "keyspace_misses": "0"} {
+		want(t, name, m[name], wanted)
+	}
+	a.Kill()
+	if got := c.Do("CONFIG", "RESETSTAT"); !strings.HasPrefix(got, "-ERR node 'n0'") {
+		t.Errorf("CONFIG RESETSTAT with a node down: %q", got)
+	}
+}

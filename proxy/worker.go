@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -44,6 +45,8 @@ type sharedPool struct {
 	first  int // the node for requests without a key: the first by name
 	opt    pool.Options
 	eject  *ejector // nil unless on_failure is eject
+
+	forgotten atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
 }
 
 // poolState is a worker's view of a pool.
