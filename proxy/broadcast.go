@@ -10,6 +10,8 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	switch c.Name {
 	case "scan":
 		return s.scanPool(c, scan)
+	case "pubsub|numsub", "pubsub|shardnumsub":
+		return s.numsub(c, &scan.Args)
 	case "config|resetstat":
 		return s.resetStats(c, &scan.Args)
 	}

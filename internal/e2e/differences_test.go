@@ -358,7 +358,7 @@ func TestPublishCountsLoops(t *testing.T) {
 						t.Errorf("a listener got %q", m)
 					}
 				}
-				want(t, c, "*2\r\n"+redistest.Bulk("news")+got, "PUBSUB", verbs[2], "news")
+				want(t, c, "*2\r\n"+redistest.Bulk("news")+":30\r\n", "PUBSUB", verbs[2], "news")
 				sum := 0
 				for _, n := range nodes {
 					e := elements(t, redistest.Dial(t, n.Addr()).Do("PUBSUB", verbs[2], "news"))
