@@ -12,6 +12,8 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 		return s.scanPool(c, scan)
 	case "pubsub|numsub", "pubsub|shardnumsub":
 		return s.numsub(c, &scan.Args)
+	case "script|exists":
+		return s.scriptsExist(c, &scan.Args)
 	case "config|resetstat":
 		return s.resetStats(c, &scan.Args)
 	}

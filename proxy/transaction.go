@@ -111,7 +111,7 @@ func (s *Session) unfitForMulti(c *command.Command) string {
 		return c.Refusal
 	case c.Plan == command.Session && c.Name != "ping" && c.Name != "echo":
 		return "ERR '" + c.Name + "' can't be part of a transaction through Ringway: send it before MULTI"
-	case c.Plan == command.Broadcast && s.pool.size() > 1:
+	case (c.Plan == command.Broadcast || c.Plan == command.Private && c.Group == "scripting") && s.pool.size() > 1:
 		return "ERR '" + c.Name + "' concerns all nodes and can't be part of a transaction"
 	case c.Plan == command.Private && c.Flags.Has(command.PubSub):
 		return "ERR '" + c.Name + "' can't be part of a transaction through Ringway"
