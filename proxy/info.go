@@ -194,11 +194,16 @@ func (r *infoReport) addSums(names ...string) {
 	}
 }
 
-// most is the largest of a figure of the nodes.
+// most is the largest of a figure of the nodes, 0 if none has it; it may be -1 for what has not happened yet.
 func (r *infoReport) most(name string) (largest int64) {
+	known := false
 	for _, f := range r.figures {
-		n, _ := strconv.ParseInt(f[name], 10, 64)
-		largest = max(largest, n)
+		if n, err := strconv.ParseInt(f[name], 10, 64); err == nil {
+			if !known || n > largest {
+				largest = n
+			}
+			known = true
+		}
 	}
 	return largest
 }
@@ -279,6 +284,8 @@ func (r *infoReport) memory() {
 	for _, name := range []string{"number_of_cached_scripts", "number_of_functions", "number_of_libraries"} { // each node has them
 		r.add(name, r.most(name))
 	}
+	r.add("active_defrag_running", r.most("active_defrag_running"))
+	r.addSums("used_memory_lua", "used_memory_scripts", "used_memory_functions", "lazyfree_pending_objects", "lazyfreed_objects")
 	r.addBytes("nodes_used_memory", r.sum("used_memory"))
 	r.addBytes("nodes_used_memory_rss", r.sum("used_memory_rss"))
 	r.addBytes("nodes_used_memory_peak", r.sum("used_memory_peak"))
@@ -288,7 +295,10 @@ func (r *infoReport) persistence() {
 	for _, name := range []string{"loading", "async_loading"} {
 		r.add(name, r.most(name))
 	}
-	r.addSums("rdb_changes_since_last_save")
+	r.addSums("rdb_changes_since_last_save", "rdb_saves", "aof_rewrites", "rdb_last_cow_size", "aof_last_cow_size", "rdb_last_load_keys_loaded", "rdb_last_load_keys_expired")
+	for _, name := range []string{"rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "module_fork_in_progress"} {
+		r.add(name, r.most(name))
+	}
 	r.add("rdb_bgsave_in_progress", r.most("rdb_bgsave_in_progress"))
 	r.add("rdb_last_save_time", r.most("rdb_last_save_time"))
 	r.add("rdb_last_bgsave_status", r.oneOf("rdb_last_bgsave_status", "ok"))
@@ -317,7 +327,9 @@ func (r *infoReport) stats() {
 	r.add("pubsub_patterns", r.most("pubsub_patterns"))
 	r.addSums("pubsubshard_channels")
 	r.add("latest_fork_usec", r.most("latest_fork_usec"))
-	r.addSums("total_forks", "migrate_cached_sockets", "total_error_replies")
+	r.addSums("total_forks", "migrate_cached_sockets", "total_error_replies", "unexpected_error_replies", "dump_payload_sanitizations", "evicted_clients",
+		"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "sync_full", "sync_partial_ok", "sync_partial_err", "slave_expires_tracked_keys",
+		"active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses", "total_reads_processed", "total_writes_processed")
 	r.add("nodes_total_commands_processed", r.sum("total_commands_processed"))
 	r.add("nodes_total_connections_received", r.sum("total_connections_received"))
 }

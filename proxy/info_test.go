@@ -39,7 +39,7 @@ func TestInfo(t *testing.T) {
 		m := figures(t, c)
 		for name, wanted := range map[string]string{
 			"redis_version": "7.0.15", "redis_mode": "standalone", "role": "master", "cluster_enabled": "0", "connected_clients": "1",
-			"keyspace_hits": "30", "keyspace_misses": "1", "loading": "0", "maxmemory_policy": "noeviction", "total_connections_received": "1",
+			"keyspace_hits": "30", "keyspace_misses": "1", "loading": "0", "lazyfree_pending_objects": "0", "sync_full": "0", "rdb_saves": "0", "aof_last_rewrite_time_sec": "-1", "maxmemory_policy": "noeviction", "total_connections_received": "1",
 			"tcp_port": srv.Addr(0)[strings.LastIndexByte(srv.Addr(0), ':')+1:], "pool": "test", "threads": "2",
 		} {
 			want(t, name, m[name], wanted)
