@@ -129,6 +129,15 @@ func TestClientDescribesItsConnection(t *testing.T) {
 	}
 }
 
+// Who has no master, as ROLE says, is told so again with no harm done.
+func TestReplicaOfNoOne(t *testing.T) {
+	c := client(t, serve(t, nil, redistest.Server(t).Addr()))
+	for _, name := range []string{"REPLICAOF", "slaveof"} {
+		want(t, name+" no one", c.Do(name, "no", "ONE"), "+OK\r\n")
+		want(t, name+" another", c.Do(name, "127.0.0.1", "1"), "-"+errReplicaOf+"\r\n")
+	}
+}
+
 // Clients take CLIENT LIST and CLIENT INFO apart: all that a server tells is there, in its order, and the command is the one that asks.
 func TestClientInfoHasTheFieldsOfAServer(t *testing.T) {
 	direct, c := redistest.Dial(t, redistest.Server(t).Addr()), client(t, serve(t, nil, redistest.Server(t).Addr()))
