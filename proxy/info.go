@@ -128,7 +128,7 @@ func (r *infoReport) loop(w *worker) {
 		if x.pool != ps {
 			continue
 		}
-		if x.blocked != nil {
+		if _, paused := w.taps.waiting[x]; paused || x.blocked != nil {
 			r.blocked++
 		}
 		if x.subs != nil {

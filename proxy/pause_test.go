@@ -24,6 +24,7 @@ func TestClientPause(t *testing.T) {
 				x.Flush()
 			}
 			held(t, srv, 2)
+			want(t, "blocked_clients", figures(t, boss, "clients")["blocked_clients"], "2")
 			want(t, "at the node", direct.Do("GET", "a"), "$-1\r\n")
 			want(t, "UNPAUSE", boss.Do("CLIENT", "UNPAUSE"), "+OK\r\n")
 			for _, x := range []*redistest.Conn{c, d} {
