@@ -57,6 +57,8 @@ var notTwins = map[string]string{
 	"asking":              "taken without cluster_mode too, for clients that send it unasked: the tests of proxy",
 	"readonly":            "see asking",
 	"readwrite":           "see asking",
+	"replicaof":           "refused but for NO ONE: the tests of proxy",
+	"slaveof":             "as replicaof",
 	"cluster|help":        "refused by a server that is no cluster: the tests of proxy",
 }
 
