@@ -17,7 +17,7 @@ var differences = []Difference{
 	{"EVAL EVALSHA FCALL", "without keys they run on the pool's first node; a script that touches keys it did not declare reads and writes whatever that node has", "TestKeylessScriptsRunOnOneNode"},
 	{"EVALSHA", "a node that does not know the script is given its body if it has passed through Ringway", "TestLostScriptsAreSentAgain"},
 	{"SCRIPT EXISTS", "1 for what EVALSHA finds on every node: all have the script, or one has it and it has passed through Ringway", "TestScriptsAreKnownByNode"},
-	{"SORT SORT_RO", "the keys that BY and GET name are looked up on the node of the sorted key", "TestSortLooksOnOneNode"},
+	{"SORT SORT_RO", "what BY and GET name may be on any node, and is then looked up one after the other: not atomic, at most 100000 keys, texts sorted by their bytes; STORE of it is refused with CROSSSLOT. In a transaction or a script it is looked up on the node of the sorted key", "TestSortLooksOnAllNodes"},
 	{"SCRIPT LOAD SCRIPT FLUSH FUNCTION LOAD FUNCTION DELETE CONFIG SET SWAPDB and others for all nodes", "when a node fails its error is the answer, though the others have done it", "TestWholePoolOverADeadNode"},
 	{"BLPOP and all that blocks", "with several event loops, what is pushed in the very moment in which a blocked client leaves may still be popped for it", "TestWhoLeavesBlockedEatsNothing"},
 	{"WAIT WAITAOF", "every node is asked; the least answer counts", "TestWaitAsksEveryNode"},

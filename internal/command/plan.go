@@ -42,11 +42,12 @@ const (
 	MergeCursor                // node after node, the cursor says where we are (SCAN)
 	MergeMost                  // the largest of integers (PUBSUB NUMPAT: each node has all patterns)
 	MergeUnion                 // arrays, one behind the other, each element once (PUBSUB CHANNELS)
+	MergeSorted                // what patterns name for the elements of one key is looked up, and sorted by (SORT)
 	MergeText                  // texts, one section a node (LATENCY DOCTOR)
 )
 
 var mergeNames = [...]string{
-	"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "most", "union", "text",
+	"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "most", "union", "sorted", "text",
 }
 
 func (m Merge) String() string { return mergeNames[m] }

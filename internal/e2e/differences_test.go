@@ -692,7 +692,7 @@ func TestScriptsAreKnownByNode(t *testing.T) {
 	want(t, s.Conn, "*2\r\n:1\r\n:0\r\n", "SCRIPT", "EXISTS", digest(script), digest("another"))
 }
 
-func TestSortLooksOnOneNode(t *testing.T) {
+func TestSortLooksOnAllNodes(t *testing.T) {
 	s := newSpread(t, 1, setup{})
 	k := s.keys[0][0]
 	s.Do("RPUSH", k, "1", "2")
@@ -703,7 +703,13 @@ func TestSortLooksOnOneNode(t *testing.T) {
 	here, elsewhere := "{"+k+"}weight:*", "{"+s.keys[1][0]+"}weight:*"
 	want(t, s.Conn, "*2\r\n$1\r\n2\r\n$1\r\n1\r\n", "SORT", k, "BY", here)
 	want(t, s.Conn, "*2\r\n$2\r\n20\r\n$2\r\n10\r\n", "SORT", k, "GET", here)
-	want(t, s.Conn, "*2\r\n$-1\r\n$-1\r\n", "SORT_RO", k, "GET", elsewhere)
+	want(t, s.Conn, "*2\r\n$2\r\n21\r\n$2\r\n11\r\n", "SORT_RO", k, "GET", elsewhere)
+	want(t, s.Conn, "*2\r\n$1\r\n2\r\n$1\r\n1\r\n", "SORT", k, "BY", elsewhere)
+	want(t, s.Conn, crossSlot, "SORT", k, "BY", elsewhere, "STORE", "{"+k+"}sorted")
+	want(t, s.Conn, ":2\r\n", "SORT", k, "BY", here, "STORE", "{"+k+"}sorted")
+	s.Do("MULTI")
+	s.Do("SORT", k, "GET", elsewhere)
+	want(t, s.Conn, "*1\r\n*2\r\n$-1\r\n$-1\r\n", "EXEC")
 }
 
 func TestPingIsAnsweredByRingway(t *testing.T) {
