@@ -15,8 +15,10 @@ func (ps *poolState) cursorNodeBits() uint {
 	return max(10, uint(bits.Len(uint(len(ps.shared.nodes)))))
 }
 
-// scanCount is how many elements SCAN is after when it does not say so.
-const scanCount = 10
+const (
+	scanCount = 10      // elements that SCAN is after when it does not say so
+	scanBytes = 1 << 20 // of elements after which it does not go on to the next node, whatever COUNT says
+)
 
 // scanning is a SCAN under way. While fewer elements have come than COUNT asks for and a node is at its end, the next node is asked at
 // once: a keyspace that one server shows in one answer comes in one, not in one a node.
@@ -111,7 +113,7 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		sc.answer(0)
 		return
 	}
-	if sc.count <= 0 || s.set.Lane(s.pool.nth(sc.place)).Full() {
+	if sc.count <= 0 || len(sc.found) > scanBytes || s.set.Lane(s.pool.nth(sc.place)).Full() {
 		sc.answer(uint64(sc.place))
 		return
 	}

@@ -32,6 +32,7 @@ type sorting struct {
 
 	elements [][]byte
 	replies  [][]byte
+	size     int // of all replies
 	pending  int
 	failure  []byte
 	then     func() // goes on when nothing is pending
@@ -126,28 +127,24 @@ func (so *sorting) look() {
 	for i, e := range so.elements {
 		so.elements[i] = bytes.Clone(text(e))
 	}
-	patterns := len(so.gets)
-	if so.by != nil {
-		patterns++
-	}
-	if len(so.elements)*patterns > maxLookups {
-		so.answer(resp.AppendError(nil, errLookups))
-		return
-	}
 	s, home := so.session, so.session.pool.find(so.key)
-	away := false
+	away, lookups := false, 0
 	for _, p := range append([][]byte{so.by}, so.gets...) {
 		for _, e := range so.elements {
-			if key, _, ok := lookedUp(p, e); ok && s.pool.find(key) != home {
-				away = true
+			if key, _, ok := lookedUp(p, e); ok {
+				lookups++
+				away = away || s.pool.find(key) != home
 			}
 		}
 	}
 	switch {
-	case !away: // as on one server
+	case !away: // as on one server, whatever the size
+		so.size = math.MinInt
 		so.ask([]gatherRequest{{so.key, so.request}}, func() { so.answer(so.replies[0]) })
 	case so.store:
 		so.answer(resp.AppendError(nil, errCrossSlot))
+	case lookups > maxLookups:
+		so.answer(resp.AppendError(nil, errLookups))
 	case so.by == nil:
 		so.fetch()
 	default:
@@ -315,7 +312,11 @@ func (so *sorting) ask(list []gatherRequest, then func()) {
 // Reply takes the next bytes of an answer. What is of another type than a lookup needs is as good as nothing there; SORT itself says so for
 // its own key.
 func (so *sorting) Reply(tag uint64, _ byte, b []byte, done bool) {
-	so.replies[tag] = append(so.replies[tag], b...)
+	if so.size += len(b); so.size > maxGathered {
+		so.failure = resp.AppendError(nil, errGathered)
+	} else {
+		so.replies[tag] = append(so.replies[tag], b...)
+	}
 	if !done {
 		return
 	}

@@ -83,8 +83,17 @@ func TestSortThatNeedsOneNode(t *testing.T) {
 	want(t, "what is sent behind it does not change it", c.Recv(), "*1\r\n$1\r\n5\r\n")
 	want(t, "DEL", c.Recv(), ":2\r\n")
 
-	for i := range 300 {
-		c.Do("RPUSH", key, fmt.Sprint(i))
+	many := []string{"RPUSH", key}
+	for i := range 40000 {
+		many = append(many, fmt.Sprint(i))
+	}
+	c.Do(many...)
+	want(t, "too many to look up", c.Do("SORT", key, "BY", "w*", "GET", "x*", "GET", "y*"), "-"+errLookups+"\r\n")
+	if got := elements([]byte(c.Do("SORT", key, "BY", "{"+key+"}w*", "GET", "{"+key+"}x*", "GET", "{"+key+"}y*"))); len(got) != 80000 {
+		t.Errorf("as many on one node: %d", len(got))
+	}
+	if got := elements([]byte(c.Do("SORT", key, "BY", "w*", "DESC"))); len(got) != 40000 || string(text(got[1])) != "2" {
+		t.Errorf("many: %d, %.40q", len(got), got[:min(len(got), 2)])
 	}
 	c.Send("SORT", key, "BY", "w*")
 	c.Send("PING")
