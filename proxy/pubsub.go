@@ -487,8 +487,11 @@ func (h *hub) renew(node int) {
 // receive takes what a node says: a message, a confirmation, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
-		if said, ok := h.lines[node].answered(); ok && said.join {
+		switch said, _ := h.lines[node].answered(); {
+		case said.join:
 			said.topic.fail(string(text(b)))
+		case said.then != nil:
+			said.then()
 		}
 		return
 	}

@@ -141,8 +141,11 @@ func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
 		redistest.Expect("PING"), redistest.Reply(message("a", "x")+"*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
 		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"+PONG\r\n"),
 		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
+		redistest.Expect("PING"), redistest.Reply("-BUSY running a script\r\n"),
+		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"-BUSY running a script\r\n"),
+		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
 		redistest.Expect("PING"), redistest.Hang())
-	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 50 * time.Millisecond }), node.Addr())
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 500 * time.Millisecond }), node.Addr())
 	c := client(t, srv)
 	c.Send("SUBSCRIBE", "a")
 	c.Send("UNSUBSCRIBE", "a")
@@ -153,6 +156,8 @@ func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
 	want(t, "UNSUBSCRIBE", c.Recv(), confirmation("*", 0, "unsubscribe", "a"))
 	want(t, "PING", c.Recv(), "+PONG\r\n")
 	want(t, "UNSUBSCRIBE of nothing", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
+	c.Do("SUBSCRIBE", "a")
+	want(t, "UNSUBSCRIBE at a node that is busy", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
 	c.Do("SUBSCRIBE", "a")
 	want(t, "UNSUBSCRIBE at a node that hangs", c.Do("UNSUBSCRIBE"), confirmation("*", 0, "unsubscribe", "a"))
 	balanced(t, srv)
