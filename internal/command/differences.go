@@ -28,7 +28,7 @@ var differences = []Difference{
 	{"CONFIG GET CONFIG SET", "SET goes to all nodes, maxmemory is what each of them has; what concerns connections is Ringway's own and can't be set", "TestConfigGetAndSet"},
 	{"SLOWLOG LATENCY MEMORY STATS LASTSAVE", "one list or sum of all nodes; slow log numbers are made unique", "TestReportsHaveTheShapeOfOneServers"},
 	{"CLIENT TRACKING", "each key is invalidated right after it was read: caches are correct and empty; BCAST, PREFIX and REDIRECT are refused", "TestTrackingInvalidatesWhatWasRead"},
-	{"CLIENT PAUSE", "concerns Ringway's clients; UNPAUSE is carried out during a pause of everything", "TestClientPause"},
+	{"CLIENT PAUSE", "concerns Ringway's clients; a pause of writes holds every FCALL; UNPAUSE is carried out during a pause of everything", "TestClientPause"},
 	{"CLIENT KILL CLIENT UNBLOCK", "concern Ringway's clients", "TestClientKill"},
 	{"MONITOR", "shows what passes through this Ringway, not what scripts call; a monitor that does not read is closed", "TestMonitor"},
 	{"CLIENT LIST CLIENT INFO CLIENT ID", "tell of Ringway's clients; the nodes see Ringway", "TestClientListTellsOfOurClients"},
