@@ -272,6 +272,42 @@ func (s *Session) appendSubscription(dst []byte, verb string, name []byte, count
 	return resp.AppendInt(dst, int64(count))
 }
 
+// numsub is PUBSUB NUMSUB and SHARDNUMSUB. The nodes count a subscription of each loop that stands for all its clients, so these are counted
+// instead.
+func (s *Session) numsub(c *command.Command, a *resp.Args) (taken bool) {
+	k, pool := channelTopic, s.pool.shared.index
+	if c.Name == "pubsub|shardnumsub" {
+		k = shardTopic
+	}
+	var names []string
+	for i := 2; i < a.Len(); i++ {
+		names = append(names, string(a.At(i)))
+	}
+	counts := make([]int64, len(names))
+	ours := func(w *worker) {
+		h := w.pools[pool].pubsub
+		for i, name := range names {
+			if h == nil || h.topics[k][name] == nil {
+				continue
+			}
+			t := h.topics[k][name]
+			counts[i] += int64(len(t.sessions) - len(t.confirmed))
+		}
+	}
+	return s.surveyAnd(c, s.requestOf(a), ours, strict(func(replies [][]byte) []byte {
+		b := resp.AppendArray(nil, 2*len(names))
+		for i, name := range names {
+			for _, r := range replies {
+				if list := elements(r); len(list) == 2*len(names) {
+					counts[i] += intOf(list[2*i+1])
+				}
+			}
+			b = resp.AppendInt(resp.AppendBulkString(b, name), max(counts[i], 0))
+		}
+		return b
+	}))
+}
+
 // unfitForSubscriber says why a RESP2 client that listens can't send a command, "" if it can.
 func (s *Session) unfitForSubscriber(c *command.Command) string {
 	if s.subs == nil || s.resp3 {
@@ -348,7 +384,11 @@ func (h *hub) join(s *Session, k topicKind, name string) *topic {
 
 // nodesOf says where a topic has to be listened to.
 func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
-	if k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
+	everywhere := k == patternTopic
+	if h.pool.topo.slots { // the nodes of a cluster pass on to each other what is published, but not what happens to keys
+		everywhere = k == patternTopic && strings.HasPrefix(name, "__key")
+	}
+	if everywhere || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
 		for i := range h.pool.size() {
 			nodes = append(nodes, h.pool.nth(i))
 		}
