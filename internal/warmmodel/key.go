@@ -41,6 +41,7 @@ const (
 	modify      // read-modify-write: INCR, HSET, scripts, transactions
 	flush       // FLUSHALL
 	ghost       // a write of an earlier time, when the new node had the key already, given up then and still on its way
+	echo        // a write under the old ring, given up, and still on its way to the old node
 )
 
 // place is the request of an operation that is on its way, or what has become of the operation.
@@ -52,7 +53,7 @@ const (
 	get            // a read at the new node
 	mark           // SET marker NX at the new node
 	look           // WATCH marker, EXISTS marker, EXISTS key at the new node
-	dump           // DUMP at the old node
+	take           // MULTI, PTTL, DUMP, UNLINK, EXEC at the old node
 	restore        // MULTI, RESTORE, UNLINK marker, EXEC at the new node
 	reread         // a read at the new node, behind the above
 	void           // UNLINK at the old node
@@ -63,7 +64,7 @@ const (
 )
 
 func (p place) String() string {
-	return [...]string{"", "command at the old node", "read at the new node", "set the marker", "watch and look", "dump at the old node",
+	return [...]string{"", "command at the old node", "read at the new node", "set the marker", "watch and look", "take from the old node",
 		"restore", "read behind the restore", "void at the old node", "remove the marker", "write at the new node",
 		"first flush of the new node", "over"}[p]
 }
@@ -76,7 +77,7 @@ type op struct {
 	late   bool    // its Ringway's lease has run out since the call
 	watch  bool    // its connection watches the marker
 	dirty  bool    // the marker has been touched since
-	value  version // what DUMP gave
+	value  version // what was taken from the old node
 	result version // what was found, if voiding comes last
 }
 
@@ -110,6 +111,7 @@ const (
 	noSweep                         // what lies on the new node from earlier times stays
 	noDrain                         // from warm to new while others are warm
 	markerForEver                   // others go on though a restore may still be carried out
+	copyOnly                        // a move leaves the old copy
 	readOld                         // some reads that miss are answered from the old node, without a marker
 	oneFlush                        // all nodes are flushed once
 	noForce                         // nothing says which ring is in force when nobody is alive
@@ -120,6 +122,7 @@ const (
 type keyMachine struct {
 	ops    []kind
 	lapses uint8 // how many times a lease may run out
+	warm   bool  // begin when all are warm
 	faults fault
 	lib    *library
 }
@@ -129,9 +132,16 @@ func (m *keyMachine) is(f fault) bool { return m.faults&f != 0 }
 func (m *keyMachine) start() keyState {
 	s := keyState{oldCopy: initial, newCopy: stale, modes: [2]mode{old, old}, force: old, swept: m.is(noSweep)}
 	s.spec = m.lib.number([]history{history(initial)})
+	if m.warm {
+		s.modes, s.force, s.swept, s.newCopy = [2]mode{warm, warm}, warm, true, absent
+	}
 	for i, k := range m.ops {
-		if k == ghost {
+		switch k {
+		case ghost:
 			s.ops[i] = op{place: put, failed: true}
+			m.tell(&s, called, i, absent)
+		case echo:
+			s.ops[i] = op{place: atOld, failed: true}
 			m.tell(&s, called, i, absent)
 		}
 	}
@@ -153,7 +163,7 @@ func (m *keyMachine) canon(s keyState) keyState {
 	t := s
 	t.modes[0], t.modes[1] = s.modes[1], s.modes[0]
 	for i := range t.ops {
-		if o := &t.ops[i]; o.place != uncalled && o.place != over && m.ops[i] != ghost {
+		if o := &t.ops[i]; o.place != uncalled && o.place != over && m.ops[i] < ghost {
 			o.by = 1 - o.by
 		}
 	}
@@ -176,7 +186,8 @@ func (m *keyMachine) name(e event) string {
 		return fmt.Sprintf("ringway %d: %s", e.who, e.what)
 	}
 	i := e.who - 10
-	return fmt.Sprintf("operation %d (%s, version %d): %s", i, [...]string{"read", "write", "DEL", "modify", "FLUSHALL", "write of an earlier time"}[m.ops[i]],
+	return fmt.Sprintf("operation %d (%s, version %d): %s", i, [...]string{"read", "write", "DEL", "modify", "FLUSHALL", "write of an earlier time",
+		"write under the old ring"}[m.ops[i]],
 		firstOp+version(i), e.what)
 }
 
@@ -462,7 +473,7 @@ func (m *keyMachine) apply(s *keyState, i int, copy *version) (found version) {
 	case modify:
 		*copy = firstOp + version(i)
 		return found
-	case write, ghost:
+	case write, ghost, echo:
 		*copy = firstOp + version(i)
 	case remove, flush:
 		*copy = absent
@@ -478,8 +489,11 @@ func (m *keyMachine) apply(s *keyState, i int, copy *version) (found version) {
 func (m *keyMachine) carryOut(s *keyState, i int) (next place, result version) {
 	o, k := &s.ops[i], m.ops[i]
 	afterMove := reread
-	if k == modify {
-		afterMove = m.voiding()
+	if k == modify { // nothing that anybody has seen is left on the old node: there is no need to void it
+		afterMove = unmark
+		if m.is(keepMarker) {
+			afterMove = put
+		}
 	}
 	switch o.place {
 	case atOld:
@@ -487,7 +501,7 @@ func (m *keyMachine) carryOut(s *keyState, i int) (next place, result version) {
 	case get:
 		if s.newCopy == absent && s.modes[o.by] == warm && !o.late {
 			if m.is(noMarker) || m.is(readOld) && i%2 == 0 {
-				return dump, 0
+				return take, 0
 			}
 			return mark, 0
 		}
@@ -512,14 +526,18 @@ func (m *keyMachine) carryOut(s *keyState, i int) (next place, result version) {
 			return afterMove, 0
 		}
 		o.watch, o.dirty = true, false
-		return dump, 0
-	case dump:
+		return take, 0
+	case take:
 		o.value = s.oldCopy
+		if !m.is(copyOnly) {
+			s.oldCopy = absent
+		}
 		switch {
 		case o.value == absent:
 			o.watch, o.dirty = false, false
 			return afterMove, 0 // its marker is left to expire
 		case m.is(readOld) && !o.watch:
+			s.oldCopy = o.value // it only reads
 			return over, o.value
 		}
 		return restore, 0

@@ -10,10 +10,10 @@ import (
 // full asks for the larger searches, which take minutes and gigabytes.
 var full = os.Getenv("RINGWAY_FULL") != ""
 
-func searchKey(t *testing.T, ops []kind, lapses uint8, f fault) outcome {
+func searchKey(t *testing.T, ops []kind, lapses uint8, warm bool, f fault) outcome {
 	t.Helper()
 	begin := time.Now()
-	m := &keyMachine{ops: ops, lapses: lapses, faults: f, lib: newLibrary()}
+	m := &keyMachine{ops: ops, lapses: lapses, warm: warm, faults: f, lib: newLibrary()}
 	out := explore(m, 100e6)
 	t.Logf("%v; %v", out, time.Since(begin).Round(time.Millisecond))
 	return out
@@ -24,26 +24,31 @@ func TestNoReadReturnsAnOlderVersion(t *testing.T) {
 		name   string
 		ops    []kind
 		lapses uint8
+		warm   bool
 		full   bool
 	}{
-		{"one write", []kind{write, read, read}, 1, false},
-		{"a write and a modification", []kind{write, modify, read}, 1, false},
-		{"a removal and a modification", []kind{remove, modify, read}, 1, false},
-		{"a flush and a write", []kind{flush, write, read}, 1, false},
-		{"a flush and a modification", []kind{flush, modify, read}, 1, false},
-		{"a late write of an earlier time", []kind{ghost, write, read}, 1, false},
-		{"leases that run out three times", []kind{write, read}, 3, false},
-		{"two writes", []kind{write, write, read, read}, 0, true},
-		{"two modifications", []kind{modify, modify, read, read}, 0, true},
-		{"three reads", []kind{write, read, read, read}, 1, true},
-		{"leases that run out twice", []kind{write, modify, read}, 2, true},
+		{"one write", []kind{write, read, read}, 1, false, false},
+		{"a write and a modification", []kind{write, modify, read}, 1, false, false},
+		{"a removal and a modification", []kind{remove, modify, read}, 1, false, false},
+		{"a flush and a write", []kind{flush, write, read}, 1, false, false},
+		{"a flush and a modification", []kind{flush, modify, read}, 1, false, false},
+		{"a late write of an earlier time", []kind{ghost, write, read}, 1, false, false},
+		{"leases that run out three times", []kind{write, read}, 3, false, false},
+		{"warm, a late write under the old ring", []kind{echo, write, read, read}, 0, true, false},
+		{"warm, a late write under the old ring and a modification", []kind{echo, modify, read, read}, 0, true, false},
+		{"warm, and more at once", []kind{write, modify, read, read}, 0, true, false},
+		{"two writes", []kind{write, write, read, read}, 0, false, true},
+		{"two modifications", []kind{modify, modify, read, read}, 0, false, true},
+		{"three reads", []kind{write, read, read, read}, 1, false, true},
+		{"leases that run out twice", []kind{write, modify, read}, 2, false, true},
+		{"warm, with late writes and all", []kind{echo, write, modify, read, read}, 0, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			if c.full && !full {
 				t.Skip("RINGWAY_FULL is not set")
 			}
-			if out := searchKey(t, c.ops, c.lapses, 0); out.broken != "" || out.cut {
+			if out := searchKey(t, c.ops, c.lapses, c.warm, 0); out.broken != "" || out.cut {
 				t.Error("the promise is not kept, or the search was cut short")
 			}
 		})
@@ -65,7 +70,8 @@ func TestEveryStepForAKeyIsNeeded(t *testing.T) {
 		{"removing the marker", keepMarker, []kind{write, read, read}},
 		{"looking whether the marker is there", noLook, []kind{write, read, read}},
 		{"a marker that expires", markerForEver, []kind{write, read, read}},
-		{"reading behind the restore", readOld, []kind{write, read, read, read}},
+		{"taking, not copying", copyOnly, []kind{echo, modify, read, read}},
+		{"reading behind the restore", readOld, []kind{echo, read, read, read}},
 		{"the sweep", noSweep, []kind{write, read}},
 		{"waiting before the sweep", earlySweep, []kind{ghost, read, read}},
 		{"the drain", noDrain, []kind{write, read, read}},
@@ -74,7 +80,7 @@ func TestEveryStepForAKeyIsNeeded(t *testing.T) {
 	} {
 		t.Run("without "+c.without, func(t *testing.T) {
 			t.Parallel()
-			if out := searchKey(t, c.ops, 1, c.fault); !strings.HasPrefix(out.broken, "no order") {
+			if out := searchKey(t, c.ops, 1, c.fault == copyOnly || c.fault == readOld, c.fault); !strings.HasPrefix(out.broken, "no order") {
 				t.Error("nothing is wrong without it")
 			}
 		})
