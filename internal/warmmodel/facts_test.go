@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 
 const (
 	key    = "k"
-	marker = "ringway:moving:k"
+	marker = "__ringway:move:k"
 )
 
 // bench is a server and two connections: a mover's, and that of everybody else.
