@@ -76,6 +76,9 @@ func (la *Lane) Move() {
 // Stale reports whether the node has moved, or has other settings, since the lane was connected.
 func (la *Lane) Stale() bool { return la.address != la.Node.Address() || la.opt != la.Node.Options() }
 
+// Moved reports whether the node has another address than when the lane was connected.
+func (la *Lane) Moved() bool { return la.address != la.Node.Address() }
+
 // connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
 // right behind the connection, unless they depend on the handshake.
 func (la *Lane) connected(fd int) {

@@ -40,6 +40,15 @@ func (la *Lane) checkPatience() {
 	la.fallAfterLoss(fmt.Sprintf("did not answer within %v", limit))
 }
 
+// Hurry has a private lane wait for its reply no longer than others do, from now on.
+func (la *Lane) Hurry() {
+	la.Patient = false
+	if la.state == ready && la.waiting.len() > 0 && la.opt.Timeout > 0 {
+		la.waiting.first().since = la.loop.Now()
+		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	}
+}
+
 // lose gives the connection up. Whatever was sent and not answered fails: it may have been carried out, so it is never sent
 // again. A lane that was working is connected again at once.
 func (la *Lane) lose(reason string) {

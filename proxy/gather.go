@@ -82,7 +82,11 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Send(g.requests[i].request, s, tagOf(seq, i))
+		p := &sp.parts[i]
+		if s.pool.keeps != keepNothing {
+			p.again = s.keep(c, p.node, g.requests[i].request)
+		}
+		s.set.Lane(p.node).Send(g.requests[i].request, s, tagOf(seq, i))
 	}
 	return true
 }

@@ -1,6 +1,11 @@
 package proxy
 
 import (
+	"bytes"
+	"math"
+	"strconv"
+	"time"
+
 	"ringway/internal/command"
 	"ringway/internal/metrics"
 	"ringway/pool"
@@ -97,10 +102,100 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 // sendPrivate sends a request on a private lane and stops the parser until it is answered.
 func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, request []byte) {
 	seq := s.tail
-	s.open(c).private = true
+	sl := s.open(c)
+	sl.private = true
+	if s.pool.follows() {
+		sl.again = s.keepAnyhow(lane.Index, request)
+		sl.again.waited = sl.start
+	}
 	s.inFlight++
 	lane.Send(request, s, tagOf(seq, 0))
 	s.stall(metrics.StallBarrier)
+}
+
+// otherPrivate gives the private lane of the request in flight back and lends another one, to node. It returns nil if there is none.
+func (s *Session) otherPrivate(node int) *pool.Lane {
+	old := s.watch.lane
+	if s.blocked != nil {
+		old = s.blocked[0]
+		s.blocked = s.blocked[:0]
+	}
+	s.pool.givePrivate(s.set, old)
+	lane := s.lendPrivate(node)
+	switch {
+	case s.blocked == nil && lane == nil:
+		s.watch, s.blocked = watch{}, []*pool.Lane{} // it ends with this request
+	case s.blocked == nil:
+		s.watch = watch{lane: lane, node: node, lost: lane.Lost()}
+	case lane != nil:
+		s.blocked = append(s.blocked, lane)
+		lane.Patient = true
+		askNumber(lane)
+	}
+	return lane
+}
+
+// watchRefused deals with a refusal on the lane that watches keys. A first WATCH is sent again elsewhere, so it returns false. What is watched
+// already nobody watches over any more: EXEC says nil, as if a key had changed.
+func (s *Session) watchRefused(tag uint64) bool {
+	if s.blocked != nil || s.watch.lane == nil || !s.watch.holds && !s.watch.ending {
+		return false
+	}
+	ag := s.slot(uint32(tag)).again
+	ag.final = true
+	answer := []byte("+OK\r\n")
+	if s.watch.ending {
+		answer = resp.AppendNullArray(nil, s.resp3)
+	} else {
+		s.watch.lost = math.MaxUint64
+	}
+	s.Reply(tag, answer[0], answer, true)
+	return true
+}
+
+// waitLess takes the time that a blocking request has waited already off the time for which it may block.
+func (s *Session) waitLess(c *command.Command, ag *again) {
+	scan := resp.RequestScanner{}
+	if n, err := scan.Scan(ag.request); err != nil || n == 0 || s.blocked == nil {
+		return
+	}
+	a, at, unit := &scan.Args, -1, float64(time.Second)
+	switch c.Name {
+	case "blpop", "brpop", "bzpopmin", "bzpopmax", "brpoplpush", "blmove":
+		at = a.Len() - 1
+	case "blmpop", "bzmpop":
+		at = 1
+	case "xread", "xreadgroup":
+		unit = float64(time.Millisecond)
+		for i := 1; i+1 < a.Len() && at < 0 && !bytes.EqualFold(a.At(i), []byte("streams")); i++ {
+			if bytes.EqualFold(a.At(i), []byte("block")) {
+				at = i + 1
+			}
+		}
+	}
+	if at < 0 {
+		return
+	}
+	limit, err := strconv.ParseFloat(string(a.At(at)), 64)
+	if err != nil || limit <= 0 {
+		return
+	}
+	now := s.worker.loop.Now()
+	left := max(time.Duration(limit*unit)-time.Duration(now-ag.waited), time.Millisecond)
+	text := strconv.FormatFloat(float64(left)/unit, 'f', 3, 64)
+	if unit == float64(time.Millisecond) {
+		text = strconv.FormatInt(int64(left/time.Millisecond), 10)
+	}
+	b := resp.AppendArray(s.worker.loop.Buffer(len(ag.request)+64), a.Len())
+	for i := range a.Len() {
+		if i == at {
+			b = resp.AppendBulkString(b, text)
+		} else {
+			b = resp.AppendBulk(b, a.At(i))
+		}
+	}
+	s.worker.loop.Release(ag.request)
+	ag.request, ag.waited = b, now
 }
 
 // privateDone is called when the reply of a private lane is complete.
@@ -174,10 +269,11 @@ func (s *Session) execWatched(c *command.Command) bool {
 		return true
 	}
 	seq := s.tail
-	s.open(c).private = true
+	sl := s.open(c)
+	sl.private = true
 	s.inFlight++
 	s.watch.ending = true
-	tx.send(&s.worker.server.scripts, s.watch.lane, s, tagOf(seq, 0))
+	s.sendBatch(tx, s.watch.lane, sl, tagOf(seq, 0))
 	s.endTransaction()
 	s.stall(metrics.StallBarrier)
 	return true
@@ -195,6 +291,14 @@ const (
 
 // takePrivate lends a private lane to a node. If there is none, it tells the client and returns nil.
 func (s *Session) takePrivate(node int) *pool.Lane {
+	lane := s.lendPrivate(node)
+	if lane == nil {
+		s.refuse(metrics.NodeDown, errPrivate)
+	}
+	return lane
+}
+
+func (s *Session) lendPrivate(node int) *pool.Lane {
 	free := s.set.Private[node]
 	for n := len(free); n > 0; n = len(free) {
 		la := free[n-1]
@@ -208,7 +312,6 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 		s.pool.privates--
 	}
 	if s.pool.privates >= maxPrivate {
-		s.refuse(metrics.NodeDown, errPrivate)
 		return nil
 	}
 	s.pool.privates++

@@ -24,11 +24,11 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		return
 	}
 	if sl.again != nil && done {
-		if kind == '-' && s.refused(tag, sl, sl.buf, b) {
+		if s.comesBack(tag, sl, sl.buf, kind, b) {
 			return
 		}
-		s.worker.forgetAgain(sl.again)
-		sl.again = nil
+	} else if done && s.retrying != nil {
+		s.carriedOut(tag, sl, nil)
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
 		s.count(sl, kind, len(b), 1)
@@ -39,6 +39,27 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		return
 	}
 	s.replyLater(seq, sl, kind, b, done)
+}
+
+// comesBack is called with the end of a reply to a request that is kept. It returns true if the request is sent once more, or the reply is held
+// back.
+func (s *Session) comesBack(tag uint64, sl *slot, before []byte, kind byte, b []byte) bool {
+	if kind == '-' && s.refused(tag, sl, before, b) {
+		return true
+	}
+	kept := sl.kept(tag)
+	ag := *kept
+	if !ag.final && s.holdsBack(sl) {
+		s.holdBack(tag, kind, b)
+		return true
+	}
+	*kept = nil
+	if s.retrying == nil || ag.final {
+		s.worker.forgetAgain(ag)
+	} else {
+		s.carriedOut(tag, sl, ag)
+	}
+	return false
 }
 
 // push adds a reply to the output. While others are on their way it may wait for them.
@@ -77,8 +98,12 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 	if s.conn.Closed() {
 		return
 	}
-	if sl := s.slot(uint32(tag)); *sl.kept(tag) != nil && s.lost(tag, sl, sent) {
+	if sl := s.slot(uint32(tag)); *sl.kept(tag) != nil && s.lost(tag, sl, reason, sent) {
 		return
+	} else if s.retrying != nil && sent {
+		kept := sl.kept(tag)
+		s.carriedOut(tag, sl, *kept)
+		*kept = nil
 	}
 	s.failNow(tag, reason)
 }
@@ -87,6 +112,9 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 func (s *Session) failNow(tag uint64, reason string) {
 	seq := uint32(tag)
 	sl := s.slot(seq)
+	if s.retrying != nil {
+		s.retrySoon()
+	}
 	s.worker.forgetAgain(*sl.kept(tag))
 	*sl.kept(tag) = nil
 	s.pool.stats.Errors[metrics.NodeDown]++
@@ -123,6 +151,9 @@ func (s *Session) count(sl *slot, kind byte, size, weight int) {
 	if sl.private {
 		s.privateDone(kind)
 	}
+	if s.retrying != nil {
+		s.retrySoon()
+	}
 	if s.stalls != 0 {
 		s.ease()
 	}
@@ -134,6 +165,9 @@ func (s *Session) ease() {
 		s.relieve(metrics.StallWindow)
 	}
 	if s.stalls.has(metrics.StallBarrier) && s.inFlight == 0 {
+		if s.retrying != nil {
+			s.endRetrying()
+		}
 		s.relieve(metrics.StallBarrier)
 	}
 }

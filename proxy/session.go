@@ -324,8 +324,7 @@ func (s *Session) gone() {
 		w.loop.StopTimer(s.patience)
 	}
 	if s.retrying != nil {
-		w.loop.StopTimer(s.retrying.timer)
-		s.retrying = nil
+		s.endRetrying()
 	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
@@ -361,7 +360,15 @@ func (s *Session) follow(moves bool) {
 	if w := &s.watch; w.lane != nil && (moves || w.lane.Stale()) {
 		w.lost = math.MaxUint64 // what happens to the keys from now on, this lane does not see
 	}
-	if s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index {
+	if s.awaits == nil {
+		return
+	}
+	if sl := s.slot(s.head); sl.again != nil && s.blocked[0].Moved() { // a primary that was replaced lets it go, if it still can
+		s.blocked[0].Hurry()
+	} else if s.pool.find(s.awaits) != s.blocked[0].Index {
+		if sl.again != nil {
+			sl.again.moved = true
+		}
 		(&unblocking{blocked: s, reason: "ERROR"}).try()
 	}
 }

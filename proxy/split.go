@@ -156,11 +156,11 @@ func end(a *resp.Args, i int) int {
 func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, done bool) {
 	p := &sl.split.parts[i]
 	if p.again != nil && done {
-		if kind == '-' && s.refused(tagOf(seq, i), sl, p.reply, b) {
+		if s.comesBack(tagOf(seq, i), sl, p.reply, kind, b) {
 			return
 		}
-		s.worker.forgetAgain(p.again)
-		p.again = nil
+	} else if done && s.retrying != nil {
+		s.carriedOut(tagOf(seq, i), sl, nil)
 	}
 	if !p.tooMuch {
 		p.reply = s.worker.loop.Append(p.reply, b)
