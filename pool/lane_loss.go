@@ -40,6 +40,13 @@ func (la *Lane) checkPatience() {
 	la.fallAfterLoss(fmt.Sprintf("did not answer within %v", limit))
 }
 
+// Reroute hands back what waits for the connection, and has not been sent.
+func (la *Lane) Reroute() {
+	if la.state != ready && la.state != idle && la.waiting.len() > 0 {
+		la.failAll(la.down(), false)
+	}
+}
+
 // Hurry has a private lane wait for its reply no longer than others do, from now on.
 func (la *Lane) Hurry() {
 	la.Patient = false

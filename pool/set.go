@@ -74,11 +74,11 @@ func (s *Set) Retire(i int) {
 	s.Private[i] = nil
 }
 
-// Reroute hands back what waits on lanes that are down: its keys may be elsewhere now.
+// Reroute hands back what waits on lanes that are not connected: its keys may be elsewhere now.
 func (s *Set) Reroute() {
 	for _, la := range s.lanes {
-		if la != nil && la.state == down {
-			la.failAll(la.down(), false)
+		if la != nil {
+			la.Reroute()
 		}
 	}
 }

@@ -36,6 +36,7 @@ func (tx *transaction) send(known *scripts, lane *pool.Lane, owner pool.Owner, t
 type watch struct {
 	lane   *pool.Lane
 	node   int
+	group  int    // what its last key has in common with others: the node, or the slot
 	holds  bool   // the node has said that it watches something
 	ending bool   // EXEC has been sent
 	lost   uint64 // what the lane had lost when the first key was watched
@@ -126,7 +127,7 @@ func (s *Session) otherPrivate(node int) *pool.Lane {
 	case s.blocked == nil && lane == nil:
 		s.watch, s.blocked = watch{}, []*pool.Lane{} // it ends with this request
 	case s.blocked == nil:
-		s.watch = watch{lane: lane, node: node, lost: lane.Lost()}
+		s.watch = watch{lane: lane, node: node, group: s.watch.group, lost: lane.Lost()}
 	case lane != nil:
 		s.blocked = append(s.blocked, lane)
 		lane.Patient = true
@@ -235,6 +236,10 @@ func (s *Session) watchKeys(c *command.Command, scan *resp.RequestScanner, b []b
 		}
 		s.watch = watch{lane: lane, node: node, lost: lane.Lost()}
 	}
+	s.watch.group = node
+	if s.pool.topo.slots {
+		s.watch.group = s.slotOf(c, &scan.Args)
+	}
 	s.sendPrivate(c, s.watch.lane, scan.Bytes(b))
 	return true
 }
@@ -262,7 +267,7 @@ func (s *Session) execWatched(c *command.Command) bool {
 		s.worker.scratch = resp.AppendNullArray(s.worker.scratch[:0], s.resp3)
 		s.answer(s.worker.scratch)
 		return true
-	case tx.node >= 0 && tx.node != s.watch.node:
+	case tx.node >= 0 && tx.node != s.watch.node && (!s.pool.topo.slots || tx.group != s.watch.group):
 		s.endTransaction()
 		s.unwatch()
 		s.refuse(metrics.CrossSlot, errCrossSlotWatch)

@@ -541,7 +541,7 @@ func (h *hub) receive(node int, b []byte) {
 	for k := range topicKinds {
 		switch verb {
 		case topicMessages[k]:
-			if t := h.topics[k][string(name)]; t != nil {
+			if t := h.topics[k][string(name)]; t != nil && (!h.pool.topo.slots || slices.Contains(t.nodes, node)) {
 				for s := range t.sessions {
 					s.deliver(b)
 				}

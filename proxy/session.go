@@ -360,6 +360,13 @@ func (s *Session) follow(moves bool) {
 	if w := &s.watch; w.lane != nil && (moves || w.lane.Stale()) {
 		w.lost = math.MaxUint64 // what happens to the keys from now on, this lane does not see
 	}
+	if moves && s.pool.follows() { // what was not sent yet may go elsewhere
+		if s.watch.lane != nil {
+			s.watch.lane.Reroute()
+		} else if len(s.blocked) == 1 {
+			s.blocked[0].Reroute()
+		}
+	}
 	if s.awaits == nil {
 		return
 	}
