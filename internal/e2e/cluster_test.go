@@ -140,10 +140,11 @@ func slotOf(key string) int {
 
 // shards is a listener to shard channels, and somebody who publishes in them.
 type shards struct {
-	end          atomic.Bool
-	done         chan error
-	heard, twice atomic.Int64
-	unsent       atomic.Int64 // published when nobody listened
+	end                atomic.Bool
+	done               chan error
+	strict             bool // messages come in order: while a primary is replaced the cluster itself may pass one on late
+	heard, twice, late atomic.Int64
+	unsent             atomic.Int64 // published when nobody listened
 }
 
 // subscribeShards listens to so many shard channels, and publishes numbers in each. A number may not come, while its channel moves, but none
