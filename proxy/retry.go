@@ -104,7 +104,7 @@ func keepsOf(cfg *config.Pool) keeps {
 	switch {
 	case cfg.Cluster != nil || cfg.Sentinel != nil:
 		return keepAll
-	case cfg.ReadRetries > 0:
+	case cfg.ReadRetries > 0 || cfg.ReadPolicy != "primary":
 		return keepReads
 	}
 	return keepNothing
@@ -234,10 +234,12 @@ func (s *Session) lost(tag uint64, sl *slot, reason string, sent bool) bool {
 	switch {
 	case sl.begun || ag.final:
 		return false
-	case !sent:
+	case !sent && s.pool.follows():
 		ag.to = -1
-		return s.pool.follows() && s.retryLater(again, sl, ag, pauseOf(ag.tries), metrics.RetryWait)
-	case ag.tx != nil || ag.reread || !sl.command.Flags.Has(command.ReadOnly) || !s.pool.mayReread():
+		return s.retryLater(again, sl, ag, pauseOf(ag.tries), metrics.RetryWait)
+	case !sent && !ag.reread && s.pool.topo.readers != nil && sl.command.Flags.Has(command.ReadOnly):
+		// a replica was lost since it was last looked at
+	case !sent || ag.tx != nil || ag.reread || !sl.command.Flags.Has(command.ReadOnly) || !s.pool.mayReread():
 		return false
 	}
 	ag.reread, ag.to = true, -1
@@ -521,9 +523,13 @@ func (s *Session) sendAgain(tag uint64) {
 			return
 		}
 	}
+	sl := s.slot(uint32(tag))
+	if ag.to < 0 && ag.reread {
+		node = s.pool.rereadFrom(node)
+	}
 	ag.node, ag.to = node, -1
 	lane := s.set.Lane(node)
-	if sl := s.slot(uint32(tag)); sl.private {
+	if sl.private {
 		if lane = s.otherPrivate(node); lane == nil {
 			s.failNow(tag, errPrivate)
 			return
