@@ -41,7 +41,7 @@ type director struct {
 
 	source   discover.Source // nil: the configuration names all nodes
 	stopFind context.CancelFunc
-	complete bool          // the source has found something
+	complete bool          // the source has found all nodes, once at least
 	watch    *replicaWatch // nil: nothing is read from replicas
 }
 
@@ -126,7 +126,7 @@ func (d *director) start() {
 
 // startFinding starts the source and the watch over replicas. The mutex is held.
 func (d *director) startFinding() {
-	d.source = newSource(d.pool.cfg, d.log)
+	d.source = newSource(d.pool.cfg, d.log, d.srv.lookup)
 	ctx, cancel := context.WithCancel(context.Background())
 	d.stopFind = cancel
 	if d.source != nil {
@@ -169,8 +169,8 @@ func sourceOf(cfg *config.Pool) int {
 	return fromFile
 }
 
-// newSource returns what finds the nodes of a pool, nil if its configuration names them all.
-func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
+// newSource returns what finds the nodes of a pool, nil if its configuration names them all. lookup may be nil.
+func newSource(cfg *config.Pool, log *slog.Logger, lookup discover.Lookup) discover.Source {
 	opt := discover.Options{
 		Pool: cfg.Name, Log: log, Username: cfg.Username, Password: cfg.Password.Reveal(), Timeout: cfg.ConnectTimeout,
 	}
@@ -196,7 +196,7 @@ func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
 			}
 			list = append(list, d)
 		}
-		return discover.NewDNS(list, nil, opt)
+		return discover.NewDNS(list, lookup, opt)
 	}
 	return nil
 }
@@ -227,7 +227,8 @@ func (d *director) found(ctx context.Context, u discover.Update) {
 		}
 		d.members = append(d.members, m)
 	}
-	d.slots, d.complete = u.Slots, true
+	d.slots = u.Slots
+	d.complete = d.complete || !slices.ContainsFunc(u.Nodes, func(n discover.Node) bool { return n.Address == "" })
 	d.forgetOthers()
 	if d.slots != nil {
 		d.addNobody()

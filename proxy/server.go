@@ -15,6 +15,7 @@ import (
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/pool"
+	"ringway/pool/discover"
 	"ringway/resp"
 )
 
@@ -28,6 +29,7 @@ type Server struct {
 	closed  atomic.Bool
 	scripts scripts
 	running bool
+	lookup  discover.Lookup // of dns:// names; nil: the system's
 
 	reloading              sync.Mutex // one reload at a time
 	reloads, failedReloads atomic.Uint64
