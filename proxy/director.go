@@ -29,6 +29,8 @@ type director struct {
 	present *topology         // what the loops have, or are about to
 	version int               // of the members and the ejected: a ring that was built for an older one is not used
 	stopped bool
+
+	composed composition // of a pool with routes
 }
 
 // member is a node of the pool as it is now.
@@ -61,8 +63,14 @@ func (d *director) node(name, address string, opt *pool.Options) int {
 
 // open makes the first topology, of the configuration's nodes and ring.
 func (d *director) open() (*topology, error) {
+	d.followPools(d.pool.leads)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.composed.held = false
+	if d.pool.leads != nil {
+		d.present = d.compose()
+		return d.present, nil
+	}
 	d.enrol(d.pool)
 	ring, err := d.pool.cfg.Ring()
 	if err != nil {
@@ -75,11 +83,17 @@ func (d *director) open() (*topology, error) {
 
 // reload takes over another configuration. The loops get it with the topology that goes with it, at once.
 func (d *director) reload(sp *sharedPool) {
+	d.followPools(sp.leads)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.pool.cfg
 	d.enrol(sp)
 	d.version++ // a ring that is being built is out of date
+	d.composed.held = false
+	if sp.leads != nil {
+		d.adopt(sp, d.compose())
+		return
+	}
 	if before.OnFailure == "eject" && sp.cfg.OnFailure != "eject" {
 		clear(d.out)
 	}
@@ -88,19 +102,24 @@ func (d *director) reload(sp *sharedPool) {
 		d.log.Error("cannot build the ring; the old one stays", "pool", sp.cfg.Name, "error", err)
 		return
 	}
-	if before.RingOptions() == sp.cfg.RingOptions() && slices.Equal(ring.Nodes(), d.present.ring.Nodes()) {
+	if before.RingOptions() == sp.cfg.RingOptions() && d.present.ring != nil && slices.Equal(ring.Nodes(), d.present.ring.Nodes()) {
 		ring = d.present.ring // nothing moves
 	}
 	all := make([]uint16, len(d.members))
 	for i, m := range d.members {
 		all[i] = uint16(m.node)
 	}
-	t := newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, all, nil)
-	d.present = t
-	d.srv.post(func(w *worker) { w.pools[sp.index].adopt(sp, t) })
+	d.adopt(sp, newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, all, nil))
 	if _, others := d.owners(); len(others) > 0 {
 		d.rebuild()
 	}
+}
+
+// adopt hands a configuration to all loops, with the topology that goes with it. The mutex is held.
+func (d *director) adopt(sp *sharedPool, t *topology) {
+	d.present = t
+	d.srv.post(func(w *worker) { w.pools[sp.index].adopt(sp, t) })
+	d.tellFronts()
 }
 
 // enrol makes the backends of a configuration the members. The mutex is held.
@@ -204,15 +223,16 @@ func (d *director) publish(t *topology) {
 	d.present = t
 	index := d.pool.index
 	d.srv.post(func(w *worker) { w.pools[index].setTopology(t) })
+	d.tellFronts()
 }
 
 // names returns the names of the nodes, "" for one that has left.
 func (d *director) names() (names []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i, n := range d.nodes {
+	for i := range d.nodes {
 		if i < len(d.present.used) && d.present.used[i] {
-			names = append(names, n.Name)
+			names = append(names, d.present.name(i))
 		} else {
 			names = append(names, "")
 		}
@@ -224,4 +244,5 @@ func (d *director) stop() {
 	d.mu.Lock()
 	d.stopped = true
 	d.mu.Unlock()
+	d.followPools(nil)
 }

@@ -529,7 +529,7 @@ func (r *infoReport) ringway() {
 			state = "ejected"
 		}
 		r.add("node"+strconv.Itoa(i), fmt.Sprintf("name=%s,address=%s,state=%s,version=%s,lanes=%d,in_flight=%d,requests=%d,losses=%d,timeouts=%d",
-			node.Name, node.Address(), state, version, n.Lanes, n.Depth, n.Requests, n.Losses, n.Timeouts))
+			s.pool.topo.name(i), node.Address(), state, version, n.Lanes, n.Depth, n.Requests, n.Losses, n.Timeouts))
 	}
 }
 

@@ -20,6 +20,9 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	}
 	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain {
 		node := s.pool.find(a.At(1))
+		if node == nowhere {
+			return s.handleOther(c, scan, b)
+		}
 		lane := s.set.Lane(node)
 		if lane.Full() {
 			return s.waitFor(lane)
@@ -100,6 +103,13 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	if s.worker.watched {
 		if stop, taken := s.gate(c); stop {
 			return taken
+		}
+	}
+	if s.pool.extras.strays {
+		if key, is := s.stray(c, a); is {
+			st.Requests[c.ID]++
+			s.refuseQueued(metrics.NoRoute, errNoRoute(key))
+			return true
 		}
 	}
 	taken := true
@@ -190,7 +200,8 @@ func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok
 	keys, _ := c.Keys(s.worker.keys[:0], a) // those that were found decide, even if the request is malformed
 	if len(keys) == 0 {
 		if c.RouteArg > 0 && c.RouteArg < a.Len() {
-			return s.pool.find(a.At(c.RouteArg)), true, true
+			node = s.pool.findName(a.At(c.RouteArg))
+			return node, true, node != nowhere
 		}
 		return s.pool.first(), false, true
 	}
@@ -201,7 +212,7 @@ func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok
 			return 0, true, false
 		}
 	}
-	return node, true, true
+	return node, true, node != nowhere
 }
 
 // waitFor stops the parser until the lane has room.

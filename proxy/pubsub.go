@@ -348,13 +348,21 @@ func (h *hub) join(s *Session, k topicKind, name string) *topic {
 
 // nodesOf says where a topic has to be listened to.
 func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
-	if k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
+	if onAllNodes(k, name) {
 		for i := range h.pool.size() {
 			nodes = append(nodes, h.pool.nth(i))
 		}
 		return nodes
 	}
-	return []int{h.pool.find([]byte(name))}
+	if node := h.pool.findName([]byte(name)); node != nowhere {
+		return []int{node}
+	}
+	return nil // its route was removed after it was asked for: nothing is said there
+}
+
+// onAllNodes tells the topics that any node may speak on.
+func onAllNodes(k topicKind, name string) bool {
+	return k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@"))
 }
 
 // leave takes a session off a topic; the last one ends the subscription.

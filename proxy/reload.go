@@ -58,7 +58,7 @@ type reload struct {
 	cfg  *config.Config
 	old  map[string]*sharedPool // by name
 	free map[string]*door       // of the old pools that no longer want them, by listen
-	next []*sharedPool          // of the new configuration, in its order
+	next []*sharedPool          // of the new configuration, those that others lead to first
 	made []*door                // listeners that were opened for it
 }
 
@@ -75,8 +75,7 @@ func (r *reload) prepare() error {
 		}
 	}
 	index := r.srv.count()
-	for i := range r.cfg.Pools {
-		p := &r.cfg.Pools[i]
+	for _, p := range ordered(r.cfg.Pools) {
 		old := r.old[p.Name]
 		sp := r.srv.newShared(p, index)
 		if old != nil {
@@ -88,6 +87,7 @@ func (r *reload) prepare() error {
 			index++
 			sp.director = newDirector(r.srv, sp)
 		}
+		sp.linkTo(r.next)
 		if err := r.findDoor(sp, old); err != nil {
 			for _, d := range r.made {
 				d.Close()
@@ -126,6 +126,9 @@ func (r *reload) findDoor(sp, old *sharedPool) error {
 func (r *reload) apply() {
 	srv := r.srv
 	stays := map[*director]bool{}
+	for _, sp := range r.next {
+		sp.director.hold()
+	}
 	for _, sp := range r.next {
 		stays[sp.director] = true
 		if sp.director.present == nil {

@@ -50,10 +50,10 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		}
 		srv.workers = append(srv.workers, w)
 	}
-	for i := range cfg.Pools {
-		if err := srv.addPool(&cfg.Pools[i]); err != nil {
+	for _, p := range ordered(cfg.Pools) {
+		if err := srv.addPool(p); err != nil {
 			srv.closeListeners()
-			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
+			return nil, fmt.Errorf("pool %q: %w", p.Name, err)
 		}
 	}
 	return srv, nil
@@ -71,6 +71,7 @@ func Threads(cfg *config.Config) int {
 func (srv *Server) addPool(p *config.Pool) error {
 	sp := srv.newShared(p, len(srv.pools))
 	sp.director = newDirector(srv, sp)
+	sp.linkTo(srv.pools)
 	t, err := sp.director.open()
 	if err != nil {
 		return err
@@ -232,7 +233,7 @@ func (srv *Server) onLoops(f func(w *worker)) {
 	}
 }
 
-// Stats returns the counters of pool i, one shard a loop.
+// Stats returns the counters of the pool of an index, one shard a loop.
 func (srv *Server) Stats(i int) []metrics.Pool {
 	var shards []metrics.Pool
 	srv.onLoops(func(w *worker) { shards = append(shards, w.snapshot(i)) })

@@ -360,7 +360,7 @@ func (s *Session) follow(moves bool) {
 
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
-	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched
+	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
 }
 
 // drop closes the session without sending what was not sent.

@@ -24,6 +24,9 @@ type topology struct {
 	first int      // the node for requests without a key: the first by name
 	used  []bool   // by node: it is part of the pool now, on the ring or ejected from it
 	walk  []stop   // the way of SCAN
+
+	routes *routing // of a pool whose keys lead to other pools; nil for one that has a ring
+	names  []string // of such a pool's nodes; those of other pools have their own
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -49,7 +52,7 @@ func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint1
 			t.first = int(i)
 		}
 	}
-	t.walk = walkOf(nodes, owners)
+	t.walk = t.walkOf(owners)
 	return t
 }
 
@@ -65,13 +68,13 @@ func countsUp(list []uint16) bool {
 
 // walkOf gives each node its place. Places are never 0, which begins a SCAN; of two nodes that want the same the second by name takes the
 // next one.
-func walkOf(nodes []*pool.Node, owners []uint16) []stop {
+func (t *topology) walkOf(owners []uint16) []stop {
 	byName := slices.Clone(owners)
-	slices.SortFunc(byName, func(x, y uint16) int { return strings.Compare(nodes[x].Name, nodes[y].Name) })
+	slices.SortFunc(byName, func(x, y uint16) int { return strings.Compare(t.name(int(x)), t.name(int(y))) })
 	taken := map[uint16]bool{0: true}
 	var walk []stop
 	for _, i := range byName {
-		place := uint16(xxhash.Sum64String(nodes[i].Name))
+		place := uint16(xxhash.Sum64String(t.name(int(i))))
 		for taken[place] {
 			place++
 		}
@@ -111,6 +114,9 @@ func (t *topology) count() (n int) {
 
 // movesKeys reports whether keys are on other nodes in t than in old.
 func (t *topology) movesKeys(old *topology) bool {
+	if t.routes != nil || old.routes != nil {
+		return !t.routes.same(old.routes)
+	}
 	return t.ring != old.ring || !slices.Equal(t.order, old.order)
 }
 
@@ -119,6 +125,7 @@ func (t *topology) movesKeys(old *topology) bool {
 func (ps *poolState) setTopology(t *topology) {
 	old := ps.topo
 	ps.topo = t
+	ps.findExtras()
 	for len(ps.partOf) < len(t.nodes) {
 		ps.partOf = append(ps.partOf, 0)
 	}
@@ -135,6 +142,7 @@ func (ps *poolState) setTopology(t *topology) {
 	for s := ps.worker.sessions; s != nil; s = s.next {
 		if s.pool == ps {
 			s.follow(moves)
+			s.update()
 		}
 	}
 	if ps.pubsub != nil {
@@ -142,9 +150,21 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 }
 
-// find returns the node that owns a key.
-func (ps *poolState) find(key []byte) int {
-	t := ps.topo
+// name is what a node is called in reports and metrics.
+func (t *topology) name(node int) string {
+	if t.names != nil {
+		return t.names[node]
+	}
+	return t.nodes[node].Name
+}
+
+// find returns the node that owns a key; nowhere for one that no route is for.
+func (ps *poolState) find(key []byte) int { return ps.topo.find(key) }
+
+func (t *topology) find(key []byte) int {
+	if t.routes != nil {
+		return t.routes.find(key)
+	}
 	i := t.ring.Find(key)
 	if t.live != nil {
 		return int(t.live[i])

@@ -18,7 +18,7 @@ type worker struct {
 	server *Server
 	loop   *loop.Loop
 	log    *slog.Logger
-	pools  []*poolState // in the order of the configuration
+	pools  []*poolState // by index
 
 	sessions *Session // the youngest; linked by next
 	count    int
@@ -42,6 +42,7 @@ type sharedPool struct {
 	limits   resp.Limits
 	opt      *pool.Options
 	director *director
+	leads    []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
 	clients  *atomic.Int64 // over all loops
 	door     *door         // nil if no client can come
 }
@@ -50,7 +51,8 @@ type sharedPool struct {
 type poolState struct {
 	shared   *sharedPool
 	worker   *worker
-	topo     *topology              // where the keys are
+	topo     *topology // where the keys are
+	extras   extras
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
 	partOf   []uint16               // scratch of split
 	pubsub   *hub                   // nil until somebody subscribes
@@ -83,12 +85,14 @@ func (w *worker) wait(f func()) {
 
 // addPool gives the worker its view of a pool.
 func (w *worker) addPool(p *sharedPool, t *topology) {
-	w.pools = append(w.pools, &poolState{
+	ps := &poolState{
 		shared: p, worker: w, topo: t,
 		sets:   map[pool.Key]*pool.Set{},
 		partOf: make([]uint16, len(t.nodes)),
 		stats:  metrics.NewPool(len(t.nodes)),
-	})
+	}
+	ps.findExtras()
+	w.pools = append(w.pools, ps)
 }
 
 // set returns the lanes for a RESP version and database.

@@ -23,10 +23,11 @@ const (
 	TooManyClients             // beyond max_clients
 	Stalled                    // a client that did not read its replies was closed
 	Merge                      // the nodes' answers don't fit together
+	NoRoute                    // a key that no route of the pool is for
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "no_route"}
 
 func (k Kind) String() string { return kindNames[k] }
 

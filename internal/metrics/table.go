@@ -217,6 +217,7 @@ var kindValues = []value{
 	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
 	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
 }
 
 var stallValues = []value{
