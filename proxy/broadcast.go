@@ -10,6 +10,9 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	if c.Merge == command.MergeCursor {
 		return s.scanPool(c, scan)
 	}
+	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey") {
+		return s.keysByName(c, &scan.Args)
+	}
 	if s.pool.size() == 1 {
 		return s.send(c, s.pool.nth(0), scan.Bytes(b))
 	}

@@ -65,10 +65,18 @@ func argsOf(a *resp.Args, from, to int) (keys [][]byte) {
 
 // gather sends the requests of g and keeps their replies until all are in.
 func (s *Session) gather(c *command.Command, g *gathering) bool {
+	at := make([]int, len(g.requests))
+	for i, r := range g.requests {
+		at[i] = s.pool.find(r.key)
+	}
+	return s.gatherAt(c, g, at)
+}
+
+// gatherAt does the same with the nodes for each request.
+func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	sp := s.worker.takeSplit()
 	sp.gather, sp.weight = g, 1
-	for _, r := range g.requests {
-		node := s.pool.find(r.key)
+	for _, node := range at {
 		if lane := s.set.Lane(node); lane.Full() {
 			sp.release(s.worker)
 			return s.waitFor(lane)
@@ -82,7 +90,7 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Send(g.requests[i].request, s, tagOf(seq, i))
+		s.set.Lane(sp.parts[i].node).Send(s.outgoing(g.requests[i].request), s, tagOf(seq, i))
 	}
 	return true
 }
@@ -430,6 +438,9 @@ func (s *Session) crossSlot(c *command.Command, a *resp.Args) bool {
 	case g == nil:
 		s.refuse(metrics.CrossSlot, errCrossSlot)
 	default:
+		if s.pool.extras.strips && c.Name == "xread" {
+			s.restoreParts(g)
+		}
 		return s.gather(c, g)
 	}
 	return true

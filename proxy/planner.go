@@ -172,6 +172,9 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 	if !ok {
 		return s.crossSlot(c, &scan.Args)
 	}
+	if restore := s.restorerFor(c, &scan.Args); restore != nil {
+		return s.gather(c, restored(s.keysOf(c, &scan.Args)[0], scan.Bytes(b), restore))
+	}
 	if c.Group == "scripting" && runsDigest(c) {
 		s.worker.server.scripts.tell(s.set.Lane(node), scan.Args.At(1))
 	}
@@ -190,7 +193,7 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 		s.keepRequest(sl, node, request)
 	}
 	s.inFlight++
-	lane.Send(request, s, tagOf(seq, 0))
+	lane.Send(s.outgoing(request), s, tagOf(seq, 0))
 	return true
 }
 

@@ -13,13 +13,18 @@ import (
 // Nothing of a session may overtake what it does on a private lane, or be overtaken: before the lane is used, everything
 // in flight is awaited, and after it the parser waits for the reply.
 
-// send puts the batch on a lane, between MULTI and EXEC. Only EXEC's reply has an owner.
-func (tx *transaction) send(known *scripts, lane *pool.Lane, owner pool.Owner, tag uint64) {
+// sendBatch puts a transaction of the session on a lane.
+func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, tag uint64) {
+	tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), s, tag)
+}
+
+// send puts the batch on a lane as the node is to see it, between MULTI and EXEC. Only EXEC's reply has an owner.
+func (tx *transaction) send(known *scripts, lane *pool.Lane, batch []byte, owner pool.Owner, tag uint64) {
 	for _, d := range tx.digests {
 		known.tell(lane, d)
 	}
 	lane.Append(multiRequest)
-	lane.Append(tx.batch)
+	lane.Append(batch)
 	lane.Append(execRequest)
 	for range tx.count + 1 {
 		lane.Expect(nobody{}, 0)
@@ -88,16 +93,22 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	s.conn.WatchEnd(true)
 	lane.Patient = true
 	askNumber(lane)
-	s.sendPrivate(c, lane, scan.Bytes(b))
+	s.sendPrivate(c, lane, &scan.Args, scan.Bytes(b))
 	return true
 }
 
 // sendPrivate sends a request on a private lane and stops the parser until it is answered.
-func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, request []byte) {
+func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, a *resp.Args, request []byte) {
 	seq := s.tail
-	s.open(c).private = true
+	sl := s.open(c)
+	sl.private = true
 	s.inFlight++
-	lane.Send(request, s, tagOf(seq, 0))
+	if restore := s.restorerFor(c, a); restore != nil {
+		sl.split = s.worker.takeSplit()
+		sl.split.gather, sl.split.weight, sl.split.pending = restored(nil, nil, restore), 1, 1
+		sl.split.parts, sl.split.topo = append(sl.split.parts, part{node: lane.Index}), s.pool.topo
+	}
+	lane.Send(s.outgoing(request), s, tagOf(seq, 0))
 	s.stall(metrics.StallBarrier)
 }
 
@@ -138,7 +149,7 @@ func (s *Session) watchKeys(c *command.Command, scan *resp.RequestScanner, b []b
 		}
 		s.watch = watch{lane: lane, node: node, lost: lane.Lost()}
 	}
-	s.sendPrivate(c, s.watch.lane, scan.Bytes(b))
+	s.sendPrivate(c, s.watch.lane, &scan.Args, scan.Bytes(b))
 	return true
 }
 
@@ -175,7 +186,7 @@ func (s *Session) execWatched(c *command.Command) bool {
 	s.open(c).private = true
 	s.inFlight++
 	s.watch.ending = true
-	tx.send(&s.worker.server.scripts, s.watch.lane, s, tagOf(seq, 0))
+	s.sendBatch(tx, s.watch.lane, tagOf(seq, 0))
 	s.endTransaction()
 	s.stall(metrics.StallBarrier)
 	return true

@@ -24,6 +24,8 @@ type routing struct {
 	routes []route // by prefix
 	whole  bool    // every key has a route
 	strips bool    // some servers see their keys without the prefix
+
+	leading [][]*route // by node, those that lead there; only if some strip
 }
 
 type route struct {
@@ -312,7 +314,9 @@ func (d *director) compose() *topology {
 	for _, i := range slices.Concat(t.order, others) {
 		t.used[i] = true
 	}
-	t.routes = newRouting(routes)
+	if t.routes = newRouting(routes); t.routes.strips {
+		t.routes.leadTo(len(d.nodes))
+	}
 	t.walk = t.walkOf(t.order)
 	return t
 }

@@ -293,7 +293,7 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 			c.Pools[0].Routes = []config.Route{{Prefix: "", Pool: fmt.Sprint("p", rand.IntN(3))}}
 			for i := range clients {
 				if rand.IntN(3) == 0 {
-					c.Pools[0].Routes = append(c.Pools[0].Routes, config.Route{Prefix: fmt.Sprintf("c%d:", i), Pool: fmt.Sprint("p", rand.IntN(3))})
+					c.Pools[0].Routes = append(c.Pools[0].Routes, config.Route{Prefix: fmt.Sprintf("c%d:", i), Pool: fmt.Sprint("p", rand.IntN(3)), StripPrefix: n%3 == 2})
 				}
 			}
 			c.Pools[1].Backends = poolOf("", servers[n%4], servers[(n+1)%4]).Backends

@@ -21,6 +21,7 @@ type scanning struct {
 	session *Session
 	seq     uint32
 	args    [][]byte // of the request, but for its name and cursor
+	match   int      // where the pattern is among them; -1 if there is none
 	count   int      // elements still wanted
 	at      stop     // the node that is asked
 	reply   []byte   // its answer
@@ -49,10 +50,13 @@ func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
 	if lane := s.set.Lane(int(at.node)); lane.Full() {
 		return s.waitFor(lane)
 	}
-	sc := &scanning{session: s, seq: s.tail, at: at, count: scanCount}
+	sc := &scanning{session: s, seq: s.tail, at: at, count: scanCount, match: -1}
 	for i := 2; i < a.Len(); i++ {
 		if n, isNumber := integer(a.At(i)); isNumber && equalFold(a.At(i-1), "count") {
 			sc.count = n
+		}
+		if equalFold(a.At(i-1), "match") && i%2 == 1 {
+			sc.match = i - 2
 		}
 		sc.args = append(sc.args, append([]byte(nil), a.At(i)...))
 	}
@@ -68,7 +72,10 @@ func (sc *scanning) ask(cursor uint64) {
 	request := resp.AppendArray(s.worker.scratch[:0], 2+len(sc.args))
 	request = resp.AppendBulkString(request, "SCAN")
 	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor, 10))
-	for _, arg := range sc.args {
+	for i, arg := range sc.args {
+		if i == sc.match && s.pool.extras.strips {
+			arg = s.pool.topo.routes.patternAt(int(sc.at.node), arg)
+		}
 		request = resp.AppendBulk(request, arg)
 	}
 	s.worker.scratch = request
@@ -99,7 +106,11 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		sc.fail(resp.AppendError(nil, errMergedReply))
 		return
 	}
-	sc.found = append(sc.found, keys...)
+	if s.pool.extras.strips {
+		sc.found, n = s.pool.topo.routes.appendNames(sc.found, int(sc.at.node), keys, n, sc.pattern())
+	} else {
+		sc.found = append(sc.found, keys...)
+	}
 	sc.n += n
 	sc.count -= n
 	if cursor != 0 {
@@ -116,6 +127,14 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		return
 	}
 	sc.ask(0)
+}
+
+// pattern is what the client wants to match; nil for all.
+func (sc *scanning) pattern() []byte {
+	if sc.match < 0 {
+		return nil
+	}
+	return sc.args[sc.match]
 }
 
 // Fail takes the reason why a node does not answer.

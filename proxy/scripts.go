@@ -158,7 +158,7 @@ func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
 	set := s.set
 	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
 		if !s.conn.Closed() {
-			set.Lane(node).Send(b, s, tag)
+			set.Lane(node).Send(s.outgoing(b), s, tag)
 		}
 	})
 	return true

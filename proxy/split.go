@@ -106,9 +106,14 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	name := a.At(0)
+	own := s.pool.extras.strips // each part in a buffer of its own, to be stripped
 	for i := range sp.parts {
 		p := &sp.parts[i]
-		p.out = s.set.Lane(p.node).Extend(p.bytes + len(name) + 64)
+		if room := p.bytes + len(name) + 64; own {
+			p.out = s.worker.loop.Buffer(room)
+		} else {
+			p.out = s.set.Lane(p.node).Extend(room)
+		}
 		p.out = resp.AppendBulk(resp.AppendArray(p.out, 1+p.count*step), name)
 	}
 	from := end(a, 0)
@@ -118,9 +123,15 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 		from = to
 	}
 	for i := range sp.parts {
-		lane := s.set.Lane(sp.parts[i].node)
-		lane.Commit(sp.parts[i].out)
-		sp.parts[i].out = nil
+		p := &sp.parts[i]
+		lane := s.set.Lane(p.node)
+		if own {
+			lane.Append(s.outgoing(p.out))
+			s.worker.loop.Release(p.out)
+		} else {
+			lane.Commit(p.out)
+		}
+		p.out = nil
 		lane.Expect(s, tagOf(seq, i))
 	}
 }

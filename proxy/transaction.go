@@ -185,7 +185,7 @@ func (s *Session) exec(c *command.Command) bool {
 	seq := s.tail
 	s.open(c)
 	s.inFlight++
-	tx.send(&s.worker.server.scripts, lane, s, tagOf(seq, 0))
+	s.sendBatch(tx, lane, tagOf(seq, 0))
 	s.endTransaction()
 	return true
 }

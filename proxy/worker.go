@@ -28,6 +28,7 @@ type worker struct {
 	scanners    []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
 	keys        []int
 	scratch     []byte
+	stripped    []byte // what outgoing lends
 	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
 	resuming    []*Session
