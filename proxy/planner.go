@@ -105,14 +105,23 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 			return taken
 		}
 	}
+	if s.pool.extras.faults {
+		if stop, taken := s.suffer(c); stop {
+			if taken {
+				st.Requests[c.ID]++
+			}
+			return taken
+		}
+	}
 	if s.pool.extras.strays {
 		if key, is := s.stray(c, a); is {
 			st.Requests[c.ID]++
+			s.fate = undecided
 			s.refuseQueued(metrics.NoRoute, errNoRoute(key))
 			return true
 		}
 	}
-	taken := true
+	taken, tx, before := true, s.tx, s.inFlight
 	plan := c.For(a)
 	if s.tx != nil && !controlsTransaction(c) {
 		s.queue(c, scan, b)
@@ -142,6 +151,14 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		st.Requests[c.ID]++
 		s.total++
 		s.last = c
+		s.fate = undecided
+		if m := s.pool.mirror; m != nil && s.inFlight > before { // it went to nodes
+			if c.Name != "exec" {
+				m.copyRequest(s, c, plan, a, scan.Bytes(b))
+			} else if tx != nil && s.watch.lane == nil {
+				m.copyTransaction(s, tx)
+			}
+		}
 		if s.worker.watched || s.tracking != nil {
 			s.tapped(c, a)
 		}
@@ -200,18 +217,22 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 // ownerOf finds the node of a request that can't be split, and says whether keys chose it. Without keys it is where the channel or
 // index hashes to, or the pool's first node.
 func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
-	keys, _ := c.Keys(s.worker.keys[:0], a) // those that were found decide, even if the request is malformed
+	return s.pool.ownerOf(c, a)
+}
+
+func (ps *poolState) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
+	keys, _ := c.Keys(ps.worker.keys[:0], a) // those that were found decide, even if the request is malformed
 	if len(keys) == 0 {
 		if c.RouteArg > 0 && c.RouteArg < a.Len() {
-			node = s.pool.findName(a.At(c.RouteArg))
+			node = ps.findName(a.At(c.RouteArg))
 			return node, true, node != nowhere
 		}
-		return s.pool.first(), false, true
+		return ps.first(), false, true
 	}
-	s.worker.keys = keys[:0]
-	node = s.pool.find(a.At(keys[0]))
+	ps.worker.keys = keys[:0]
+	node = ps.find(a.At(keys[0]))
 	for _, k := range keys[1:] {
-		if s.pool.find(a.At(k)) != node {
+		if ps.find(a.At(k)) != node {
 			return 0, true, false
 		}
 	}

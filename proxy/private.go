@@ -15,7 +15,11 @@ import (
 
 // sendBatch puts a transaction of the session on a lane.
 func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, tag uint64) {
-	tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), s, tag)
+	owner := pool.Owner(s)
+	if s.pool.mirror != nil && lane == s.watch.lane {
+		owner = &watchedCopy{session: s, tx: tx}
+	}
+	tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), owner, tag)
 }
 
 // send puts the batch on a lane as the node is to see it, between MULTI and EXEC. Only EXEC's reply has an owner.

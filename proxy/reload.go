@@ -28,6 +28,9 @@ func (srv *Server) Reload(cfg *config.Config) error {
 	if srv.closed.Load() {
 		return fmt.Errorf("shutting down")
 	}
+	if err := Check(cfg); err != nil {
+		return err
+	}
 	r := &reload{srv: srv, cfg: cfg, old: map[string]*sharedPool{}, free: map[string]*door{}}
 	if err := r.prepare(); err != nil {
 		return err

@@ -124,6 +124,9 @@ type extras struct {
 
 func (ps *poolState) findExtras() {
 	r, cfg := ps.topo.routes, ps.shared.cfg
+	if ps.mirror == nil || ps.mirror.cfg != cfg.Mirror {
+		ps.findMirror()
+	}
 	ps.extras = extras{
 		strays:  r != nil && !r.whole,
 		strips:  r != nil && r.strips,

@@ -41,6 +41,9 @@ type Server struct {
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
+	if err := Check(cfg); err != nil {
+		return nil, err
+	}
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
 	srv.reloadedAt.Store(srv.started.UnixNano())
 	for i := range Threads(cfg) {
@@ -92,6 +95,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64)}
 	sp.limits.MaxBulk = p.MaxRequestSize
+	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
 		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,

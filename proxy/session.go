@@ -59,6 +59,9 @@ type Session struct {
 
 	tracking *tracking // CLIENT TRACKING, nil while it is off
 
+	fate fate        // of the next request, where there is a fault
+	late *loop.Timer // runs while it is delayed; nil until one is
+
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
 }
@@ -320,6 +323,9 @@ func (s *Session) gone() {
 	if w.forget(s); s.patience != nil {
 		w.loop.StopTimer(s.patience)
 	}
+	if s.late != nil {
+		w.loop.StopTimer(s.late)
+	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
 	if s.scan != nil {
@@ -361,6 +367,9 @@ func (s *Session) follow(moves bool) {
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
+	if !s.pool.extras.faults {
+		s.fate = undecided
+	}
 }
 
 // drop closes the session without sending what was not sent.

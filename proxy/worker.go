@@ -29,6 +29,7 @@ type worker struct {
 	keys        []int
 	scratch     []byte
 	stripped    []byte // what outgoing lends
+	copyOwners  []int  // scratch of mirror.split
 	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
 	resuming    []*Session
@@ -43,6 +44,7 @@ type sharedPool struct {
 	limits   resp.Limits
 	opt      *pool.Options
 	director *director
+	fault    *fault
 	leads    []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
 	clients  *atomic.Int64 // over all loops
 	door     *door         // nil if no client can come
@@ -54,6 +56,7 @@ type poolState struct {
 	worker   *worker
 	topo     *topology // where the keys are
 	extras   extras
+	mirror   *mirror
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
 	partOf   []uint16               // scratch of split
 	pubsub   *hub                   // nil until somebody subscribes

@@ -24,10 +24,11 @@ const (
 	Stalled                    // a client that did not read its replies was closed
 	Merge                      // the nodes' answers don't fit together
 	NoRoute                    // a key that no route of the pool is for
+	Injected                   // the error of `fault`
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "no_route"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "no_route", "injected"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -39,12 +40,26 @@ const (
 	StallOutput               // replies that the client does not read
 	StallNode                 // a node that does not read its requests
 	StallBarrier              // SELECT, HELLO or RESET behind requests in flight
+	StallFault                // the delay of `fault`
 	Stalls
 )
 
-var stallNames = [Stalls]string{"window", "output", "node", "barrier"}
+var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault"}
 
 func (s Stall) String() string { return stallNames[s] }
+
+// Fault is what `fault` does to a request.
+type Fault uint8
+
+const (
+	FaultDelay Fault = iota
+	FaultError
+	Faults
+)
+
+var faultNames = [Faults]string{"delay", "error"}
+
+func (f Fault) String() string { return faultNames[f] }
 
 // Pool is the shard of one loop for one pool.
 type Pool struct {
@@ -54,6 +69,11 @@ type Pool struct {
 	Stalls   [Stalls]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
 	Parts    uint64    // requests made from multi-key requests that were split
+
+	Mirrored      uint64         // requests of which the mirror was sent a copy
+	MirrorDropped uint64         // of which it was not, though it should have been
+	MirrorErrors  uint64         // copies, or parts of them, that were answered with an error or not at all
+	Faults        [Faults]uint64 // injected
 
 	Clients  int // now
 	Accepted uint64

@@ -25,6 +25,12 @@ func (p *Pool) add(q *Pool) {
 	}
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.Mirrored += q.Mirrored
+	p.MirrorDropped += q.MirrorDropped
+	p.MirrorErrors += q.MirrorErrors
+	for i, n := range q.Faults {
+		p.Faults[i] += n
+	}
 	p.Clients += q.Clients
 	p.Accepted += q.Accepted
 	p.BytesIn += q.BytesIn

@@ -98,6 +98,33 @@ var table = []section{
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
 		},
 	}},
+	{"Copies and faults", []family{
+		{
+			name: "ringway_mirrored_total", kind: counter,
+			help: "Requests of which a copy was sent to the pool's mirror.",
+			pool: func(p *Pool, put put) { put(float64(p.Mirrored)) },
+		},
+		{
+			name: "ringway_mirror_dropped_total", kind: counter,
+			help: "Copies that were not sent, because a node of the mirror was down or behind, or because it has the keys on different nodes.",
+			pool: func(p *Pool, put put) { put(float64(p.MirrorDropped)) },
+		},
+		{
+			name: "ringway_mirror_errors_total", kind: counter,
+			help: "Copies that the mirror answered with an error, or not at all; of one that was split each part counts.",
+			pool: func(p *Pool, put put) { put(float64(p.MirrorErrors)) },
+		},
+		{
+			name: "ringway_faults_injected_total", kind: counter, labels: []string{"kind"},
+			values: []value{{"delay", "a request was held back"}, {"error", "a request was answered with the error, not sent"}},
+			help:   "What the pool's `fault` did to requests. One that is held back and then gets the error counts as both.",
+			pool: func(p *Pool, put put) {
+				for k, n := range p.Faults {
+					put(float64(n), Fault(k).String())
+				}
+			},
+		},
+	}},
 	{"Nodes", []family{
 		{
 			name: "ringway_node_up", kind: gauge,
@@ -217,6 +244,7 @@ var kindValues = []value{
 	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
 	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	Injected:       {"injected", "The error of the pool's `fault`."},
 	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
 }
 
@@ -225,6 +253,7 @@ var stallValues = []value{
 	StallOutput:  {"output", "`client_output_limit` bytes of replies wait because the client does not read them."},
 	StallNode:    {"node", "A node does not take its requests: `backend_output_limit` bytes wait for it."},
 	StallBarrier: {"barrier", "SELECT, HELLO or RESET waits for the requests before it."},
+	StallFault:   {"fault", "The pool's `fault` delays the client's next request."},
 }
 
 // labelsOf returns all labels of a family, in order.
