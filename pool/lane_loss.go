@@ -11,6 +11,10 @@ func (la *Lane) checkPatience() {
 	if la.conn.Closed() || la.state == connecting {
 		return
 	}
+	if la.listener != nil && la.greets == 0 {
+		la.heartbeat()
+		return
+	}
 	limit := la.opt.Timeout
 	if la.greets > 0 && la.opt.ConnectTimeout > 0 {
 		limit = la.opt.ConnectTimeout
@@ -41,10 +45,7 @@ func (la *Lane) lose(reason string) {
 	la.conn.Close()
 	la.scan.Reset()
 	la.torn = nil
-	if la.listener != nil {
-		la.pushed = la.pushed[:0]
-		la.listener.Down(reason)
-	}
+	la.tellListener(reason)
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
 		la.countFailure()
@@ -137,9 +138,7 @@ func (la *Lane) rest(reason string) {
 	la.reason = reason
 	la.torn = nil
 	la.scan.Reset()
-	if la.listener != nil {
-		la.listener.Down(reason)
-	}
+	la.tellListener(reason)
 	la.attempt++
 	la.loop.StopTimer(la.patience)
 	if la.leaving != nil {
@@ -186,6 +185,9 @@ func (la *Lane) failAll(message string, sent bool) {
 // retire has the lane take no more requests. then is called, later in a turn, when all that it carries is answered.
 func (la *Lane) retire(then func()) {
 	la.leaving = then
+	if la.state == down {
+		la.failAll(la.down(), false)
+	}
 	la.leaveWhenDone()
 }
 

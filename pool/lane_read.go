@@ -74,25 +74,6 @@ func (la *Lane) Data(b []byte) {
 	}
 }
 
-// push gathers a push and hands it over when it is whole.
-func (la *Lane) push(b []byte, done bool) {
-	if !done || len(la.pushed) > 0 {
-		la.pushed = append(la.pushed, b...)
-		b = la.pushed
-	}
-	if done {
-		la.stats.Pushes++
-		if b[0] != '-' {
-			la.praise()
-		}
-		la.listener.Push(b)
-		if cap(la.pushed) > 64<<10 {
-			la.pushed = nil
-		}
-		la.pushed = la.pushed[:0]
-	}
-}
-
 // greeted takes a reply of the handshake. It returns false if the lane is lost over it.
 func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 	if kind == '-' {

@@ -74,6 +74,15 @@ func (s *Set) Retire(i int) {
 	s.Private[i] = nil
 }
 
+// Reroute hands back what waits on lanes that are down: its keys may be elsewhere now.
+func (s *Set) Reroute() {
+	for _, la := range s.lanes {
+		if la != nil && la.state == down {
+			la.failAll(la.down(), false)
+		}
+	}
+}
+
 func (s *Set) retire(la *Lane) {
 	if s.leaving == nil {
 		s.leaving = map[*Lane]struct{}{}

@@ -1,17 +1,23 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"ringway/hashring"
+	"ringway/internal/config"
 	"ringway/pool"
+	"ringway/pool/discover"
 )
 
-// director decides what the topology of a pool is: of the nodes that the configuration names or that were found, those that are not
-// ejected make the ring. It works away from the loops and hands each topology to all of them.
+// director decides what the topology of a pool is. It works away from the loops and hands each topology to all of them.
+//
+//	configuration --\
+//	discovery ------+--> members --> owners (those not ejected) --> ring --> topology --> loops
+//	failures -------/
 //
 // With `on_failure: eject`, twemproxy's auto_eject_hosts, a node is ejected after failure_limit failures without a reply between them. Its keys
 // belong to the others until it returns, so it is for caches only. It returns when retry_timeout has passed and a lane
@@ -20,23 +26,38 @@ type director struct {
 	srv *Server
 	log *slog.Logger
 
-	mu      sync.Mutex
-	pool    *sharedPool
-	nodes   []*pool.Node      // all there ever were
-	index   map[string]int    // of a node, by its name
-	members []member          // those of now
-	out     map[int]time.Time // ejected nodes, and when they may return
-	present *topology         // what the loops have, or are about to
-	version int               // of the members and the ejected: a ring that was built for an older one is not used
-	stopped bool
+	mu       sync.Mutex
+	pool     *sharedPool
+	nodes    []*pool.Node                 // all there ever were
+	index    map[string]int               // of a node, by its name
+	members  []member                     // those of now
+	slots    *[hashring.Partitions]uint16 // of a Redis Cluster: for each slot the member; nil otherwise
+	out      map[int]time.Time            // ejected nodes, and when they may return
+	present  *topology                    // what the loops have, or are about to
+	ringOpt  hashring.Options             // of its ring
+	building bool                         // a ring
+	version  int                          // of the members and the ejected: a ring that was built for an older one is not used
+	stopped  bool
+
+	source   discover.Source // nil: the configuration names all nodes
+	stopFind context.CancelFunc
+	complete bool          // the source has found something
+	watch    *replicaWatch // nil: nothing is read from replicas
 
 	composed composition // of a pool with routes
 }
 
-// member is a node of the pool as it is now.
+// member is a node that owns keys, or would if it were not ejected.
 type member struct {
-	node   int
-	weight int
+	node     int
+	weight   int
+	zone     string
+	replicas []replica
+}
+
+type replica struct {
+	node int
+	zone string
 }
 
 func newDirector(srv *Server, sp *sharedPool) *director {
@@ -49,6 +70,7 @@ func (d *director) node(name, address string, opt *pool.Options) int {
 		n := d.nodes[i]
 		if n.Address() != address {
 			n.SetAddress(address)
+			n.Forgive()
 		}
 		if n.Options() != opt {
 			n.SetOptions(opt)
@@ -61,7 +83,20 @@ func (d *director) node(name, address string, opt *pool.Options) int {
 	return i
 }
 
-// open makes the first topology, of the configuration's nodes and ring.
+// replicaNode is node for a replica, whose name is its address. The mutex is held.
+func (d *director) replicaNode(address string, opt *pool.Options) int {
+	key := "replica " + address
+	if i, ok := d.index[key]; ok {
+		d.nodes[i].SetOptions(opt)
+		return i
+	}
+	d.nodes = append(d.nodes, pool.NewNode(address, address, opt))
+	i := len(d.nodes) - 1
+	d.index[key] = i
+	return i
+}
+
+// open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node.
 func (d *director) open() (*topology, error) {
 	d.followPools(d.pool.leads)
 	d.mu.Lock()
@@ -72,13 +107,228 @@ func (d *director) open() (*topology, error) {
 		return d.present, nil
 	}
 	d.enrol(d.pool)
-	ring, err := d.pool.cfg.Ring()
+	ring, err := d.firstRing()
 	if err != nil {
 		return nil, err
 	}
 	owners, _ := d.owners()
-	d.present = newTopology(d.nodes, ring, owners, nil)
+	d.present = d.assemble(ring, owners, nil)
 	return d.present, nil
+}
+
+// firstRing is the ring of the configuration's nodes. The mutex is held.
+func (d *director) firstRing() (*hashring.Ring, error) {
+	d.ringOpt = d.pool.cfg.RingOptions()
+	if d.pool.cfg.Placement() == "" {
+		return d.pool.cfg.Ring()
+	}
+	return d.ringOf()
+}
+
+// start begins to look for what the configuration does not name. It is called once the loops run.
+func (d *director) start() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.startFinding()
+}
+
+// startFinding starts the source and the watch over replicas. The mutex is held.
+func (d *director) startFinding() {
+	d.source = newSource(d.pool.cfg, d.log)
+	ctx, cancel := context.WithCancel(context.Background())
+	d.stopFind = cancel
+	if d.source != nil {
+		source := d.source
+		go source.Run(ctx, func(u discover.Update) { d.found(ctx, u) })
+	}
+	d.watch = nil
+	if d.pool.cfg.ReadPolicy != "primary" {
+		d.watch = newReplicaWatch(d)
+		go d.watch.run(ctx)
+	}
+}
+
+// nudge has the source look again: a node has said that its part in the pool has changed. Any goroutine may call it.
+func (d *director) nudge() {
+	d.mu.Lock()
+	leads := d.pool.leads
+	if d.source != nil {
+		d.source.Nudge()
+	}
+	d.mu.Unlock()
+	for _, sp := range leads { // not with our mutex: theirs comes before it
+		sp.director.nudge()
+	}
+}
+
+// Where the nodes of a pool come from.
+const (
+	fromFile = iota
+	fromSentinel
+	fromCluster
+	fromDNS
+)
+
+func sourceOf(cfg *config.Pool) int {
+	switch {
+	case cfg.Sentinel != nil:
+		return fromSentinel
+	case cfg.Cluster != nil:
+		return fromCluster
+	case slices.ContainsFunc(cfg.Backends, config.Backend.InDNS):
+		return fromDNS
+	}
+	return fromFile
+}
+
+// newSource returns what finds the nodes of a pool, nil if its configuration names them all.
+func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
+	opt := discover.Options{
+		Pool: cfg.Name, Log: log, Username: cfg.Username, Password: cfg.Password.Reveal(), Timeout: cfg.ConnectTimeout,
+	}
+	switch sourceOf(cfg) {
+	case fromSentinel:
+		var masters []string
+		for _, m := range cfg.Sentinel.Masters {
+			masters = append(masters, m.Name)
+		}
+		return discover.NewSentinel(cfg.Sentinel.Addresses, masters, cfg.Sentinel.Username, cfg.Sentinel.Password.Reveal(), opt)
+	case fromCluster:
+		return discover.NewCluster(cfg.Cluster.Seeds, opt)
+	case fromDNS:
+		opt.Interval = cfg.DNSInterval
+		var list []discover.DNSBackend
+		for _, b := range cfg.Backends {
+			d := discover.DNSBackend{Name: b.Name, Address: b.Address, Weight: b.Weight, Single: b.Single, Zone: b.Zone}
+			if b.Name == b.Address {
+				d.Name = ""
+			}
+			for _, r := range b.Replicas {
+				d.Replicas = append(d.Replicas, discover.Replica{Address: r.Address, Zone: r.Zone})
+			}
+			list = append(list, d)
+		}
+		return discover.NewDNS(list, nil, opt)
+	}
+	return nil
+}
+
+// found takes what a source has found.
+func (d *director) found(ctx context.Context, u discover.Update) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ctx.Err() != nil || d.stopped || len(u.Nodes) == 0 && u.Slots == nil {
+		return
+	}
+	d.members = nil
+	opt := d.pool.opt
+	weights := map[string]int{}
+	if s := d.pool.cfg.Sentinel; s != nil {
+		for _, m := range s.Masters {
+			weights[m.Name] = m.Weight
+		}
+	}
+	for _, n := range u.Nodes {
+		name := n.Name
+		if u.Slots != nil {
+			name = n.Address // people know the nodes of a cluster by their addresses
+		}
+		m := member{node: d.node(name, n.Address, opt), weight: max(n.Weight, weights[n.Name], 1)}
+		for _, r := range n.Replicas {
+			m.replicas = append(m.replicas, replica{d.replicaNode(r.Address, d.replicaOptions()), r.Zone})
+		}
+		d.members = append(d.members, m)
+	}
+	d.slots, d.complete = u.Slots, true
+	d.forgetOthers()
+	if d.slots != nil {
+		d.addNobody()
+	}
+	d.rebuild()
+}
+
+// addNobody makes a member that has the slots which nobody serves: it can't be reached, and its keys are answered as a node of the cluster would.
+// It is there as well while the cluster has not been found yet.
+func (d *director) addNobody() {
+	var table [hashring.Partitions]uint16
+	missing := d.slots == nil
+	for i := range table {
+		if d.slots != nil {
+			table[i] = d.slots[i]
+		}
+		if d.slots == nil || int(table[i]) >= len(d.members) {
+			missing = true
+			table[i] = uint16(len(d.members))
+		}
+	}
+	if missing {
+		i := d.refusing("no node", "CLUSTERDOWN Hash slot not served", d.pool.opt)
+		d.members = append(d.members, member{node: i, weight: 1})
+	}
+	d.slots = &table
+}
+
+// enrol makes what a configuration names the members. The mutex is held.
+func (d *director) enrol(sp *sharedPool) {
+	d.pool = sp
+	d.members, d.slots = nil, nil
+	switch cfg := sp.cfg; {
+	case cfg.Sentinel != nil:
+		for _, m := range cfg.Sentinel.Masters {
+			d.members = append(d.members, member{node: d.node(m.Name, d.addressOf(m.Name), sp.opt), weight: m.Weight})
+		}
+	case cfg.Cluster != nil:
+		d.addNobody()
+	default:
+		for _, b := range cfg.Backends {
+			address := b.Address
+			if b.InDNS() {
+				address = d.addressOf(b.Name)
+			}
+			m := member{node: d.node(b.Name, address, sp.opt), weight: b.Weight, zone: b.Zone}
+			for _, r := range b.Replicas {
+				m.replicas = append(m.replicas, replica{d.replicaNode(r.Address, d.replicaOptions()), r.Zone})
+			}
+			d.members = append(d.members, m)
+		}
+	}
+	d.forgetOthers()
+}
+
+// addressOf is the address that was found for a node, "" if none was yet. The mutex is held.
+func (d *director) addressOf(name string) string {
+	if i, ok := d.index[name]; ok {
+		return d.nodes[i].Address()
+	}
+	return ""
+}
+
+// replicaOptions are the settings of replicas: nobody waits for one to be replaced, and in a cluster they have to be told that reads are
+// meant for them. The mutex is held.
+func (d *director) replicaOptions() *pool.Options { return d.pool.replicaOpt }
+
+// noReplica is the node of reads that only a replica may answer while none is fit. The mutex is held.
+func (d *director) noReplica() int {
+	return d.refusing("no replica", "ERR none of the replicas of this key's node is fit to be read: see the log of the router", d.replicaOptions())
+}
+
+// refusing is a node that is nowhere, whose keys are answered with a refusal. The mutex is held.
+func (d *director) refusing(name, refusal string, opt *pool.Options) int {
+	if i, ok := d.index[name]; ok {
+		return i
+	}
+	i := d.node(name, "", opt)
+	d.nodes[i].Refusal = refusal
+	return i
+}
+
+// forgetOthers forgets the ejection of nodes that are no members any more. The mutex is held.
+func (d *director) forgetOthers() {
+	for i := range d.out {
+		if !slices.ContainsFunc(d.members, func(m member) bool { return m.node == i }) {
+			delete(d.out, i)
+		}
+	}
 }
 
 // reload takes over another configuration. The loops get it with the topology that goes with it, at once.
@@ -87,32 +337,43 @@ func (d *director) reload(sp *sharedPool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.pool.cfg
-	d.enrol(sp)
+	if kind := sourceOf(sp.cfg); (kind == fromCluster || kind == fromDNS) && kind == sourceOf(before) {
+		d.pool = sp // the members stay until they have been looked for again
+		for _, m := range d.members {
+			d.nodes[m.node].SetOptions(sp.opt)
+		}
+	} else {
+		d.enrol(sp)
+	}
 	d.version++ // a ring that is being built is out of date
 	d.composed.held = false
 	if sp.leads != nil {
+		d.stopFind()
+		d.startFinding() // of which nothing is left, if it had servers before
 		d.adopt(sp, d.compose())
 		return
 	}
+	d.building = false
 	if before.OnFailure == "eject" && sp.cfg.OnFailure != "eject" {
 		clear(d.out)
 	}
-	ring, err := sp.cfg.Ring()
-	if err != nil { // the configuration was checked with this ring
-		d.log.Error("cannot build the ring; the old one stays", "pool", sp.cfg.Name, "error", err)
-		return
+	owners, others := d.owners()
+	ring := d.present.ring
+	if d.ringOpt = sp.cfg.RingOptions(); !d.ringFits(ring, before.RingOptions()) {
+		var err error
+		if sp.cfg.Placement() == "" && len(others) == 0 {
+			ring, err = sp.cfg.Ring()
+		} else {
+			ring, err = d.ringOf()
+		}
+		if err != nil { // the configuration was checked with this ring
+			d.log.Error("cannot build the ring; the old one stays", "pool", sp.cfg.Name, "error", err)
+			return
+		}
 	}
-	if before.RingOptions() == sp.cfg.RingOptions() && d.present.ring != nil && slices.Equal(ring.Nodes(), d.present.ring.Nodes()) {
-		ring = d.present.ring // nothing moves
-	}
-	all := make([]uint16, len(d.members))
-	for i, m := range d.members {
-		all[i] = uint16(m.node)
-	}
-	d.adopt(sp, newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, all, nil))
-	if _, others := d.owners(); len(others) > 0 {
-		d.rebuild()
-	}
+	d.stopFind()
+	d.startFinding()
+	d.adopt(sp, d.assemble(ring, owners, others))
 }
 
 // adopt hands a configuration to all loops, with the topology that goes with it. The mutex is held.
@@ -122,18 +383,9 @@ func (d *director) adopt(sp *sharedPool, t *topology) {
 	d.tellFronts()
 }
 
-// enrol makes the backends of a configuration the members. The mutex is held.
-func (d *director) enrol(sp *sharedPool) {
-	d.pool = sp
-	d.members = nil
-	for _, b := range sp.cfg.Backends {
-		d.members = append(d.members, member{d.node(b.Name, b.Address, sp.opt), b.Weight})
-	}
-	for i := range d.out {
-		if !slices.ContainsFunc(d.members, func(m member) bool { return m.node == i }) {
-			delete(d.out, i)
-		}
-	}
+// ringFits reports whether a ring made with these options is the one that is wanted now. The mutex is held.
+func (d *director) ringFits(ring *hashring.Ring, opt hashring.Options) bool {
+	return ring != nil && d.slots == nil && !d.present.slots && opt == d.ringOpt && slices.Equal(ring.Nodes(), d.ringNodes())
 }
 
 // owners tells the members that own keys from those that are ejected. The mutex is held.
@@ -148,13 +400,55 @@ func (d *director) owners() (owners, others []uint16) {
 	return owners, others
 }
 
+// ringNodes are the owners as the ring knows them. The mutex is held.
+func (d *director) ringNodes() (list []hashring.Node) {
+	for _, m := range d.members {
+		if _, out := d.out[m.node]; !out {
+			list = append(list, hashring.Node{Name: d.nodes[m.node].Name, Weight: m.weight})
+		}
+	}
+	return list
+}
+
+// ringOf makes the ring of the owners, here and now. The mutex is held.
+func (d *director) ringOf() (*hashring.Ring, error) {
+	if d.slots != nil {
+		return hashring.FromSlots(d.ringNodes(), d.slots), nil
+	}
+	return hashring.New(d.ringNodes(), d.ringOpt)
+}
+
+// assemble makes a topology. The mutex is held.
+func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topology {
+	var readers [][]uint16
+	if d.watch != nil {
+		readers = d.watch.readers(d.members)
+	}
+	t := newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, owners, others)
+	t.slots, t.readers = d.slots != nil, readers
+	for _, list := range readers {
+		for _, i := range list {
+			t.used[i] = true
+		}
+	}
+	for _, m := range d.members {
+		for _, r := range m.replicas {
+			t.addReplica(m.node, r.node)
+		}
+	}
+	return t
+}
+
 // failed is a lane's call, on a loop: a node has failed so many times in a row.
 func (d *director) failed(n *pool.Node, times int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	cfg := d.pool.cfg
+	if d.source != nil {
+		d.source.Nudge()
+	}
 	i, known := d.index[n.Name]
-	if cfg.OnFailure != "eject" || times < cfg.FailureLimit || !known || d.stopped {
+	if cfg.OnFailure != "eject" || times < cfg.FailureLimit || !known || d.nodes[i] != n || d.stopped {
 		return
 	}
 	if _, already := d.out[i]; already {
@@ -189,24 +483,29 @@ func (d *director) consider(i int) {
 	d.rebuild()
 }
 
-// rebuild has a topology made of what is known now. A ring takes milliseconds to build, so that happens on a goroutine of its own. The
-// mutex is held.
+// rebuild has a topology made of what is known now. Where the ring stays as it is that is done at once: the place of a dead primary is
+// taken without delay. Another ring takes milliseconds to build, on a goroutine of its own. The mutex is held.
 func (d *director) rebuild() {
 	d.version++
 	version := d.version
-	opt := d.pool.cfg.RingOptions()
-	nodes := d.nodes[:len(d.nodes):len(d.nodes)]
 	owners, others := d.owners()
-	var ringNodes []hashring.Node
-	for _, m := range d.members {
-		if _, out := d.out[m.node]; !out {
-			ringNodes = append(ringNodes, hashring.Node{Name: d.nodes[m.node].Name, Weight: m.weight})
-		}
+	if d.slots != nil {
+		d.publish(d.assemble(hashring.FromSlots(d.ringNodes(), d.slots), owners, others))
+		return
 	}
+	if d.ringFits(d.present.ring, d.ringOpt) {
+		d.publish(d.assemble(d.present.ring, owners, others))
+		return
+	}
+	nodes, opt := d.ringNodes(), d.ringOpt
+	d.building = true
 	go func() {
-		ring, err := hashring.New(ringNodes, opt)
+		ring, err := hashring.New(nodes, opt)
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if version == d.version {
+			d.building = false
+		}
 		if err != nil {
 			d.log.Error("cannot build the ring; the old one stays", "pool", d.pool.cfg.Name, "error", err)
 			return
@@ -214,7 +513,7 @@ func (d *director) rebuild() {
 		if version != d.version || d.stopped {
 			return // a newer one is on its way
 		}
-		d.publish(newTopology(nodes, ring, owners, others))
+		d.publish(d.assemble(ring, owners, others))
 	}()
 }
 
@@ -226,12 +525,33 @@ func (d *director) publish(t *topology) {
 	d.tellFronts()
 }
 
+// refresh hands out the present topology with the replicas that are fit to be read now.
+func (d *director) refresh(w *replicaWatch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped || d.watch != w || d.building { // the ring that is being built will have them
+		return
+	}
+	owners, others := d.owners()
+	d.publish(d.assemble(d.present.ring, owners, others))
+}
+
+// missing says what the pool still waits for, "" if it can be used.
+func (d *director) missing() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.source != nil && !d.complete {
+		return "pool " + d.pool.cfg.Name + ": its nodes have not been found yet"
+	}
+	return ""
+}
+
 // names returns the names of the nodes, "" for one that has left.
 func (d *director) names() (names []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i := range d.nodes {
-		if i < len(d.present.used) && d.present.used[i] {
+	for i, n := range d.nodes {
+		if i < len(d.present.used) && d.present.used[i] && n.Refusal == "" {
 			names = append(names, d.present.name(i))
 		} else {
 			names = append(names, "")
@@ -243,6 +563,9 @@ func (d *director) names() (names []string) {
 func (d *director) stop() {
 	d.mu.Lock()
 	d.stopped = true
+	if d.stopFind != nil {
+		d.stopFind()
+	}
 	d.mu.Unlock()
 	d.followPools(nil)
 }

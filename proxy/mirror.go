@@ -6,7 +6,6 @@ import (
 
 	"ringway/internal/command"
 	"ringway/internal/config"
-	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -75,17 +74,20 @@ func (m *mirror) takes(c *command.Command, plan command.Plan) bool {
 }
 
 // copies is the owner of copies: it counts what goes wrong, for the pool that they are of.
-type copies struct{ of *metrics.Pool }
+type copies struct{ *mirror }
 
 // Reply is part of pool.Owner.
-func (m copies) Reply(_ uint64, kind byte, _ []byte, done bool) {
+func (m copies) Reply(_ uint64, kind byte, b []byte, done bool) {
 	if done && (kind == '-' || kind == '!') {
-		m.of.MirrorErrors++
+		m.from.stats.MirrorErrors++
+		if bytes.HasPrefix(b, []byte("-MOVED")) && m.pool != nil {
+			m.pool.shared.director.nudge() // the copy is lost; the next ones go where it belongs
+		}
 	}
 }
 
 // Fail is part of pool.Owner.
-func (m copies) Fail(uint64, string, bool) { m.of.MirrorErrors++ }
+func (m copies) Fail(uint64, string, bool) { m.from.stats.MirrorErrors++ }
 
 // fit reports whether a lane can take a copy.
 func fit(la *pool.Lane) bool {
@@ -133,7 +135,7 @@ func (m *mirror) forward(to *poolState, set *pool.Set, c *command.Command, a *re
 	if runsDigest(c) {
 		to.worker.server.scripts.tell(lane, a.At(1))
 	}
-	lane.Send(request, copies{&m.from.stats}, 0)
+	lane.Send(request, copies{m}, 0)
 	return true
 }
 
@@ -144,43 +146,45 @@ func (m *mirror) broadcast(to *poolState, set *pool.Set, request []byte) bool {
 		}
 	}
 	for i := range to.size() {
-		set.Lane(to.nth(i)).Send(request, copies{&m.from.stats}, 0)
+		set.Lane(to.nth(i)).Send(request, copies{m}, 0)
 	}
 	return true
 }
 
-// split sends each of the mirror's nodes its part, found anew: its ring is another.
+// split sends each of the mirror's nodes its part, or each slot's, found anew: its ring is another.
 func (m *mirror) split(to *poolState, set *pool.Set, a *resp.Args, request []byte, step int) bool {
 	w := to.worker
-	owners := w.copyOwners[:0]
+	groups := w.copyGroups[:0]
 	for i := 1; i < a.Len(); i += step {
-		node := to.find(a.At(i))
+		node, group := to.place(a.At(i))
 		if !fit(set.Lane(node)) {
 			return false
 		}
-		owners = append(owners, node)
+		groups = append(groups, group)
 	}
-	w.copyOwners = owners
-	for first, node := range owners {
-		if node < 0 {
-			continue // sent already
+	w.copyGroups = groups
+	const sent = -1
+	for first, group := range groups {
+		if group == sent {
+			continue
 		}
 		n := 0
-		for k := first; k < len(owners); k++ {
-			if owners[k] == node {
+		for _, g := range groups[first:] {
+			if g == group {
 				n++
 			}
 		}
+		node, _ := to.place(a.At(1 + first*step))
 		lane := set.Lane(node)
 		w.scratch = resp.AppendBulk(resp.AppendArray(w.scratch[:0], 1+n*step), a.At(0))
 		lane.Append(w.scratch)
-		for k := first; k < len(owners); k++ {
-			if owners[k] == node {
-				owners[k] = nowhere
+		for k := first; k < len(groups); k++ {
+			if groups[k] == group {
+				groups[k] = sent
 				lane.Append(request[end(a, k*step):end(a, (k+1)*step)])
 			}
 		}
-		lane.Expect(copies{&m.from.stats}, 0)
+		lane.Expect(copies{m}, 0)
 	}
 	return true
 }
@@ -195,7 +199,7 @@ func (m *mirror) copyTransaction(s *Session, tx *transaction) {
 		m.count(false)
 		return
 	}
-	node, ok := to.ownerOfAll(tx.batch)
+	node, _, ok := to.ownerOfAll(tx.batch)
 	if !ok {
 		m.count(false)
 		return
@@ -205,7 +209,7 @@ func (m *mirror) copyTransaction(s *Session, tx *transaction) {
 		m.count(false)
 		return
 	}
-	tx.send(&s.worker.server.scripts, lane, tx.batch, copies{&m.from.stats}, 0)
+	tx.send(&s.worker.server.scripts, lane, tx.batch, copies{m}, 0)
 	m.count(true)
 }
 
@@ -231,29 +235,3 @@ func (x *watchedCopy) Reply(tag uint64, kind byte, b []byte, done bool) {
 
 // Fail is part of pool.Owner.
 func (x *watchedCopy) Fail(tag uint64, reason string, sent bool) { x.session.Fail(tag, reason, sent) }
-
-// ownerOfAll finds the node of one or more requests, one behind the other: the first if they have no keys.
-func (ps *poolState) ownerOfAll(requests []byte) (node int, ok bool) {
-	scan := ps.worker.takeScanner(ps.shared.limits)
-	defer ps.worker.giveScanner(scan)
-	node = nowhere
-	for rest := requests; len(rest) > 0; {
-		n, err := scan.Scan(rest)
-		if err != nil || n == 0 { // its limits are lower
-			scan.Reset()
-			return nowhere, false
-		}
-		at, keyed, together := ps.ownerOf(rowOf(&scan.Args), &scan.Args)
-		if !together || keyed && node != nowhere && at != node {
-			return nowhere, false
-		}
-		if keyed {
-			node = at
-		}
-		rest = rest[n:]
-	}
-	if node == nowhere {
-		node = ps.first()
-	}
-	return node, true
-}

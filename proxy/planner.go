@@ -23,6 +23,9 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		if node == nowhere {
 			return s.handleOther(c, scan, b)
 		}
+		if s.pool.topo.readers != nil {
+			node = s.readFrom(c, node)
+		}
 		lane := s.set.Lane(node)
 		if lane.Full() {
 			return s.waitFor(lane)
@@ -31,9 +34,12 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		s.total++
 		s.last = c
 		seq := s.tail
-		s.open(c)
+		sl := s.open(c)
 		s.inFlight++
 		request := scan.Bytes(b)
+		if s.pool.keeps != keepNothing {
+			sl.again = s.keep(c, node, request)
+		}
 		if len(request) >= adoptFrom && s.giveAway(lane, request) {
 			lane.Expect(s, tagOf(seq, 0))
 			return true
@@ -192,6 +198,9 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 	if restore := s.restorerFor(c, &scan.Args); restore != nil {
 		return s.gather(c, restored(s.keysOf(c, &scan.Args)[0], scan.Bytes(b), restore))
 	}
+	if s.pool.topo.readers != nil {
+		node = s.readFrom(c, node)
+	}
 	if c.Group == "scripting" && runsDigest(c) {
 		s.worker.server.scripts.tell(s.set.Lane(node), scan.Args.At(1))
 	}
@@ -207,7 +216,10 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	seq := s.tail
 	sl := s.open(c)
 	if c.Group == "scripting" && runsDigest(c) {
-		s.keepRequest(sl, node, request)
+		sl.again = s.keepAnyhow(node, request)
+		sl.again.script = true
+	} else if s.pool.keeps != keepNothing {
+		sl.again = s.keep(c, node, request)
 	}
 	s.inFlight++
 	lane.Send(s.outgoing(request), s, tagOf(seq, 0))
@@ -231,6 +243,9 @@ func (ps *poolState) ownerOf(c *command.Command, a *resp.Args) (node int, keyed,
 	}
 	ps.worker.keys = keys[:0]
 	node = ps.find(a.At(keys[0]))
+	if ps.topo.slots {
+		return node, true, node != nowhere && ps.together(a, keys)
+	}
 	for _, k := range keys[1:] {
 		if ps.find(a.At(k)) != node {
 			return 0, true, false

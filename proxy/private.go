@@ -13,15 +13,6 @@ import (
 // Nothing of a session may overtake what it does on a private lane, or be overtaken: before the lane is used, everything
 // in flight is awaited, and after it the parser waits for the reply.
 
-// sendBatch puts a transaction of the session on a lane.
-func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, tag uint64) {
-	owner := pool.Owner(s)
-	if s.pool.mirror != nil && lane == s.watch.lane {
-		owner = &watchedCopy{session: s, tx: tx}
-	}
-	tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), owner, tag)
-}
-
 // send puts the batch on a lane as the node is to see it, between MULTI and EXEC. Only EXEC's reply has an owner.
 func (tx *transaction) send(known *scripts, lane *pool.Lane, batch []byte, owner pool.Owner, tag uint64) {
 	for _, d := range tx.digests {
@@ -190,7 +181,11 @@ func (s *Session) execWatched(c *command.Command) bool {
 	s.open(c).private = true
 	s.inFlight++
 	s.watch.ending = true
-	s.sendBatch(tx, s.watch.lane, tagOf(seq, 0))
+	owner := pool.Owner(s)
+	if s.pool.mirror != nil {
+		owner = &watchedCopy{session: s, tx: tx}
+	}
+	tx.send(&s.worker.server.scripts, s.watch.lane, s.outgoing(tx.batch), owner, tagOf(seq, 0))
 	s.endTransaction()
 	s.stall(metrics.StallBarrier)
 	return true
@@ -245,7 +240,10 @@ func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 }
 
 // dropPrivate closes the private lanes of a session that is gone: a node that sees the connection close stops serving it, so
-// that no element is popped for nobody.
+// that no element is popped for nobody. On one loop the order in which the end of one client and the push of another have come is that
+// in which the node sees them, as if both were connected to it. Two loops have no order between them: the push may reach the
+// node first, though it came second. To have one, every push would have to ask all loops who is leaving. To put the element back once it is
+// known to be popped for nobody is no way out: others have seen the list without it, and it would come back in another place.
 func (s *Session) dropPrivate() {
 	lanes := s.blocked
 	if s.watch.lane != nil {

@@ -28,7 +28,7 @@ type line struct {
 	count uint64   // of all that was said
 }
 
-// saying is a subscription to a topic, or its end, or a PING behind which then is called.
+// saying is a subscription to a topic, or its end, or a PING behind which then is called, if it is not nil.
 type saying struct {
 	topic  *topic
 	number uint64
@@ -426,6 +426,7 @@ func (h *hub) say(node int, t *topic, join bool) {
 		li = &line{lane: h.pool.set(pool.Key{}).NewLane(node)}
 		li.lane.Listen(pool.Listener{
 			Push: func(b []byte) { h.receive(node, b) },
+			Ping: func() { li.ping(nil) },
 			Up:   func() { h.renew(node) },
 			Down: func(reason string) { h.down(node, reason) },
 		})
@@ -451,14 +452,19 @@ func (li *line) say(node int, t *topic, join bool) {
 	li.lane.Append(resp.AppendCommand(nil, verb, t.name))
 }
 
+// ping asks for an answer, be it an error: it has its place among the others. then is called with it, or when the node is lost.
+func (li *line) ping(then func()) {
+	li.said = append(li.said, saying{then: then})
+	li.lane.Append(pingRequest)
+}
+
 // fence calls then when the node has sent all that it had to say until now, or is lost. It returns false if there is no connection to it.
 func (h *hub) fence(node int, then func()) bool {
 	li := h.lines[node]
 	if li == nil || !li.lane.Usable() {
 		return false
 	}
-	li.said = append(li.said, saying{then: then})
-	li.lane.Append(resp.AppendCommand(nil, "PING"))
+	li.ping(then)
 	return true
 }
 
@@ -473,19 +479,17 @@ func (h *hub) renew(node int) {
 	}
 }
 
-// receive takes what a node says: a message, a confirmation, or an error in the place of one.
+// receive takes what a node says: a message, a confirmation, the answer to a PING, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
-		if said, ok := h.lines[node].answered(); ok && said.join {
+		if said := h.lines[node].ponged(); said.join {
 			said.topic.fail(string(text(b)))
 		}
 		return
 	}
 	n, rest, err := resp.ArrayLen(b)
 	if err != nil || n < 3 { // PONG: a list of two while there are subscriptions
-		if said, ok := h.lines[node].answered(); ok && said.then != nil {
-			said.then()
-		}
+		h.lines[node].ponged()
 		return
 	}
 	word, rest, err := resp.Element(rest)
@@ -524,6 +528,15 @@ func (li *line) answered() (first saying, ok bool) {
 	li.said[0] = saying{}
 	li.said = li.said[1:]
 	return first, true
+}
+
+// ponged takes off what the node has answered with PONG or an error, and goes on with what waited for that.
+func (li *line) ponged() saying {
+	said, _ := li.answered()
+	if said.then != nil {
+		said.then()
+	}
+	return said
 }
 
 func (t *topic) confirm(node int) {

@@ -83,8 +83,11 @@ func (r *reload) prepare() error {
 		sp := r.srv.newShared(p, index)
 		if old != nil {
 			sp.index, sp.clients, sp.director = old.index, old.clients, old.director
-			if sp.opt.Same(old.opt) {
-				sp.opt = old.opt // lanes stay as they are
+			if sp.opt.Same(old.opt) { // lanes stay as they are
+				sp.opt = old.opt
+			}
+			if sp.replicaOpt.Same(old.replicaOpt) {
+				sp.replicaOpt = old.replicaOpt
 			}
 		} else {
 			index++
@@ -177,6 +180,7 @@ func (srv *Server) enter(sp *sharedPool) {
 		return
 	}
 	srv.post(func(w *worker) { w.addPool(sp, t) })
+	sp.director.start()
 	if sp.cfg.Preconnect {
 		srv.preconnect(sp)
 	}
@@ -192,6 +196,7 @@ func (srv *Server) post(f func(w *worker)) {
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
+	ps.keeps = sp.traits.keeps
 	ps.setTopology(t)
 }
 

@@ -39,8 +39,34 @@ func (s *Session) report(c *command.Command, a *resp.Args) func([]nodeAnswer) []
 		return s.mergeGraphs
 	case "config|get":
 		return s.mergeConfigs
+	case "module|list":
+		return strict(mergeModules)
 	}
 	return nil
+}
+
+// mergeModules lists the modules that all nodes have, in the first one's words: a command of any other works for some keys only.
+func mergeModules(replies [][]byte) []byte {
+	have := map[string]int{}
+	for _, reply := range replies {
+		for _, module := range elements(reply) {
+			have[moduleName(module)]++
+		}
+	}
+	return appendAll(nil, slices.DeleteFunc(elements(replies[0]), func(module []byte) bool {
+		return have[moduleName(module)] < len(replies)
+	}))
+}
+
+// moduleName finds the name in a module's pairs of names and values.
+func moduleName(module []byte) string {
+	pairs := elements(module)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if string(text(pairs[i])) == "name" {
+			return string(text(pairs[i+1]))
+		}
+	}
+	return ""
 }
 
 // mergeGraphs shows the graphs of the nodes that have seen the event.

@@ -152,3 +152,20 @@ func TestConfigGetAndSet(t *testing.T) {
 		}
 	})
 }
+
+// The servers of the tests have no modules to load, so fakes tell of some.
+func TestModuleListHasWhatAllNodesHave(t *testing.T) {
+	module := func(name string) string {
+		return "*4\r\n$4\r\nname\r\n" + redistest.Bulk(name) + "$3\r\nver\r\n:1\r\n"
+	}
+	lists := func(modules ...string) string {
+		return redistest.Answering(t, func(args []string) string {
+			return fmt.Sprintf("*%d\r\n%s", len(modules), strings.Join(modules, ""))
+		})
+	}
+	json, bloom, search := module("ReJSON"), module("bf"), module("search")
+	c := client(t, serve(t, nil, lists(json, search, bloom), lists(bloom, json), lists(search, bloom, json)))
+	want(t, "MODULE LIST", c.Do("MODULE", "LIST"), "*2\r\n"+json+bloom)
+	none := client(t, serve(t, nil, lists(json), lists()))
+	want(t, "MODULE LIST", none.Do("MODULE", "LIST"), "*0\r\n")
+}

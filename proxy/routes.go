@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"ringway/internal/command"
 	"ringway/internal/config"
@@ -24,6 +25,7 @@ type routing struct {
 	routes []route // by prefix
 	whole  bool    // every key has a route
 	strips bool    // some servers see their keys without the prefix
+	groups int     // how many groups place may tell apart
 
 	leading [][]*route // by node, those that lead there; only if some strip
 }
@@ -34,6 +36,7 @@ type route struct {
 	shorter int       // the route with the longest prefix that this one's begins with; -1 if there is none
 	to      *topology // of the pool that it leads to
 	nodes   []uint16  // by that pool's node, which it is of ours
+	group   int       // of ours, the first of that pool's groups
 }
 
 // nowhere is the node of a key that no route is for.
@@ -66,6 +69,16 @@ func (r *routing) find(key []byte) int {
 		return nowhere
 	}
 	return int(rt.nodes[rt.to.find(key[rt.cut:])])
+}
+
+// place returns the node of a key and its group: those of one pool, one behind the other, come behind those of others.
+func (r *routing) place(key []byte) (node, group int) {
+	rt := r.of(key)
+	if rt == nil {
+		return nowhere, nowhere
+	}
+	node, group = rt.to.place(key[rt.cut:])
+	return int(rt.nodes[node]), rt.group + group
 }
 
 // findName returns the node of a name that is no key, such as a channel: it is routed as a key would be, and never stripped.
@@ -200,6 +213,28 @@ func (sp *sharedPool) linkTo(pools []*sharedPool) {
 		i := slices.IndexFunc(pools, func(p *sharedPool) bool { return p != nil && p.cfg.Name == r.Pool })
 		sp.leads = append(sp.leads, pools[i]) // the configuration was checked
 	}
+	sp.traits = traitsOf(sp.cfg)
+	for i, to := range sp.leads {
+		if i == 0 {
+			sp.traits = to.traits
+		}
+		sp.traits = traits{
+			max(sp.traits.keeps, to.traits.keeps), max(sp.traits.rereads, to.traits.rereads),
+			max(sp.traits.patience, to.traits.patience), max(sp.traits.ownWrites, to.traits.ownWrites),
+		}
+	}
+}
+
+// traits are settings about servers that sessions go by. Those of a pool with routes are the most that the pools they lead to have.
+type traits struct {
+	keeps     keeps
+	rereads   int           // percent of the requests that may be sent again when their node was lost
+	patience  time.Duration // for which a request may be tried again
+	ownWrites time.Duration // for which a client reads from the primary after a write
+}
+
+func traitsOf(cfg *config.Pool) traits {
+	return traits{keepsOf(cfg), cfg.ReadRetries, max(cfg.FailoverWait, cfg.Timeout), cfg.ReadOwnWrites}
 }
 
 // followPools has the director told of what the pools that routes lead to publish, and of no others. The mutex is not held.
@@ -277,8 +312,8 @@ func (d *director) hold() {
 // compose makes the topology of a pool with routes. The mutex is held.
 func (d *director) compose() *topology {
 	t := &topology{}
-	nodesOf := map[*director][]uint16{}
-	others := []uint16{}
+	nodesOf, groupOf := map[*director][]uint16{}, map[*director]int{}
+	groups := 0
 	var routes []route
 	for i, rc := range d.pool.cfg.Routes {
 		from := d.pool.leads[i]
@@ -294,14 +329,11 @@ func (d *director) compose() *topology {
 			for _, k := range to.order {
 				t.order = append(t.order, nodes[k])
 			}
-			for k, used := range to.used {
-				if used && !slices.Contains(to.order, uint16(k)) {
-					others = append(others, nodes[k])
-				}
-			}
-			nodesOf[from.director] = nodes
+			nodesOf[from.director], groupOf[from.director] = nodes, groups
+			groups += to.groups()
+			t.slots = t.slots || to.slots
 		}
-		rt := route{prefix: rc.Prefix, to: to, nodes: nodes}
+		rt := route{prefix: rc.Prefix, to: to, nodes: nodes, group: groupOf[from.director]}
 		if rc.StripPrefix {
 			rt.cut = len(rc.Prefix)
 		}
@@ -314,14 +346,43 @@ func (d *director) compose() *topology {
 	t.nodes = d.nodes[:len(d.nodes):len(d.nodes)]
 	t.names = d.composed.names[:len(d.nodes):len(d.nodes)]
 	t.used = make([]bool, len(d.nodes))
-	for _, i := range slices.Concat(t.order, others) {
-		t.used[i] = true
+	for from, nodes := range nodesOf {
+		t.takeNodes(d.composed.parts[from], nodes)
 	}
-	if t.routes = newRouting(routes); t.routes.strips {
+	t.routes = newRouting(routes)
+	if t.routes.groups = groups; t.routes.strips {
 		t.routes.leadTo(len(d.nodes))
 	}
 	t.walk = t.walkOf(t.order)
 	return t
+}
+
+// takeNodes takes over which of a pool's nodes are used, and their replicas. nodes says which they are of ours.
+func (t *topology) takeNodes(to *topology, nodes []uint16) {
+	translated := func(list []uint16) (all []uint16) {
+		for _, i := range list {
+			all = append(all, nodes[i])
+		}
+		return all
+	}
+	if to.replicas != nil && t.replicas == nil {
+		t.replicas = make([][]uint16, len(t.nodes))
+	}
+	if to.readers != nil && t.readers == nil {
+		t.readers = make([][]uint16, len(t.nodes))
+	}
+	for i, used := range to.used {
+		if !used {
+			continue
+		}
+		t.used[nodes[i]] = true
+		if i < len(to.replicas) {
+			t.replicas[nodes[i]] = translated(to.replicas[i])
+		}
+		if i < len(to.readers) {
+			t.readers[nodes[i]] = translated(to.readers[i])
+		}
+	}
 }
 
 // nodeOf returns our index of another pool's node. The mutex is held.

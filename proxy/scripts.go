@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
 	"strings"
@@ -119,29 +118,12 @@ func (sc *scripts) tell(lane *pool.Lane, digest []byte) {
 // runsDigest tells the commands that name a script by its digest.
 func runsDigest(c *command.Command) bool { return c.Name == "evalsha" || c.Name == "evalsha_ro" }
 
-// again is a request that is kept until it is answered.
-type again struct {
-	request []byte // lent by the loop
-	node    int
-}
-
-// keepRequest keeps a copy of EVALSHA in its slot until it is answered.
-func (s *Session) keepRequest(sl *slot, node int, request []byte) {
-	sl.again = &again{s.worker.loop.Append(nil, request), node}
-}
-
-// tryAgain sends a request whose script the node does not know, though it was told, once more, as EVAL with the body: somebody has
+// tryScript sends a request whose script the node does not know, though it was told, once more, as EVAL with the body: somebody has
 // flushed the node's scripts directly. It returns false if the body is not known here either. Redis answers NOSCRIPT before it
 // runs anything, so nothing is done twice; but what the client had sent after it on the same lane has been done before.
-func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
-	request, node := sl.again.request, sl.again.node
-	defer s.worker.loop.Release(request)
-	sl.again = nil
-	if !bytes.HasPrefix(reply, []byte("-NOSCRIPT")) {
-		return false
-	}
+func (s *Session) tryScript(tag uint64, ag *again) bool {
 	scan := resp.RequestScanner{}
-	if n, err := scan.Scan(request); err != nil || n == 0 {
+	if n, err := scan.Scan(ag.request); err != nil || n == 0 {
 		return false
 	}
 	body, ok := s.worker.server.scripts.body(scan.Args.At(1))
@@ -152,13 +134,14 @@ func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
 	if strings.HasSuffix(strings.ToLower(string(scan.Args.At(0))), "_ro") {
 		name = "EVAL_RO"
 	}
-	b := resp.AppendArray(nil, scan.Args.Len())
+	b := resp.AppendArray(s.worker.loop.Buffer(len(ag.request)+len(body)+64), scan.Args.Len())
 	b = resp.AppendBulkString(resp.AppendBulkString(b, name), body)
-	b = append(b, request[end(&scan.Args, 1):]...)
-	set := s.set
+	b = append(b, ag.request[end(&scan.Args, 1):]...)
+	s.worker.loop.Release(ag.request)
+	ag.request, ag.script, ag.to = b, false, ag.node
 	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
 		if !s.conn.Closed() {
-			set.Lane(node).Send(s.outgoing(b), s, tag)
+			s.sendAgain(tag)
 		}
 	})
 	return true

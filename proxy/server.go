@@ -103,6 +103,13 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
 		OnFailure: func(n *pool.Node, times int) { sp.director.failed(n, times) },
 	}
+	if sourceOf(p) == fromSentinel || sourceOf(p) == fromCluster {
+		sp.opt.FailoverWait = p.FailoverWait
+	}
+	replicas := *sp.opt
+	replicas.FailoverWait = 0
+	replicas.ReadOnly = sourceOf(p) == fromCluster
+	sp.replicaOpt = &replicas
 	return sp
 }
 
@@ -176,6 +183,7 @@ func (srv *Server) Start() {
 		}()
 	}
 	for _, sp := range srv.open() {
+		sp.director.start()
 		if sp.door != nil {
 			srv.acceptAt(sp.door, sp.index)
 		}
@@ -279,6 +287,11 @@ func (srv *Server) Config() *config.Config {
 func (srv *Server) Ready() error {
 	if srv.closed.Load() {
 		return errors.New("shutting down")
+	}
+	for _, sp := range srv.open() {
+		if why := sp.director.missing(); why != "" {
+			return errors.New(why)
+		}
 	}
 	return nil
 }

@@ -62,6 +62,9 @@ type Session struct {
 	fate fate        // of the next request, where there is a fault
 	late *loop.Timer // runs while it is delayed; nil until one is
 
+	retrying *retrying // what has to be sent again; nil: nothing
+	wrote    int64     // when it last wrote, where reads go to replicas
+
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
 }
@@ -326,6 +329,10 @@ func (s *Session) gone() {
 	if s.late != nil {
 		w.loop.StopTimer(s.late)
 	}
+	if s.retrying != nil {
+		w.loop.StopTimer(s.retrying.timer)
+		s.retrying = nil
+	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
 	if s.scan != nil {
@@ -339,6 +346,7 @@ func (s *Session) gone() {
 		if sl.split != nil {
 			sl.split.release(w)
 		}
+		w.forgetAgain(sl.again)
 		*sl = slot{}
 	}
 	if len(s.slots) > fewSlots {
@@ -352,7 +360,7 @@ func (s *Session) gone() {
 
 // follow is called when keys may be on other nodes than before.
 func (s *Session) follow(moves bool) {
-	if s.inFlight > 0 {
+	if s.inFlight > 0 { // nothing may overtake on another lane what was sent before
 		s.stall(metrics.StallBarrier)
 		s.conn.Pause()
 	}

@@ -36,22 +36,14 @@ func (s *Session) outgoing(requests []byte) []byte {
 			scan.Reset()
 			return requests
 		}
-		out = r.appendStripped(out, rowOf(&scan.Args), &scan.Args, rest[:n], w)
+		c, _ := command.Resolve(&scan.Args) // it was taken once, so it has a row
+		out = r.appendStripped(out, c, &scan.Args, rest[:n], w)
 		rest = rest[n:]
 	}
 	if w.stripped = out; cap(out) > 1<<20 {
 		w.stripped = nil
 	}
 	return out
-}
-
-// rowOf returns the row of a request that was taken once: that of its subcommand, if the command has any.
-func rowOf(a *resp.Args) *command.Command {
-	c := command.Lookup(a.At(0))
-	if c.Container() && a.Len() > 1 {
-		return c.Sub(a.At(1))
-	}
-	return c
 }
 
 // appendStripped appends a request with its keys stripped.

@@ -235,7 +235,7 @@ func TestStripPrefixChangesWhileATransactionIsQueued(t *testing.T) {
 
 func TestLateNodeOfAStrippedPool(t *testing.T) {
 	srv := serve(t, func(c *config.Config) {
-		p := poolOf("p", fakeNode(t, func([]string) string { select {} }))
+		p := poolOf("p", redistest.Answering(t, func([]string) string { select {} }))
 		p.Timeout = 50 * time.Millisecond
 		routesTo([]config.Route{{Prefix: "old:", Pool: "p", StripPrefix: true}}, p)(c)
 	})

@@ -11,12 +11,13 @@ import (
 // transaction is what lies between MULTI and EXEC. Requests are kept here, and sent as one contiguous batch, MULTI and EXEC
 // around them, so that a shared lane can carry it: Redis runs the batch without anybody in between.
 type transaction struct {
-	batch   []byte
-	digests [][]byte // of the scripts that EVALSHA names
-	count   int
-	node    int       // of the keys; -1 while there were none
-	topo    *topology // by which that is so
-	dirty   bool      // a request was refused: EXEC will be too
+	batch    []byte
+	digests  [][]byte // of the scripts that EVALSHA names
+	count    int
+	node     int       // of the keys and channels; -1 while there were none
+	topo     *topology // by which that is so
+	channels bool      // there were channels
+	dirty    bool      // a request was refused: EXEC will be too
 }
 
 const (
@@ -30,6 +31,8 @@ const (
 	errExecAbort       = "EXECABORT Transaction discarded because of previous errors."
 	errExecArity       = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 	errTransactionSize = "ERR transaction is longer than 64 MiB"
+
+	errCrossSlotChannel = "CROSSSLOT Keys and channels in a transaction don't hash to the same slot: give them a hash tag in common, or send PUBLISH after EXEC"
 )
 
 var (
@@ -85,11 +88,16 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	}
 	node, keyed, ok := s.ownerOf(c, a)
 	if !ok || keyed && tx.node >= 0 && node != tx.node {
-		s.refuseQueued(metrics.CrossSlot, errCrossSlot)
+		why := errCrossSlot
+		if ok && (publishes(c) || tx.channels) {
+			why = errCrossSlotChannel
+		}
+		s.refuseQueued(metrics.CrossSlot, why)
 		return
 	}
 	if keyed {
 		tx.node = node
+		tx.channels = tx.channels || publishes(c)
 	}
 	if len(tx.batch)+len(b) > maxTransaction && len(tx.batch)+len(scan.Bytes(b)) > maxTransaction {
 		s.refuseQueued(metrics.BadCommand, errTransactionSize)
@@ -102,6 +110,10 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
 }
+
+// publishes says whether a command has a channel for a key. In a transaction it can't go elsewhere: on the keys' node it would reach
+// pattern subscribers only, for who listens to a channel does so at the channel's node, and sent there later it would reach those twice.
+func publishes(c *command.Command) bool { return c.RouteArg > 0 }
 
 // unfitForMulti says why a command can't be part of a transaction, "" if it can.
 func (s *Session) unfitForMulti(c *command.Command) string {
@@ -120,33 +132,6 @@ func (s *Session) unfitForMulti(c *command.Command) string {
 	return ""
 }
 
-// findAgain looks for the node of a transaction's keys when the ring has changed since they were queued. It returns false if they are not
-// on one node any more.
-func (s *Session) findAgain(tx *transaction) bool {
-	tx.topo, tx.node = s.pool.topo, -1
-	scan := s.worker.takeScanner(s.pool.shared.limits)
-	defer s.worker.giveScanner(scan)
-	for rest := tx.batch; len(rest) > 0; {
-		n, err := scan.Scan(rest)
-		if err != nil || n == 0 {
-			return false
-		}
-		c := command.Lookup(scan.Args.At(0))
-		if c.Container() && scan.Args.Len() > 1 {
-			c = c.Sub(scan.Args.At(1))
-		}
-		node, keyed, ok := s.ownerOf(c, &scan.Args)
-		if !ok || keyed && tx.node >= 0 && node != tx.node {
-			return false
-		}
-		if keyed {
-			tx.node = node
-		}
-		rest = rest[n:]
-	}
-	return true
-}
-
 // exec sends the transaction. It returns false if it must wait.
 func (s *Session) exec(c *command.Command) bool {
 	tx := s.tx
@@ -160,11 +145,13 @@ func (s *Session) exec(c *command.Command) bool {
 		s.refuse(metrics.BadCommand, errExecAbort)
 		return true
 	}
-	if tx.topo != s.pool.topo && !s.findAgain(tx) {
-		s.endTransaction()
-		s.unwatch()
-		s.refuse(metrics.CrossSlot, errExecAbort)
-		return true
+	if tx.topo != s.pool.topo {
+		if !s.findAgain(tx) {
+			s.endTransaction()
+			s.unwatch()
+			s.refuse(metrics.CrossSlot, errExecAbort)
+			return true
+		}
 	}
 	if s.watch.lane != nil {
 		return s.execWatched(c)
@@ -183,9 +170,20 @@ func (s *Session) exec(c *command.Command) bool {
 		return s.waitFor(lane)
 	}
 	seq := s.tail
-	s.open(c)
+	sl := s.open(c)
 	s.inFlight++
-	s.sendBatch(tx, lane, tagOf(seq, 0))
+	s.sendBatch(tx, lane, sl, tagOf(seq, 0))
 	s.endTransaction()
 	return true
+}
+
+// findAgain looks for the node of a transaction's keys when these may have moved since they were queued. It returns false if they are
+// not on one node any more.
+func (s *Session) findAgain(tx *transaction) bool {
+	node, keyed, ok := s.pool.ownerOfAll(tx.batch)
+	if !keyed {
+		node = -1
+	}
+	tx.topo, tx.node = s.pool.topo, node
+	return ok
 }

@@ -29,9 +29,11 @@ type worker struct {
 	keys        []int
 	scratch     []byte
 	stripped    []byte // what outgoing lends
-	copyOwners  []int  // scratch of mirror.split
+	copyGroups  []int  // scratch of mirror.split
 	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
+	freeAgain   []*again
+	readTurn    uint32 // whose turn it is among the replicas
 	resuming    []*Session
 	seenScripts map[uint64]struct{}
 	runResumes  func()
@@ -39,15 +41,17 @@ type worker struct {
 
 // sharedPool is what the workers have in common of a pool: its configuration. It does not change; a reload puts another in its place.
 type sharedPool struct {
-	cfg      *config.Pool
-	index    int // of the pool in worker.pools, for as long as the process lives
-	limits   resp.Limits
-	opt      *pool.Options
-	director *director
-	fault    *fault
-	leads    []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
-	clients  *atomic.Int64 // over all loops
-	door     *door         // nil if no client can come
+	cfg        *config.Pool
+	index      int // of the pool in worker.pools, for as long as the process lives
+	limits     resp.Limits
+	opt        *pool.Options
+	replicaOpt *pool.Options
+	director   *director
+	fault      *fault
+	leads      []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
+	traits     traits
+	clients    *atomic.Int64 // over all loops
+	door       *door         // nil if no client can come
 }
 
 // poolState is a worker's view of a pool.
@@ -62,8 +66,12 @@ type poolState struct {
 	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
+	keeps    keeps
 	privates int  // private lanes, in use or free
 	left     bool // it is no longer configured
+
+	rereads    float64 // how many reads may be sent again now
+	rereadBase uint64  // requests when that was last reckoned
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -91,9 +99,11 @@ func (w *worker) wait(f func()) {
 func (w *worker) addPool(p *sharedPool, t *topology) {
 	ps := &poolState{
 		shared: p, worker: w, topo: t,
-		sets:   map[pool.Key]*pool.Set{},
-		partOf: make([]uint16, len(t.nodes)),
-		stats:  metrics.NewPool(len(t.nodes)),
+		keeps:   p.traits.keeps,
+		sets:    map[pool.Key]*pool.Set{},
+		partOf:  make([]uint16, t.groups()),
+		stats:   metrics.NewPool(len(t.nodes)),
+		rereads: fewRereads,
 	}
 	ps.findExtras()
 	w.pools = append(w.pools, ps)

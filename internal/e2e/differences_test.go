@@ -429,10 +429,27 @@ func TestTransactionsStayOnOneNode(t *testing.T) {
 	wantError(t, s.Conn, "EXECABORT", "EXEC")
 	want(t, s.Conn, ":0\r\n", "EXISTS", a[0], a[1], b[0])
 
-	s.Do("MULTI") // a channel counts as a key
-	want(t, s.Conn, "+QUEUED\r\n", "PUBLISH", a[0], "x")
-	want(t, s.Conn, crossSlot, "PUBLISH", b[0], "x")
-	wantError(t, s.Conn, "EXECABORT", "EXEC")
+	// A channel counts as a key, and a hash tag brings both together.
+	for _, verb := range []string{"PUBLISH", "SPUBLISH"} {
+		for _, args := range [][2][]string{
+			{{verb, a[0], "x"}, {verb, b[0], "x"}}, {{verb, a[0], "x"}, {"SET", b[0], "1"}}, {{"SET", a[0], "1"}, {verb, b[0], "x"}},
+		} {
+			s.Do("MULTI")
+			want(t, s.Conn, "+QUEUED\r\n", args[0]...)
+			wantError(t, s.Conn, "CROSSSLOT Keys and channels in a transaction don't hash to the same slot: give them a hash tag", args[1]...)
+			wantError(t, s.Conn, "EXECABORT", "EXEC")
+		}
+	}
+	l := redistest.Dial(t, s.addr())
+	l.Do("SUBSCRIBE", "{"+b[0]+"}news")
+	s.Do("MULTI")
+	want(t, s.Conn, "+QUEUED\r\n", "SET", b[0], "1")
+	want(t, s.Conn, "+QUEUED\r\n", "PUBLISH", "{"+b[0]+"}news", "set")
+	want(t, s.Conn, "*2\r\n+OK\r\n:1\r\n", "EXEC")
+	if got := l.Recv(); got != "*3\r\n$7\r\nmessage\r\n"+redistest.Bulk("{"+b[0]+"}news")+"$3\r\nset\r\n" {
+		t.Errorf("the listener got %q", got)
+	}
+	s.Do("DEL", b[0])
 
 	for _, args := range [][]string{
 		{"SELECT", "1"}, {"CLIENT", "LIST"}, {"HELLO", "3"}, {"KEYS", "*"}, {"DBSIZE"}, {"FLUSHALL"}, {"SCAN", "0"}, {"SCRIPT", "FLUSH"}, {"SUBSCRIBE", "x"},
