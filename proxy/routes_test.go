@@ -327,3 +327,65 @@ func TestAPoolBecomesOneWithRoutes(t *testing.T) {
 	}
 	balanced(t, srv)
 }
+
+// A Redis Cluster and a plain pool behind one address, the cluster's keys without their prefix: its slots move while they are used.
+func TestRoutesToARedisCluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0)
+	p := poolOf("cluster")
+	p.Cluster = &config.Cluster{Seeds: cluster.Addrs()}
+	srv := serve(t, routesTo([]config.Route{{Prefix: "c:", Pool: "cluster", StripPrefix: true}, {Prefix: "", Pool: "plain"}}, p, poolOf("plain", nodes(t, 2)...)))
+	c := client(t, srv)
+	redistest.WaitFor(t, "the cluster", func() bool { return c.Do("SET", "c:k", "v") == "+OK\r\n" })
+	mset, mget, values := []string{"MSET"}, []string{"MGET"}, "*40\r\n"
+	for i := range 20 {
+		for _, prefix := range []string{"c:", "p:"} {
+			k := fmt.Sprint(prefix, i)
+			mset, mget = append(mset, k, "v"+k), append(mget, k)
+			values += redistest.Bulk("v" + k)
+		}
+	}
+	want(t, "MSET", c.Do(mset...), "+OK\r\n")
+	want(t, "MGET", c.Do(mget...), values)
+	want(t, "DEL of two slots", c.Do("DEL", "c:k", "c:none", "p:none"), ":1\r\n")
+	want(t, "DBSIZE", c.Do("DBSIZE"), ":40\r\n")
+	if got := len(scanned(t, c, "MATCH", "c:*")); got != 20 {
+		t.Errorf("SCAN has found %d keys", got)
+	}
+	want(t, "RENAME to another slot", c.Do("RENAME", "c:1", "c:2"), "-"+errCrossSlot+"\r\n")
+	slot := 0
+	fmt.Sscanf(cluster.Node(0).Do("CLUSTER", "KEYSLOT", "{t}"), ":%d", &slot)
+	c.Do("SET", "c:{t}1", "x")
+	for range 2 {
+		from := cluster.Owner(slot)
+		cluster.MoveSlots(from, (from+1)%3, slot)
+		want(t, "GET", c.Do("GET", "c:{t}1"), redistest.Bulk("x"))
+		from = cluster.Owner(slot)
+		cluster.MoveSlots(from, (from+1)%3, slot)
+		want(t, "MGET", c.Do("MGET", "c:{t}1", "p:1", "c:{t}none"), "*3\r\n"+redistest.Bulk("x")+redistest.Bulk("vp:1")+"$-1\r\n")
+		from = cluster.Owner(slot)
+		cluster.MoveSlots(from, (from+1)%3, slot)
+		c.Do("MULTI")
+		c.Do("SET", "c:{t}2", "y")
+		c.Do("RENAME", "c:{t}2", "c:{t}3")
+		want(t, "EXEC", c.Do("EXEC"), "*2\r\n+OK\r\n+OK\r\n")
+	}
+	want(t, "MGET of all", c.Do(mget...), values)
+	balanced(t, srv)
+}
+
+// What a pool's replicas are read for, they are read for through routes, too.
+func TestRoutesReadFromReplicas(t *testing.T) {
+	primary := redistest.Server(t)
+	replica := redistest.Replica(t, primary)
+	p := poolOf("p", primary.Addr())
+	p.ReadPolicy = "prefer-replica"
+	p.Backends[0].Replicas = []config.Replica{{Address: replica.Addr()}}
+	srv := serve(t, routesTo([]config.Route{{Prefix: "r:", Pool: "p", StripPrefix: true}}, p))
+	c := client(t, srv)
+	c.Do("SET", "r:k", "v")
+	reads := func() string { return replica.Do("INFO", "commandstats") }
+	redistest.WaitFor(t, "a read of the replica", func() bool {
+		return c.Do("GET", "r:k") == redistest.Bulk("v") && strings.Contains(reads(), "cmdstat_get:")
+	})
+	balanced(t, srv)
+}
