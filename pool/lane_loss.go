@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -155,10 +156,13 @@ func (la *Lane) rest(reason string) {
 	la.loop.SetTimer(la.retry, wait)
 }
 
-// down is what a client is told while the node is down.
+// down is what a client is told while the node is down: of one that is busy with a script its own words, which clients know.
 func (la *Lane) down() string {
 	if la.Node.Refusal != "" {
 		return la.Node.Refusal
+	}
+	if words, said := strings.CutPrefix(la.reason, refusal); said && strings.HasPrefix(words, "BUSY ") {
+		return words
 	}
 	return fmt.Sprintf("ERR node %s is down: %s", la.label(), la.reason)
 }

@@ -32,6 +32,12 @@ func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
 		s.answerOK()
 	case container == "acl":
 		s.acl(sub, a)
+	case c.Name == "replicaof", c.Name == "slaveof":
+		if !equalFold(a.At(1), "no") || !equalFold(a.At(2), "one") {
+			s.refuse(metrics.BadCommand, errReplicaOf)
+			return true
+		}
+		s.answerOK() // ROLE says that it is so
 	case c.Name == "config|set":
 		return s.configSet(c, a)
 	default:

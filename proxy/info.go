@@ -116,7 +116,7 @@ func (r *infoReport) loop(w *worker) {
 		if x.pool != ps {
 			continue
 		}
-		if x.blocked != nil {
+		if _, paused := w.taps.waiting[x]; paused || x.blocked != nil {
 			r.blocked++
 		}
 		if x.subs != nil {
@@ -182,11 +182,16 @@ func (r *infoReport) addSums(names ...string) {
 	}
 }
 
-// most is the largest of a figure of the nodes.
+// most is the largest of a figure of the nodes, 0 if none has it; it may be -1 for what has not happened yet.
 func (r *infoReport) most(name string) (largest int64) {
+	known := false
 	for _, f := range r.figures {
-		n, _ := strconv.ParseInt(f[name], 10, 64)
-		largest = max(largest, n)
+		if n, err := strconv.ParseInt(f[name], 10, 64); err == nil {
+			if !known || n > largest {
+				largest = n
+			}
+			known = true
+		}
 	}
 	return largest
 }

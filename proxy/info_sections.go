@@ -11,8 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringway/internal/command"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
+	"ringway/resp"
 )
 
 // What each section of INFO says.
@@ -80,6 +82,11 @@ func (r *infoReport) memory() {
 	}
 	r.add("mem_fragmentation_ratio", fmt.Sprintf("%.2f", ratio))
 	r.add("mem_allocator", runtime.Version())
+	for _, name := range []string{"number_of_cached_scripts", "number_of_functions", "number_of_libraries"} { // each node has them
+		r.add(name, r.most(name))
+	}
+	r.add("active_defrag_running", r.most("active_defrag_running"))
+	r.addSums("used_memory_lua", "used_memory_scripts", "used_memory_functions", "lazyfree_pending_objects", "lazyfreed_objects")
 	r.addBytes("nodes_used_memory", r.sum("used_memory"))
 	r.addBytes("nodes_used_memory_rss", r.sum("used_memory_rss"))
 	r.addBytes("nodes_used_memory_peak", r.sum("used_memory_peak"))
@@ -89,7 +96,10 @@ func (r *infoReport) persistence() {
 	for _, name := range []string{"loading", "async_loading"} {
 		r.add(name, r.most(name))
 	}
-	r.addSums("rdb_changes_since_last_save")
+	r.addSums("rdb_changes_since_last_save", "rdb_saves", "aof_rewrites", "rdb_last_cow_size", "aof_last_cow_size", "rdb_last_load_keys_loaded", "rdb_last_load_keys_expired")
+	for _, name := range []string{"rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "module_fork_in_progress"} {
+		r.add(name, r.most(name))
+	}
 	r.add("rdb_bgsave_in_progress", r.most("rdb_bgsave_in_progress"))
 	r.add("rdb_last_save_time", r.most("rdb_last_save_time"))
 	r.add("rdb_last_bgsave_status", r.oneOf("rdb_last_bgsave_status", "ok"))
@@ -103,6 +113,9 @@ func (r *infoReport) persistence() {
 func (r *infoReport) stats() {
 	t := r.totals()
 	rate := r.session.rates(t)
+	if before := r.session.pool.shared.forgotten.Load(); before != nil {
+		t = t.since(before)
+	}
 	r.add("total_connections_received", t.accepted)
 	r.add("total_commands_processed", t.commands)
 	r.add("instantaneous_ops_per_sec", int64(rate.commands))
@@ -115,7 +128,9 @@ func (r *infoReport) stats() {
 	r.add("pubsub_patterns", r.most("pubsub_patterns"))
 	r.addSums("pubsubshard_channels")
 	r.add("latest_fork_usec", r.most("latest_fork_usec"))
-	r.addSums("total_forks", "total_error_replies")
+	r.addSums("total_forks", "migrate_cached_sockets", "total_error_replies", "unexpected_error_replies", "dump_payload_sanitizations", "evicted_clients",
+		"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "sync_full", "sync_partial_ok", "sync_partial_err", "slave_expires_tracked_keys",
+		"active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses", "total_reads_processed", "total_writes_processed")
 	r.add("nodes_total_commands_processed", r.sum("total_commands_processed"))
 	r.add("nodes_total_connections_received", r.sum("total_connections_received"))
 }
@@ -141,6 +156,32 @@ func (r *infoReport) totals() (t totals) {
 		}
 	}
 	return t
+}
+
+// since is what has been counted after an earlier moment.
+func (t totals) since(before *totals) totals {
+	t.accepted -= before.accepted
+	t.commands -= before.commands
+	t.in -= before.in
+	t.out -= before.out
+	for k, n := range before.errors {
+		t.errors[k] -= n
+	}
+	return t
+}
+
+// resetStats is CONFIG RESETSTAT: the nodes begin to count anew, and INFO does not tell any more of what Ringway has counted until now. Its
+// metrics go on.
+func (s *Session) resetStats(c *command.Command, a *resp.Args) (taken bool) {
+	r := &infoReport{session: s}
+	return s.surveyAnd(c, s.requestOf(a), r.loop, func(answers []nodeAnswer) []byte {
+		if e := refusal(answers, true); e != nil {
+			return e
+		}
+		t := r.totals()
+		s.pool.shared.forgotten.Store(&t)
+		return answers[0].reply
+	})
 }
 
 // sample is what the counters of a pool were when INFO was last asked for on a loop.

@@ -61,9 +61,9 @@ func (m *mirror) target() *poolState {
 
 // takes says whether a copy is to be made of a request that has gone to its nodes: not of what blocks, speaks or listens to channels, or
 // concerns one server or connection.
-func (m *mirror) takes(c *command.Command, plan command.Plan) bool {
+func (m *mirror) takes(c *command.Command, plan command.Plan, a *resp.Args) bool {
 	switch {
-	case m.cfg.ExcludeReads && !mayWrite(c):
+	case m.cfg.ExcludeReads && !mayWrite(&m.from.worker.server.scripts, c, a):
 		return false
 	case plan == command.Broadcast && (c.Merge == command.MergeCursor || c.Flags.Has(command.Admin) || c.Flags.Has(command.AllowBusy)):
 		return false // SCAN's cursor is another's, CONFIG is the operator's business, SCRIPT KILL means a script of ours
@@ -97,7 +97,7 @@ func fit(la *pool.Lane) bool {
 
 // copyRequest sends a copy of a request that was taken to the mirror.
 func (m *mirror) copyRequest(s *Session, c *command.Command, plan command.Plan, a *resp.Args, request []byte) {
-	if !m.takes(c, plan) || !m.chance.hits() {
+	if !m.takes(c, plan, a) || !m.chance.hits() {
 		return
 	}
 	sent, to := false, m.target()
@@ -191,7 +191,7 @@ func (m *mirror) split(to *poolState, set *pool.Set, a *resp.Args, request []byt
 
 // copyTransaction sends a copy of a transaction that was sent. Its keys have to share a node of the mirror, too.
 func (m *mirror) copyTransaction(s *Session, tx *transaction) {
-	if m.cfg.ExcludeReads && !tx.writes() || !m.chance.hits() {
+	if m.cfg.ExcludeReads && !tx.writes(&s.worker.server.scripts) || !m.chance.hits() {
 		return
 	}
 	to := m.target()

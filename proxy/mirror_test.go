@@ -218,15 +218,21 @@ func TestMirrorThatDoesNotWork(t *testing.T) {
 		errors  bool
 	}{
 		{"it can't be reached", func(t *testing.T) string { return fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t)) }, true, true},
-		{"it answers with errors", func(t *testing.T) string { return redistest.Answering(t, func([]string) string { return "-ERR no\r\n" }) }, false, true},
+		{"it answers with errors", func(t *testing.T) string {
+			return redistest.Answering(t, func([]string) string { return "-ERR no\r\n" })
+		}, false, true},
 		{"it hangs", func(t *testing.T) string {
 			r := redistest.Server(t)
 			r.Stop()
 			t.Cleanup(r.Cont)
 			return r.Addr()
 		}, true, false},
-		{"it hangs up", func(t *testing.T) string { return redistest.Answering(t, func([]string) string { return redistest.HangUp }) }, false, true},
-		{"it sends garbage", func(t *testing.T) string { return redistest.Answering(t, func([]string) string { return "garbage\r\n" }) }, false, true},
+		{"it hangs up", func(t *testing.T) string {
+			return redistest.Answering(t, func([]string) string { return redistest.HangUp })
+		}, false, true},
+		{"it sends garbage", func(t *testing.T) string {
+			return redistest.Answering(t, func([]string) string { return "garbage\r\n" })
+		}, false, true},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			srv := serve(t, func(c *config.Config) {

@@ -107,7 +107,7 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		return true
 	}
 	if s.worker.watched {
-		if stop, taken := s.gate(c); stop {
+		if stop, taken := s.gate(c, a); stop {
 			return taken
 		}
 	}

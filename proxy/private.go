@@ -59,6 +59,8 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 		return s.unsubscribe(c, shardTopic, &scan.Args)
 	case "wait", "waitaof":
 		return s.waitForReplicas(c, scan.Bytes(b))
+	case "script|kill", "function|kill":
+		return s.killScripts(c, scan.Bytes(b))
 	case "unwatch":
 		s.unwatch()
 		s.answerOK()

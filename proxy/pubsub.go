@@ -272,6 +272,42 @@ func (s *Session) appendSubscription(dst []byte, verb string, name []byte, count
 	return resp.AppendInt(dst, int64(count))
 }
 
+// numsub is PUBSUB NUMSUB and SHARDNUMSUB. The nodes count a subscription of each loop that stands for all its clients, so these are counted
+// instead.
+func (s *Session) numsub(c *command.Command, a *resp.Args) (taken bool) {
+	k, pool := channelTopic, s.pool.shared.index
+	if c.Name == "pubsub|shardnumsub" {
+		k = shardTopic
+	}
+	var names []string
+	for i := 2; i < a.Len(); i++ {
+		names = append(names, string(a.At(i)))
+	}
+	counts := make([]int64, len(names))
+	ours := func(w *worker) {
+		h := w.pools[pool].pubsub
+		for i, name := range names {
+			if h == nil || h.topics[k][name] == nil {
+				continue
+			}
+			t := h.topics[k][name]
+			counts[i] += int64(len(t.sessions) - len(t.confirmed))
+		}
+	}
+	return s.surveyAnd(c, s.requestOf(a), ours, strict(func(replies [][]byte) []byte {
+		b := resp.AppendArray(nil, 2*len(names))
+		for i, name := range names {
+			for _, r := range replies {
+				if list := elements(r); len(list) == 2*len(names) {
+					counts[i] += intOf(list[2*i+1])
+				}
+			}
+			b = resp.AppendInt(resp.AppendBulkString(b, name), max(counts[i], 0))
+		}
+		return b
+	}))
+}
+
 // unfitForSubscriber says why a RESP2 client that listens can't send a command, "" if it can.
 func (s *Session) unfitForSubscriber(c *command.Command) string {
 	if s.subs == nil || s.resp3 {
@@ -347,17 +383,25 @@ func (h *hub) join(s *Session, k topicKind, name string) *topic {
 }
 
 // nodesOf says where a topic has to be listened to.
-func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
-	if onAllNodes(k, name) {
-		for i := range h.pool.size() {
-			nodes = append(nodes, h.pool.nth(i))
+func (h *hub) nodesOf(k topicKind, name string) []int { return h.pool.topo.speakers(k, name) }
+
+// speakers are the nodes that have to be listened to for a topic. There are none if its route was removed after it was asked for.
+func (t *topology) speakers(k topicKind, name string) (nodes []int) {
+	switch {
+	case !onAllNodes(k, name):
+		if node := t.findName([]byte(name)); node != nowhere {
+			nodes = append(nodes, node)
 		}
 		return nodes
+	case t.routes != nil:
+		return t.routes.speakers(k, name)
+	case t.slots && k == patternTopic && !strings.HasPrefix(name, "__key"):
+		return append(nodes, t.find([]byte(name))) // a cluster's nodes pass on what is published, but not what happens to keys
 	}
-	if node := h.pool.findName([]byte(name)); node != nowhere {
-		return []int{node}
+	for _, node := range t.order {
+		nodes = append(nodes, int(node))
 	}
-	return nil // its route was removed after it was asked for: nothing is said there
+	return nodes
 }
 
 // onAllNodes tells the topics that any node may speak on.

@@ -141,8 +141,11 @@ func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
 		redistest.Expect("PING"), redistest.Reply(message("a", "x")+"*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
 		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"+PONG\r\n"),
 		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
+		redistest.Expect("PING"), redistest.Reply("-BUSY running a script\r\n"),
+		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"-BUSY running a script\r\n"),
+		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
 		redistest.Expect("PING"), redistest.Hang())
-	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 50 * time.Millisecond }), node.Addr())
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 500 * time.Millisecond }), node.Addr())
 	c := client(t, srv)
 	c.Send("SUBSCRIBE", "a")
 	c.Send("UNSUBSCRIBE", "a")
@@ -154,7 +157,39 @@ func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
 	want(t, "PING", c.Recv(), "+PONG\r\n")
 	want(t, "UNSUBSCRIBE of nothing", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
 	c.Do("SUBSCRIBE", "a")
+	want(t, "UNSUBSCRIBE at a node that is busy", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
+	c.Do("SUBSCRIBE", "a")
 	want(t, "UNSUBSCRIBE at a node that hangs", c.Do("UNSUBSCRIBE"), confirmation("*", 0, "unsubscribe", "a"))
+	balanced(t, srv)
+}
+
+// PUBSUB counts clients and patterns, not what Ringway makes of them.
+func TestPubsubCountsClients(t *testing.T) {
+	a := redistest.Server(t)
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, a.Addr(), redistest.Server(t).Addr(), redistest.Server(t).Addr())
+	admin := client(t, srv)
+	for i := range 5 {
+		c := client(t, srv)
+		c.Do("SUBSCRIBE", "a")
+		c.Do("SUBSCRIBE", "__keyevent@0__:set")
+		c.Do("SSUBSCRIBE", "a")
+		c.Do("PSUBSCRIBE", "p*")
+		if i == 0 {
+			c.Do("PSUBSCRIBE", "q*")
+			c.Do("SUBSCRIBE", "b")
+		}
+	}
+	direct := redistest.Dial(t, a.Addr())
+	direct.Do("SUBSCRIBE", "direct")
+	want(t, "NUMSUB", admin.Do("PUBSUB", "NUMSUB", "b", "a", "none", "__keyevent@0__:set", "direct"),
+		"*10\r\n$1\r\nb\r\n:1\r\n$1\r\na\r\n:5\r\n$4\r\nnone\r\n:0\r\n$18\r\n__keyevent@0__:set\r\n:5\r\n$6\r\ndirect\r\n:1\r\n")
+	want(t, "NUMSUB of nothing", admin.Do("PUBSUB", "NUMSUB"), "*0\r\n")
+	want(t, "SHARDNUMSUB", admin.Do("PUBSUB", "SHARDNUMSUB", "a", "b"), "*4\r\n$1\r\na\r\n:5\r\n$1\r\nb\r\n:0\r\n")
+	want(t, "NUMPAT", admin.Do("PUBSUB", "NUMPAT"), ":2\r\n")
+	want(t, "CHANNELS", admin.Do("PUBSUB", "CHANNELS", "__key*"), "*1\r\n$18\r\n__keyevent@0__:set\r\n")
+	if got := elements([]byte(admin.Do("PUBSUB", "CHANNELS"))); len(got) != 4 {
+		t.Errorf("CHANNELS: %q", got)
+	}
 	balanced(t, srv)
 }
 

@@ -82,7 +82,7 @@ func (r *reload) prepare() error {
 		old := r.old[p.Name]
 		sp := r.srv.newShared(p, index)
 		if old != nil {
-			sp.index, sp.clients, sp.director = old.index, old.clients, old.director
+			sp.index, sp.clients, sp.forgotten, sp.director = old.index, old.clients, old.forgotten, old.director
 			if sp.opt.Same(old.opt) { // lanes stay as they are
 				sp.opt = old.opt
 			}

@@ -82,16 +82,38 @@ func (r *routing) place(key []byte) (node, group int) {
 }
 
 // findName returns the node of a name that is no key, such as a channel: it is routed as a key would be, and never stripped.
-func (ps *poolState) findName(name []byte) int {
-	r := ps.topo.routes
-	if r == nil {
-		return ps.find(name)
+func (t *topology) findName(name []byte) int {
+	node, _ := t.placeName(name)
+	return node
+}
+
+// placeName is place for such a name.
+func (t *topology) placeName(name []byte) (node, group int) {
+	if t.routes == nil {
+		return t.place(name)
 	}
-	rt := r.of(name)
+	rt := t.routes.of(name)
 	if rt == nil {
-		return nowhere
+		return nowhere, nowhere
 	}
-	return int(rt.nodes[rt.to.find(name)])
+	node, group = rt.to.place(name)
+	return int(rt.nodes[node]), rt.group + group
+}
+
+func (ps *poolState) findName(name []byte) int { return ps.topo.findName(name) }
+
+// speakers are those of all pools.
+func (r *routing) speakers(k topicKind, name string) (nodes []int) {
+	for i := range r.routes {
+		rt := &r.routes[i]
+		if slices.ContainsFunc(r.routes[:i], func(x route) bool { return x.to == rt.to }) {
+			continue
+		}
+		for _, node := range rt.to.speakers(k, name) {
+			nodes = append(nodes, int(rt.nodes[node]))
+		}
+	}
+	return nodes
 }
 
 // newRouting takes the routes in any order.

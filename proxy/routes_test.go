@@ -213,6 +213,8 @@ func TestKeysWithoutARoute(t *testing.T) {
 	want(t, "EXEC", c.Do("EXEC"), "-"+errExecAbort+"\r\n")
 	want(t, "SET", c.Do("SET", "b:1", "v"), "+OK\r\n")
 	want(t, "without a key", c.Do("DBSIZE"), ":1\r\n")
+	c.Do("RPUSH", "a:l", "1")
+	want(t, "SORT by keys without a route", c.Do("SORT", "a:l", "BY", "c*"), "-ERR no route for this key: \"c1\"\r\n")
 	want(t, "keyspace notifications", c.Do("SUBSCRIBE", "__keyspace@0__:c"), confirmation("*", 1, "subscribe", "__keyspace@0__:c"))
 	if n := statsOf(t, srv, "front").Errors[metrics.NoRoute]; n != 16 {
 		t.Errorf("%d errors were counted", n)
@@ -370,6 +372,17 @@ func TestRoutesToARedisCluster(t *testing.T) {
 		want(t, "EXEC", c.Do("EXEC"), "*2\r\n+OK\r\n+OK\r\n")
 	}
 	want(t, "MGET of all", c.Do(mget...), values)
+	sub := client(t, srv)
+	sub.Do("PSUBSCRIBE", "?:news")
+	for _, channel := range []string{"c:news", "p:news"} { // each is heard once, though all nodes of the cluster would say it
+		c.Do("PUBLISH", channel, "x")
+		want(t, "the message", sub.Recv(), "*4\r\n"+redistest.Bulk("pmessage")+redistest.Bulk("?:news")+redistest.Bulk(channel)+redistest.Bulk("x"))
+	}
+	want(t, "PUNSUBSCRIBE", sub.Do("PUNSUBSCRIBE", "?:news"), confirmation("*", 0, "punsubscribe", "?:news"))
+	c.Do("MULTI")
+	c.Do("SET", "c:1", "x")
+	want(t, "a channel of another slot in a transaction", c.Do("PUBLISH", "c:2", "x"), "-"+errCrossSlotChannel+"\r\n")
+	c.Do("DISCARD")
 	balanced(t, srv)
 }
 

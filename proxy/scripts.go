@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
 	"strings"
@@ -113,6 +114,33 @@ func (sc *scripts) tell(lane *pool.Lane, digest []byte) {
 	}
 	told[string(digest)] = struct{}{}
 	lane.Send(resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
+}
+
+// scriptsExist is SCRIPT EXISTS: 1 for what EVALSHA finds on every node, because they all have it, or because one has and the body can be given
+// to the others.
+func (s *Session) scriptsExist(c *command.Command, a *resp.Args) (taken bool) {
+	var digests [][]byte
+	for i := 2; i < a.Len(); i++ {
+		digests = append(digests, bytes.Clone(a.At(i)))
+	}
+	return s.survey(c, s.requestOf(a), strict(func(replies [][]byte) []byte {
+		b := resp.AppendArray(nil, len(digests))
+		for i, digest := range digests {
+			have := 0
+			for _, r := range replies {
+				if list := elements(r); i < len(list) && intOf(list[i]) == 1 {
+					have++
+				}
+			}
+			_, known := s.worker.server.scripts.body(digest)
+			exists := int64(0)
+			if have == len(replies) || have > 0 && known {
+				exists = 1
+			}
+			b = resp.AppendInt(b, exists)
+		}
+		return b
+	}))
 }
 
 // runsDigest tells the commands that name a script by its digest.

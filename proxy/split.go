@@ -59,6 +59,9 @@ func (sp *split) release(w *worker) {
 
 // split sends each node the part of the request that concerns its keys. If that is one node, it gets the request as it came.
 func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	if c.Merge == command.MergeSorted {
+		return s.sort(c, scan, b)
+	}
 	a := &scan.Args
 	step := max(c.Step, 1)
 	if (a.Len()-1)%step != 0 {

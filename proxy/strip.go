@@ -71,24 +71,26 @@ func (r *routing) appendStripped(dst []byte, c *command.Command, a *resp.Args, r
 	return append(dst, request[from:]...)
 }
 
-// stripSort strips the keys of SORT, and the patterns behind BY and GET that begin with the prefix of the first key's route.
+// stripSort strips the keys of SORT, and the patterns behind BY and GET as the keys that begin like them.
 func (r *routing) stripSort(a *resp.Args, strip func(i, cut int)) {
-	rt := r.of(a.At(1))
-	if rt != nil && rt.cut > 0 {
-		strip(1, rt.cut)
+	stripKey := func(i, end int) {
+		if rt := r.of(a.At(i)[:end]); rt != nil && rt.cut > 0 {
+			strip(i, rt.cut)
+		}
 	}
+	stripKey(1, len(a.At(1)))
 	for i := 2; i+1 < a.Len(); i++ {
 		switch arg := a.At(i); {
 		case equalFold(arg, "limit"):
 			i += 2
 		case equalFold(arg, "by"), equalFold(arg, "get"):
-			if i++; rt != nil && rt.cut > 0 && bytes.HasPrefix(a.At(i), []byte(rt.prefix)) {
-				strip(i, rt.cut)
+			i++
+			if star := bytes.IndexByte(a.At(i), '*'); star >= 0 {
+				stripKey(i, star)
 			}
 		case equalFold(arg, "store"):
-			if i++; r.of(a.At(i)) != nil && r.of(a.At(i)).cut > 0 {
-				strip(i, r.of(a.At(i)).cut)
-			}
+			i++
+			stripKey(i, len(a.At(i)))
 		}
 	}
 }

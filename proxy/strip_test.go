@@ -86,6 +86,9 @@ func TestStrippedKeys(t *testing.T) {
 				MSET old:{o}w1 30 old:{o}w2 20 old:{o}w3 10
 				SORT old:{o}
 				SORT old:{o} BY old:{o}w* GET # GET old:{o}w*
+				MSET w1 7 w2 8 w3 9 old:w1 3 old:w2 2 old:w3 1
+				SORT old:{o} BY w* GET # GET old:w*
+				SORT old:{o} BY old:w* GET w*
 				SORT old:{o} LIMIT 0 2 STORE old:{o}out
 				LRANGE old:{o}out 0 -1
 				MULTI

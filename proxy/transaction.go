@@ -15,6 +15,7 @@ type transaction struct {
 	digests  [][]byte // of the scripts that EVALSHA names
 	count    int
 	node     int       // of the keys and channels; -1 while there were none
+	group    int       // what they have in common: the node, or the slot
 	topo     *topology // by which that is so
 	channels bool      // there were channels
 	dirty    bool      // a request was refused: EXEC will be too
@@ -87,7 +88,12 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		return
 	}
 	node, keyed, ok := s.ownerOf(c, a)
-	if !ok || keyed && tx.node >= 0 && node != tx.node {
+	group := node
+	if s.pool.topo.slots {
+		keyed = keyed && (c.Name != "publish" || s.pool.topo.routes != nil) // a cluster's nodes pass it on to all
+		group = s.slotOf(c, a)
+	}
+	if !ok || keyed && tx.node >= 0 && group != tx.group {
 		why := errCrossSlot
 		if ok && (publishes(c) || tx.channels) {
 			why = errCrossSlotChannel
@@ -96,7 +102,7 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		return
 	}
 	if keyed {
-		tx.node = node
+		tx.node, tx.group = node, group
 		tx.channels = tx.channels || publishes(c)
 	}
 	if len(tx.batch)+len(b) > maxTransaction && len(tx.batch)+len(scan.Bytes(b)) > maxTransaction {
@@ -109,6 +115,17 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	tx.batch = append(tx.batch, scan.Bytes(b)...)
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
+}
+
+// slotOf is the slot of a request's first key or channel, or what stands for it in a pool with routes.
+func (s *Session) slotOf(c *command.Command, a *resp.Args) (slot int) {
+	if keys, _ := c.Keys(s.worker.keys[:0], a); len(keys) > 0 {
+		s.worker.keys = keys[:0]
+		_, slot = s.pool.place(a.At(keys[0]))
+	} else if c.RouteArg > 0 && c.RouteArg < a.Len() {
+		_, slot = s.pool.topo.placeName(a.At(c.RouteArg))
+	}
+	return slot
 }
 
 // publishes says whether a command has a channel for a key. In a transaction it can't go elsewhere: on the keys' node it would reach
@@ -124,7 +141,7 @@ func (s *Session) unfitForMulti(c *command.Command) string {
 		return c.Refusal
 	case c.Plan == command.Session && c.Name != "ping" && c.Name != "echo":
 		return "ERR '" + c.Name + "' can't be part of a transaction through Ringway: send it before MULTI"
-	case c.Plan == command.Broadcast && s.pool.size() > 1:
+	case (c.Plan == command.Broadcast || c.Plan == command.Private && c.Group == "scripting") && s.pool.size() > 1:
 		return "ERR '" + c.Name + "' concerns all nodes and can't be part of a transaction"
 	case c.Plan == command.Private && c.Flags.Has(command.PubSub):
 		return "ERR '" + c.Name + "' can't be part of a transaction through Ringway"

@@ -52,6 +52,8 @@ type sharedPool struct {
 	traits     traits
 	clients    *atomic.Int64 // over all loops
 	door       *door         // nil if no client can come
+
+	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
 }
 
 // poolState is a worker's view of a pool.
