@@ -330,7 +330,11 @@ func (r *infoReport) ringway() {
 	r.add("pool", cfg.Name)
 	r.add("pools", len(s.worker.server.open()))
 	r.add("threads", r.loops)
-	r.add("distribution", cfg.Distribution)
+	distribution := cfg.Distribution
+	if s.pool.topo.routes != nil {
+		distribution = "routes"
+	}
+	r.add("distribution", distribution)
 	r.add("nodes", s.pool.topo.count())
 	t := r.totals()
 	for k, n := range t.errors {

@@ -206,6 +206,22 @@ func TestMirrorOfSomeRequests(t *testing.T) {
 		}
 		return statsOf(t, srv, "test").Mirrored == before
 	})
+	late := redistest.Server(t)
+	reloadWith(t, srv, func(c *config.Config) {
+		c.Pools[0].Mirror = &config.Mirror{Pool: "late", Percent: 100}
+		c.Pools = append(c.Pools, poolOf("late", late.Addr()))
+	})
+	redistest.WaitFor(t, "a copy at another mirror", func() bool { c.Do("SET", "k", "v"); return late.Do("GET", "k") == redistest.Bulk("v") })
+	reloadWith(t, srv, func(c *config.Config) {
+		c.Pools[0].Mirror = &config.Mirror{Pool: "shadow", Percent: 100}
+		c.Pools = c.Pools[:2]
+	})
+	redistest.WaitFor(t, "copies at the first again", func() bool {
+		before := statsOf(t, srv, "test")
+		c.Do("SET", "k", "v")
+		after := statsOf(t, srv, "test")
+		return after.Mirrored == before.Mirrored+1 && after.MirrorDropped == before.MirrorDropped
+	})
 	balanced(t, srv)
 }
 
