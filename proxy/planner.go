@@ -35,7 +35,7 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		s.inFlight++
 		request := scan.Bytes(b)
 		if s.pool.keeps != keepNothing {
-			sl.again = s.keep(c, node, request)
+			s.keep(sl, c, node, request)
 		}
 		if len(request) >= adoptFrom && s.giveAway(lane, request) {
 			lane.Expect(s, tagOf(seq, 0))
@@ -186,10 +186,10 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	seq := s.tail
 	sl := s.open(c)
 	if c.Group == "scripting" && runsDigest(c) {
-		sl.again = s.keepAnyhow(node, request)
+		sl.again = s.keepApart(node, request)
 		sl.again.script = true
 	} else if s.pool.keeps != keepNothing {
-		sl.again = s.keep(c, node, request)
+		s.keep(sl, c, node, request)
 	}
 	s.inFlight++
 	lane.Send(request, s, tagOf(seq, 0))
