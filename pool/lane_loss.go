@@ -2,32 +2,39 @@ package pool
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
 
-// checkPatience gives a silent node up.
+// checkPatience gives a silent node up. How long it may be silent is said by the class of the first request: the others are not its turn
+// yet. That can change with each reply, so it is looked at as often as the least patient class wants.
 func (la *Lane) checkPatience() {
 	if la.conn.Closed() || la.state == connecting {
 		return
 	}
-	limit := la.opt.Timeout
-	if la.greets > 0 && la.opt.ConnectTimeout > 0 {
-		limit = la.opt.ConnectTimeout
-	} else if la.greets == 0 {
-		if la.waiting.len() == 0 || limit == 0 || la.Patient {
+	limit, again := la.opt.Timeout, time.Duration(math.MaxInt64)
+	since := la.lastRead
+	if la.greets > 0 {
+		if la.opt.ConnectTimeout > 0 {
+			limit = la.opt.ConnectTimeout
+		}
+	} else {
+		if la.waiting.len() == 0 || la.tick == 0 || la.Patient {
 			return
 		}
-	}
-	since := la.lastRead
-	if la.greets == 0 {
+		limit, again = la.opt.timeout(la.waiting.first().class()), la.tick
 		since = max(since, la.waiting.first().since)
 	}
 	if la.conn.Unsent() > 0 {
 		since = max(since, la.conn.LastWrite())
 	}
-	if left := time.Duration(since-la.loop.Now()) + limit; left > 0 {
-		la.loop.SetTimer(la.patience, left)
+	left := time.Duration(since-la.loop.Now()) + limit
+	if limit == 0 {
+		left = again
+	}
+	if left > 0 {
+		la.loop.SetTimer(la.patience, min(left, again))
 		return
 	}
 	la.stats.Timeouts++
@@ -172,8 +179,12 @@ func (la *Lane) failAll(message string, sent bool) {
 	la.scripts = nil
 	la.loop.Release(la.held)
 	la.held = nil
+	la.put = la.allPut()
 	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane
 		w := *la.waiting.first()
+		if la.waiting.sizes != nil {
+			la.waiting.unweigh()
+		}
 		la.waiting.pop()
 		w.owner.Fail(w.tag, message, sent)
 	}

@@ -75,8 +75,9 @@ func (n *Node) Up() bool { return n.downUntil.Load() == 0 }
 // Options are the settings of a pool that its lanes need.
 type Options struct {
 	Pool           string
-	Timeout        time.Duration // a node that is silent for so long while a reply is due is taken for gone; 0: never
-	ConnectTimeout time.Duration // 0: the system's
+	Timeout        time.Duration          // a node that is silent for so long while a reply is due is taken for gone; 0: never
+	Timeouts       [Classes]time.Duration // in its place, by the class of the request that is due; 0: as Timeout, AnyTime: never
+	ConnectTimeout time.Duration          // 0: the system's
 	KeepAlive      bool
 	Username       string
 	Password       string
@@ -93,9 +94,34 @@ type Options struct {
 	OnFailure func(n *Node, times int)
 }
 
+// AnyTime among Timeouts means that such a request may take as long as it likes.
+const AnyTime time.Duration = -1
+
+// timeout is how long the reply to a request of a class may take, 0: for ever.
+func (o *Options) timeout(c Class) time.Duration {
+	switch t := o.Timeouts[c]; t {
+	case 0:
+		return o.Timeout
+	case AnyTime:
+		return 0
+	default:
+		return t
+	}
+}
+
+// shortest is the least of all timeouts, 0 if there are none.
+func (o *Options) shortest() (least time.Duration) {
+	for c := range Classes {
+		if t := o.timeout(c); t > 0 && (least == 0 || t < least) {
+			least = t
+		}
+	}
+	return least
+}
+
 // Same reports whether lanes with these settings are as those with other ones. What the settings call is left out.
 func (o *Options) Same(other *Options) bool {
-	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.ConnectTimeout == other.ConnectTimeout && o.KeepAlive == other.KeepAlive &&
+	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout && o.KeepAlive == other.KeepAlive &&
 		o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit && o.FailoverWait == other.FailoverWait
 }
 

@@ -18,11 +18,12 @@ type Set struct {
 	nodes   []*Node
 	loop    *loop.Loop
 	counted func(index int) *metrics.Node // where a lane that is closed leaves its counters
+	load    func(index int) *Load
 }
 
-// NewSet returns a set without connections. counted gives the shard of a node.
-func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metrics.Node) *Set {
-	s := &Set{Key: key, loop: l, counted: counted}
+// NewSet returns a set without connections. counted gives the shard of a node, load what this loop has in flight to it.
+func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metrics.Node, load func(index int) *Load) *Set {
+	s := &Set{Key: key, loop: l, counted: counted, load: load}
 	s.Follow(nodes)
 	return s
 }
@@ -91,6 +92,7 @@ func (s *Set) Lane(i int) *Lane {
 		return la
 	}
 	la := s.NewLane(i)
+	s.load(i).carry(la)
 	s.lanes[i] = la
 	return la
 }
@@ -101,6 +103,9 @@ func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key
 // Discard closes a lane for good. What it has counted is kept.
 func (s *Set) Discard(la *Lane) {
 	la.Close()
+	if la.load != &unbounded {
+		la.load.drop(la)
+	}
 	la.addCounters(s.counted(la.Index))
 }
 

@@ -186,6 +186,9 @@ func (srv *Server) post(f func(w *worker)) {
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
+	for _, l := range ps.loads {
+		ps.bound(l)
+	}
 	ps.setTopology(t)
 }
 

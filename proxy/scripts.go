@@ -113,7 +113,7 @@ func (sc *scripts) tell(lane *pool.Lane, digest []byte) {
 		clear(told)
 	}
 	told[string(digest)] = struct{}{}
-	lane.Send(resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
+	lane.SendAs(pool.Script, resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
 }
 
 // runsDigest tells the commands that name a script by its digest.
@@ -158,7 +158,7 @@ func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
 	set := s.set
 	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
 		if !s.conn.Closed() {
-			set.Lane(node).Send(b, s, tag)
+			set.Lane(node).SendAs(pool.Script, b, s, tag)
 		}
 	})
 	return true

@@ -82,9 +82,9 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 		partOf[sp.parts[i].node] = 0
 	}
 	for i := range sp.parts {
-		if lane := s.set.Lane(sp.parts[i].node); lane.Full() {
+		if lane := s.set.Lane(sp.parts[i].node); lane.Busy() {
 			sp.release(w)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 	}
 	if len(sp.parts) == 1 {
@@ -121,7 +121,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 		lane := s.set.Lane(sp.parts[i].node)
 		lane.Commit(sp.parts[i].out)
 		sp.parts[i].out = nil
-		lane.Expect(s, tagOf(seq, i))
+		lane.ExpectAs(classes[c.ID], s, tagOf(seq, i))
 	}
 }
 

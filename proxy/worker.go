@@ -56,8 +56,9 @@ type poolState struct {
 	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
-	privates int  // private lanes, in use or free
-	left     bool // it is no longer configured
+	loads    []*pool.Load // what this loop has in flight, by node
+	privates int          // private lanes, in use or free
+	left     bool         // it is no longer configured
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -95,7 +96,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
-		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] })
+		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] }, ps.load)
 		ps.sets[k] = s
 	}
 	return s

@@ -23,10 +23,11 @@ const (
 	TooManyClients             // beyond max_clients
 	Stalled                    // a client that did not read its replies was closed
 	Merge                      // the nodes' answers don't fit together
+	Shed                       // the node has as many requests as it may
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -72,6 +73,7 @@ type Node struct {
 	BytesIn                                            uint64
 	BytesOut                                           uint64
 	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64
+	Sheds                                              uint64
 }
 
 // Loop is what a loop counts of itself.

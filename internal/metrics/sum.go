@@ -56,6 +56,7 @@ func (n *Node) add(o *Node) {
 	n.Losses += o.Losses
 	n.Timeouts += o.Timeouts
 	n.Garbage += o.Garbage
+	n.Sheds += o.Sheds
 }
 
 func (l *Loop) add(o *Loop) {

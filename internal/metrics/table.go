@@ -158,6 +158,11 @@ var table = []section{
 			help: "Replies that were not RESP, or that no request had asked for.",
 			node: func(n *Node, put put) { put(float64(n.Garbage)) },
 		},
+		{
+			name: "ringway_node_sheds_total", kind: counter,
+			help: "Requests refused because the node had max_node_requests or max_node_bytes in flight.",
+			node: func(n *Node, put put) { put(float64(n.Sheds)) },
+		},
 	}},
 	{"The process", []family{
 		{
@@ -217,6 +222,7 @@ var kindValues = []value{
 	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
 	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	Shed:           {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
 }
 
 var stallValues = []value{
