@@ -253,12 +253,22 @@ func (la *Lane) ExpectAs(class Class, owner Owner, tag uint64) {
 			la.loop.SetTimer(la.patience, la.tick)
 		}
 	case idle:
-		la.connect()
-	case down: // the owner learns of it after it has finished what it is doing
-		if !la.failing && !la.hope.Set() {
-			la.failing = true
-			la.loop.Defer(la.failHeld)
+		if reason, is := la.Node.Unfit(); is {
+			la.rest(reason)
+			la.failSoon()
+			return
 		}
+		la.connect()
+	case down:
+		la.failSoon()
+	}
+}
+
+// failSoon fails what is held by a lane that is down, after the owner has finished what it is doing.
+func (la *Lane) failSoon() {
+	if !la.failing && !la.hope.Set() {
+		la.failing = true
+		la.loop.Defer(la.failHeld)
 	}
 }
 

@@ -76,11 +76,8 @@ func (la *Lane) countFailure() {
 // praise forgets past failures: the node has answered.
 func (la *Lane) praise() {
 	la.attempt, la.praised, la.torn = 0, true, la.torn[:0]
-	if !la.Node.Up() {
-		la.Node.downUntil.Store(0)
-		if la.opt.OnChange != nil {
-			la.opt.OnChange(la.Node, true, "")
-		}
+	if !la.Node.Up() && la.Node.revive() && la.opt.OnChange != nil {
+		la.opt.OnChange(la.Node, true, "")
 	}
 	if la.Node.failures.Load() != 0 {
 		la.Node.Forgive()
@@ -94,16 +91,51 @@ func (la *Lane) fallAfterLoss(reason string) {
 
 // fall marks the node and the lane as down.
 func (la *Lane) fall(reason string) {
-	was := la.state
+	was, news := la.state, false
 	if la.leaving == nil {
 		la.countFailure()
-		la.Node.downUntil.Store(1)
+		news = !la.Node.lostDown()
 	}
 	la.rest(reason)
-	if was != down && la.leaving == nil && la.opt.OnChange != nil {
+	if news && la.opt.OnChange != nil {
 		la.opt.OnChange(la.Node, false, reason)
 	}
 	la.failOrHope(was)
+}
+
+// Abandon gives the connection up because the node was found to be down in another way than by this lane.
+func (la *Lane) Abandon(reason string) {
+	switch la.state {
+	case idle, down:
+		return // it will find out, or has
+	case ready, greeting:
+		la.conn.Close()
+		la.stats.Losses++
+	}
+	la.fall(reason)
+}
+
+// Retry has a lane that is down try to come back now.
+func (la *Lane) Retry() {
+	if la.state == down && la.greets == 0 && la.leaving == nil {
+		la.loop.StopTimer(la.retry)
+		la.connect()
+	}
+}
+
+// Served reports whether the node has answered on this lane since a time, or is given the time for a script that it may be busy with.
+func (la *Lane) Served(since int64, silent bool) bool {
+	if la.state != ready {
+		return false
+	}
+	if la.praised && la.lastRead >= since {
+		return true
+	}
+	if !silent || la.waiting.len() == 0 || la.waiting.first().class() != Script {
+		return false
+	}
+	limit := la.opt.timeout(Script)
+	return limit == 0 || time.Duration(la.loop.Now()-max(la.lastRead, la.waiting.first().since)) < limit
 }
 
 // failOrHope deals with what waits on a lane that has just gone down. What was sent fails: only a lane that is ready has sent anything. The

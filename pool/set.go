@@ -29,8 +29,8 @@ func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metri
 }
 
 // Follow takes over a list of nodes that begins with those of the list before. Lanes whose node has moved or has other settings go
-// along with it.
-func (s *Set) Follow(nodes []*Node) {
+// along with it. The result is how many private lanes were closed.
+func (s *Set) Follow(nodes []*Node) (closed int) {
 	s.nodes = nodes
 	for len(s.lanes) < len(nodes) {
 		s.lanes = append(s.lanes, nil)
@@ -44,12 +44,14 @@ func (s *Set) Follow(nodes []*Node) {
 		for _, la := range s.Private[i] {
 			if la.Stale() {
 				s.Discard(la)
+				closed++
 			} else {
 				kept = append(kept, la)
 			}
 		}
 		s.Private[i] = kept
 	}
+	return closed
 }
 
 // follow brings the shared lane of a node where the node is now. A lane that is not connected has sent nothing of what it holds, and takes
@@ -63,16 +65,43 @@ func (s *Set) follow(i int, la *Lane) {
 	s.retire(la)
 }
 
-// Retire takes the lanes of a node that has left out of use. What they carry is answered still.
-func (s *Set) Retire(i int) {
+// Retire takes the lanes of a node that has left out of use. What they carry is answered still. The result is how many private lanes were
+// closed.
+func (s *Set) Retire(i int) (closed int) {
 	if la := s.lanes[i]; la != nil {
 		s.lanes[i] = nil
 		s.retire(la)
 	}
+	return s.discardPrivate(i)
+}
+
+func (s *Set) discardPrivate(i int) (closed int) {
+	closed = len(s.Private[i])
 	for _, la := range s.Private[i] {
 		s.Discard(la)
 	}
 	s.Private[i] = nil
+	return closed
+}
+
+// Abandon has the lanes of a node that was found to be down give it up. The result is how many private lanes were closed.
+func (s *Set) Abandon(i int, reason string) (closed int) {
+	if la := s.lanes[i]; la != nil {
+		la.Abandon(reason)
+	}
+	return s.discardPrivate(i)
+}
+
+// Retry has the lane of a node that may be back try so.
+func (s *Set) Retry(i int) {
+	if la := s.lanes[i]; la != nil {
+		la.Retry()
+	}
+}
+
+// Served reports whether the shared lane speaks for its node: see Lane.Served.
+func (s *Set) Served(i int, since int64, silent bool) bool {
+	return s.lanes[i] != nil && s.lanes[i].Served(since, silent)
 }
 
 func (s *Set) retire(la *Lane) {

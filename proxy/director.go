@@ -1,34 +1,45 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
-	"ringway/hashring"
+	"ringway/internal/config"
 	"ringway/pool"
 )
 
 // director decides what the topology of a pool is: of the nodes that the configuration names or that were found, those that are not
 // ejected make the ring. It works away from the loops and hands each topology to all of them.
 //
-// With `on_failure: eject`, twemproxy's auto_eject_hosts, a node is ejected after failure_limit failures without a reply between them. Its keys
-// belong to the others until it returns, so it is for caches only. It returns when retry_timeout has passed and a lane
-// has reached it (twemproxy takes it back untried). The last node is never ejected.
+// With `on_failure: eject`, twemproxy's auto_eject_hosts, a node is ejected after failure_limit failures without a reply between them, or when
+// health checks find it down. Its keys belong to the others until it returns, so it is for caches only. It returns when
+// retry_timeout has passed and it is fit again (twemproxy takes it back untried), emptied first if that is asked for. The last node is never
+// ejected, nor more than max_ejected.
 type director struct {
 	srv *Server
 	log *slog.Logger
+	at  int             // the index of the pool in worker.pools
+	ctx context.Context // ends with the director
+	end context.CancelFunc
 
-	mu      sync.Mutex
-	pool    *sharedPool
-	nodes   []*pool.Node      // all there ever were
-	index   map[string]int    // of a node, by its name
-	members []member          // those of now
-	out     map[int]time.Time // ejected nodes, and when they may return
-	present *topology         // what the loops have, or are about to
-	version int               // of the members and the ejected: a ring that was built for an older one is not used
-	stopped bool
+	mu       sync.Mutex
+	pool     *sharedPool
+	nodes    []*pool.Node      // all there ever were
+	index    map[string]int    // of a node, by its name
+	members  []member          // those of now
+	out      map[int]*ejection // ejected nodes
+	slow     []returning       // nodes that take their share back, in the order of their return
+	present  *topology         // what the loops have, or are about to
+	placed   *placement        // what present was made of, nil for the first
+	version  int               // of the members and the ejected: a ring that was built for an older one is not used
+	stopped  bool
+	stepping bool // the next step of slow starts is on its way
+
+	checks  map[int]*pool.Check // of the members, once the server runs
+	running bool
 }
 
 // member is a node of the pool as it is now.
@@ -38,7 +49,9 @@ type member struct {
 }
 
 func newDirector(srv *Server, sp *sharedPool) *director {
-	return &director{srv: srv, log: srv.log, pool: sp, index: map[string]int{}, out: map[int]time.Time{}}
+	d := &director{srv: srv, log: srv.log, at: sp.index, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	return d
 }
 
 // node returns the index of the node of a name, which is made if there was none yet. The mutex is held.
@@ -73,34 +86,56 @@ func (d *director) open() (*topology, error) {
 	return d.present, nil
 }
 
+// start begins what the director does while clients are served.
+func (d *director) start() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running = true
+	d.checkMembers()
+}
+
 // reload takes over another configuration. The loops get it with the topology that goes with it, at once.
 func (d *director) reload(sp *sharedPool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.pool.cfg
 	d.enrol(sp)
+	d.checkMembers()
 	d.version++ // a ring that is being built is out of date
-	if before.OnFailure == "eject" && sp.cfg.OnFailure != "eject" {
+	if sp.cfg.OnFailure != "eject" {
 		clear(d.out)
+		d.slow = nil
 	}
-	ring, err := sp.cfg.Ring()
+	t, err := d.topologyOf(before, sp.cfg)
 	if err != nil { // the configuration was checked with this ring
 		d.log.Error("cannot build the ring; the old one stays", "pool", sp.cfg.Name, "error", err)
 		return
 	}
-	if before.RingOptions() == sp.cfg.RingOptions() && slices.Equal(ring.Nodes(), d.present.ring.Nodes()) {
+	d.present = t
+	d.srv.post(func(w *worker) { w.pools[d.at].adopt(sp, t) })
+	d.step()
+}
+
+// topologyOf makes the topology of a configuration that takes another's place. An ejected node stays out of it from the beginning: it may have
+// to be emptied first. The mutex is held.
+func (d *director) topologyOf(before, cfg *config.Pool) (*topology, error) {
+	owners, others := d.owners()
+	if p := d.plan(); len(others) > 0 || len(p.slow) > 0 {
+		if err := p.build(cfg.RingOptions()); err != nil {
+			return nil, err
+		}
+		d.placed = p
+		return p.topology(time.Now(), cfg.SlowStart), nil
+	}
+	d.placed = nil
+	ring, err := cfg.Ring()
+	if err != nil {
+		return nil, err
+	}
+	if before.RingOptions() == cfg.RingOptions() && slices.Equal(ring.Nodes(), d.present.ring.Nodes()) {
 		ring = d.present.ring // nothing moves
 	}
-	all := make([]uint16, len(d.members))
-	for i, m := range d.members {
-		all[i] = uint16(m.node)
-	}
-	t := newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, all, nil)
-	d.present = t
-	d.srv.post(func(w *worker) { w.pools[sp.index].adopt(sp, t) })
-	if _, others := d.owners(); len(others) > 0 {
-		d.rebuild()
-	}
+	return newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, owners, nil), nil
 }
 
 // enrol makes the backends of a configuration the members. The mutex is held.
@@ -111,10 +146,18 @@ func (d *director) enrol(sp *sharedPool) {
 		d.members = append(d.members, member{d.node(b.Name, b.Address, sp.opt), b.Weight})
 	}
 	for i := range d.out {
-		if !slices.ContainsFunc(d.members, func(m member) bool { return m.node == i }) {
+		if !d.has(i) {
 			delete(d.out, i)
 		}
 	}
+	if len(d.out) == len(d.members) { // the one that was left has left: better one that failed than none
+		clear(d.out)
+	}
+}
+
+// has reports whether a node is a member. The mutex is held.
+func (d *director) has(node int) bool {
+	return slices.ContainsFunc(d.members, func(m member) bool { return m.node == node })
 }
 
 // owners tells the members that own keys from those that are ejected. The mutex is held.
@@ -129,63 +172,13 @@ func (d *director) owners() (owners, others []uint16) {
 	return owners, others
 }
 
-// failed is a lane's call, on a loop: a node has failed so many times in a row.
-func (d *director) failed(n *pool.Node, times int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	cfg := d.pool.cfg
-	i, known := d.index[n.Name]
-	if cfg.OnFailure != "eject" || times < cfg.FailureLimit || !known || d.stopped {
-		return
-	}
-	if _, already := d.out[i]; already {
-		return
-	}
-	if owners, _ := d.owners(); len(owners) <= 1 {
-		return
-	}
-	d.out[i] = time.Now().Add(cfg.RetryTimeout)
-	n.Ejections.Add(1)
-	n.Forgive()
-	d.log.Warn("node ejected", "pool", cfg.Name, "node", n.Name, "failures", times, "retry_in", cfg.RetryTimeout)
-	d.rebuild()
-	time.AfterFunc(cfg.RetryTimeout, func() { d.consider(i) })
-}
-
-// consider takes node i back if it can be reached, and looks again soon if not.
-func (d *director) consider(i int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	cfg, n := d.pool.cfg, d.nodes[i]
-	if _, out := d.out[i]; !out || d.stopped {
-		return
-	}
-	if !n.Up() {
-		time.AfterFunc(min(time.Second, cfg.RetryTimeout), func() { d.consider(i) })
-		return
-	}
-	delete(d.out, i)
-	n.Forgive()
-	d.log.Info("node returned", "pool", cfg.Name, "node", n.Name)
-	d.rebuild()
-}
-
 // rebuild has a topology made of what is known now. A ring takes milliseconds to build, so that happens on a goroutine of its own. The
 // mutex is held.
 func (d *director) rebuild() {
 	d.version++
-	version := d.version
-	opt := d.pool.cfg.RingOptions()
-	nodes := d.nodes[:len(d.nodes):len(d.nodes)]
-	owners, others := d.owners()
-	var ringNodes []hashring.Node
-	for _, m := range d.members {
-		if _, out := d.out[m.node]; !out {
-			ringNodes = append(ringNodes, hashring.Node{Name: d.nodes[m.node].Name, Weight: m.weight})
-		}
-	}
+	version, p, opt := d.version, d.plan(), d.pool.cfg.RingOptions()
 	go func() {
-		ring, err := hashring.New(ringNodes, opt)
+		err := p.build(opt)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if err != nil {
@@ -195,15 +188,16 @@ func (d *director) rebuild() {
 		if version != d.version || d.stopped {
 			return // a newer one is on its way
 		}
-		d.publish(newTopology(nodes, ring, owners, others))
+		d.placed = p
+		d.publish(p.topology(time.Now(), d.pool.cfg.SlowStart))
+		d.step()
 	}()
 }
 
 // publish hands a topology to all loops. The mutex is held, so that they all get the last one last.
 func (d *director) publish(t *topology) {
 	d.present = t
-	index := d.pool.index
-	d.srv.post(func(w *worker) { w.pools[index].setTopology(t) })
+	d.srv.post(func(w *worker) { w.pools[d.at].setTopology(t) })
 }
 
 // names returns the names of the nodes, "" for one that has left.
@@ -221,7 +215,9 @@ func (d *director) names() (names []string) {
 }
 
 func (d *director) stop() {
+	d.end()
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.stopped = true
-	d.mu.Unlock()
+	d.checkMembers()
 }

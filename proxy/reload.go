@@ -171,6 +171,7 @@ func (srv *Server) enter(sp *sharedPool) {
 		return
 	}
 	srv.post(func(w *worker) { w.addPool(sp, t) })
+	sp.director.start()
 	if sp.cfg.Preconnect {
 		srv.preconnect(sp)
 	}

@@ -96,7 +96,7 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
 		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
-		OnFailure: func(n *pool.Node, times int) { sp.director.failed(n, times) },
+		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },
 	}
 	return sp
 }
@@ -171,6 +171,7 @@ func (srv *Server) Start() {
 		}()
 	}
 	for _, sp := range srv.open() {
+		sp.director.start()
 		if sp.door != nil {
 			srv.acceptAt(sp.door, sp.index)
 		}

@@ -24,6 +24,7 @@ type topology struct {
 	first int      // the node for requests without a key: the first by name
 	used  []bool   // by node: it is part of the pool now, on the ring or ejected from it
 	walk  []stop   // the way of SCAN
+	slow  *earlier // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -111,7 +112,7 @@ func (t *topology) count() (n int) {
 
 // movesKeys reports whether keys are on other nodes in t than in old.
 func (t *topology) movesKeys(old *topology) bool {
-	return t.ring != old.ring || !slices.Equal(t.order, old.order)
+	return t.ring != old.ring || t.slow != old.slow || !slices.Equal(t.order, old.order)
 }
 
 // setTopology changes where keys are from now on. Requests in flight finish where they were sent. A client that has some waits for
@@ -124,10 +125,10 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 	ps.stats.Grow(len(t.nodes))
 	for _, set := range ps.sets {
-		set.Follow(t.nodes)
+		ps.privates -= set.Follow(t.nodes)
 		for i, used := range t.used {
 			if !used {
-				set.Retire(i)
+				ps.privates -= set.Retire(i)
 			}
 		}
 	}
@@ -145,6 +146,9 @@ func (ps *poolState) setTopology(t *topology) {
 // find returns the node that owns a key.
 func (ps *poolState) find(key []byte) int {
 	t := ps.topo
+	if t.slow != nil {
+		return t.findSlowly(key)
+	}
 	i := t.ring.Find(key)
 	if t.live != nil {
 		return int(t.live[i])

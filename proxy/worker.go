@@ -225,7 +225,17 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
 	}
 	for i, n := range ps.topo.nodes {
-		st.Nodes[i].Up = n.Up()
+		of := &st.Nodes[i]
+		of.Up, of.Ejected = n.Up(), ps.topo.used[i]
+		if w.loop.ID == 0 { // one tells for all
+			of.FailedChecks = n.FailedChecks()
+			for reason := range n.Ejections {
+				of.Ejections[reason] = n.Ejections[reason].Load()
+			}
+		}
+	}
+	for _, i := range ps.topo.order {
+		st.Nodes[i].Ejected = false
 	}
 	return st
 }

@@ -66,9 +66,12 @@ type Pool struct {
 // Node is what one loop knows of a node.
 type Node struct {
 	Up                                                 bool
-	Lanes                                              int // connections that are open
-	Depth                                              int // replies awaited
-	Unsent                                             int // bytes
+	Ejected                                            bool      // now
+	Ejections                                          [2]uint64 // by pool.EjectionReason; no loop's own: only one of them tells
+	FailedChecks                                       uint64    // likewise
+	Lanes                                              int       // connections that are open
+	Depth                                              int       // replies awaited
+	Unsent                                             int       // bytes
 	Requests                                           uint64
 	BytesIn                                            uint64
 	BytesOut                                           uint64

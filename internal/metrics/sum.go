@@ -45,6 +45,11 @@ func (h *Histogram) add(o *Histogram) {
 // add leaves a node up that one loop says is up: the loops share what they know of that, but are asked one by one.
 func (n *Node) add(o *Node) {
 	n.Up = n.Up || o.Up
+	n.Ejected = n.Ejected || o.Ejected
+	for i := range n.Ejections {
+		n.Ejections[i] += o.Ejections[i]
+	}
+	n.FailedChecks += o.FailedChecks
 	n.Lanes += o.Lanes
 	n.Depth += o.Depth
 	n.Unsent += o.Unsent
