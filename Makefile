@@ -28,11 +28,12 @@ test: servers ## install the servers that the tests need, and run every test
 	$(GO) test ./...
 
 race: servers ## the tests of the data path under the race detector
-	$(GO) test -race ./internal/loop ./pool ./proxy ./internal/metrics ./internal/admin
+	$(GO) test -race ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
 
-fuzz: ## fuzz the scanners and the configuration, FUZZTIME each (default 60s)
+fuzz: ## fuzz the scanners, discovery and the configuration, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./pool/discover -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/config -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeysAreWithinTheRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 

@@ -1,6 +1,9 @@
 package hashring
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // crcTable is that of CRC-16/XMODEM: polynomial 0x1021, most significant bit first.
 var crcTable = func() (t [256]uint16) {
@@ -32,6 +35,14 @@ func crc16(key []byte) uint32 {
 		crc = crc<<8 ^ uint32(crcTable[byte(crc>>8)^c])
 	}
 	return crc
+}
+
+// FromSlots makes a ring of the slot map of a Redis Cluster: table has, for each slot, an index into nodes. Keys have the slots that Redis
+// Cluster gives them, hash tags considered.
+func FromSlots(nodes []Node, table *[Partitions]uint16) *Ring {
+	r := &Ring{kind: kindCRC16, hashName: "crc16", nodes: slices.Clone(nodes), table: table}
+	r.tagged, r.tagOpen, r.tagClose = true, '{', '}'
+	return r
 }
 
 // newSlotTable gives each node, in the order of their names, a contiguous range of slots as long as its weight says.

@@ -142,7 +142,7 @@ func (c *Check) ask(ctx context.Context, address string, opt *Options) (err erro
 			}
 		}
 		_, err = c.talk.ask(deadline, "PING")
-		r, refused := err.(refusal)
+		r, refused := err.(errorReply)
 		if refused && alive(r) {
 			return nil
 		}
@@ -154,7 +154,7 @@ func (c *Check) ask(ctx context.Context, address string, opt *Options) (err erro
 }
 
 // alive reports whether a node that answers PING with this error does its work: it runs a script, can't save, or won't let us ask.
-func alive(r refusal) bool {
+func alive(r errorReply) bool {
 	switch r.code() {
 	case "BUSY", "MISCONF", "NOPERM":
 		return true
@@ -164,7 +164,7 @@ func alive(r refusal) bool {
 
 // unfit reports whether a node answers, and says itself that it is of no use.
 func unfit(err error) bool {
-	r, ok := err.(refusal)
+	r, ok := err.(errorReply)
 	if !ok {
 		return false
 	}

@@ -40,7 +40,7 @@ func examine(t testing.TB, how Checking, opt *Options, answer func(n int, args [
 }
 
 func (p *patient) listen() string {
-	return listener(p.t, func(c net.Conn) {
+	return redistest.Accept(p.t, func(c net.Conn) {
 		for r := bufio.NewReader(c); ; {
 			args, err := redistest.ReadCommand(r)
 			if err != nil {

@@ -67,15 +67,7 @@ func newLane(t testing.TB, addr string, change func(o *Options, k *Key)) *fixtur
 // do runs g on the loop and waits for it.
 func (f *fixture) do(g func()) {
 	f.t.Helper()
-	done := make(chan struct{})
-	if !f.loop.Post(func() { defer close(done); g() }) {
-		f.t.Fatal("the loop has stopped")
-	}
-	select {
-	case <-done:
-	case <-time.After(redistest.Patience):
-		f.t.Fatal("the loop hangs")
-	}
+	redistest.Run(f.t, f.loop.Post, g)
 }
 
 // told returns what OnChange was told.

@@ -85,20 +85,7 @@ type Lane struct {
 
 	listener *Listener // for a lane that carries subscriptions and no requests
 	pushed   []byte    // a push, as far as it has come
-}
-
-// Listener is told what happens on a lane that carries subscriptions.
-type Listener struct {
-	Push func(b []byte)      // a whole message or confirmation; b is lent
-	Up   func()              // connected: say what is listened to
-	Down func(reason string) // the connection is gone; "" if it is only being moved
-}
-
-// Listen makes the lane one for subscriptions: everything that the node sends is a push, and when the connection is lost
-// it is made again without being asked. It must be called before Open.
-func (la *Lane) Listen(to Listener) {
-	la.listener = &to
-	la.Patient = true
+	pinged   int64     // when the last heartbeat was asked for
 }
 
 // NewLane returns a lane that is not connected yet.

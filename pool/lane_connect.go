@@ -68,8 +68,7 @@ func (la *Lane) Move() {
 	if la.state == ready {
 		la.conn.Close()
 		la.scan.Reset()
-		la.pushed = la.pushed[:0]
-		la.listener.Down("")
+		la.tellListener("")
 	}
 	la.redial()
 }
@@ -130,6 +129,10 @@ func (la *Lane) handshake() (b []byte) {
 		b = resp.AppendCommand(b, "AUTH", la.opt.Password)
 		la.greets++
 	}
+	if la.opt.ReadOnly {
+		b = resp.AppendCommand(b, "READONLY")
+		la.greets++
+	}
 	if la.key.Database != 0 {
 		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
 		la.greets++
@@ -145,12 +148,15 @@ func (la *Lane) handshake() (b []byte) {
 func (la *Lane) begin() {
 	la.state = ready
 	la.stats.Connects++
-	if la.listener != nil {
-		defer la.listener.Up()
-	}
 	la.reason, la.downAt = "", 0
 	la.loop.StopTimer(la.patience)
 	la.loop.StopTimer(la.hope)
+	if la.listener != nil {
+		defer la.listener.Up()
+		if la.opt.Timeout > 0 {
+			la.heartbeat()
+		}
+	}
 	if len(la.held) > 0 {
 		if !la.conn.Adopt(la.held) {
 			la.conn.Append(la.held)

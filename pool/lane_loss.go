@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,10 @@ import (
 // yet. That can change with each reply, so it is looked at as often as the least patient class wants.
 func (la *Lane) checkPatience() {
 	if la.conn.Closed() || la.state == connecting {
+		return
+	}
+	if la.listener != nil && la.greets == 0 {
+		la.heartbeat()
 		return
 	}
 	limit, again := la.opt.Timeout, time.Duration(math.MaxInt64)
@@ -48,10 +53,7 @@ func (la *Lane) lose(reason string) {
 	la.conn.Close()
 	la.scan.Reset()
 	la.torn = nil
-	if la.listener != nil {
-		la.pushed = la.pushed[:0]
-		la.listener.Down(reason)
-	}
+	la.tellListener(reason)
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
 		la.countFailure()
@@ -176,9 +178,7 @@ func (la *Lane) rest(reason string) {
 	la.reason = reason
 	la.torn = nil
 	la.scan.Reset()
-	if la.listener != nil {
-		la.listener.Down(reason)
-	}
+	la.tellListener(reason)
 	la.attempt++
 	la.loop.StopTimer(la.patience)
 	if la.leaving != nil {
@@ -195,10 +195,13 @@ func (la *Lane) rest(reason string) {
 	la.loop.SetTimer(la.retry, wait)
 }
 
-// down is what a client is told while the node is down.
+// down is what a client is told while the node is down: of one that is busy with a script its own words, which clients know.
 func (la *Lane) down() string {
 	if la.Node.Refusal != "" {
 		return la.Node.Refusal
+	}
+	if words, said := strings.CutPrefix(la.reason, refusal); said && strings.HasPrefix(words, "BUSY ") {
+		return words
 	}
 	return fmt.Sprintf("ERR node %s is down: %s", la.label(), la.reason)
 }
@@ -229,6 +232,9 @@ func (la *Lane) failAll(message string, sent bool) {
 // retire has the lane take no more requests. then is called, later in a turn, when all that it carries is answered.
 func (la *Lane) retire(then func()) {
 	la.leaving = then
+	if la.state == down {
+		la.failAll(la.down(), false)
+	}
 	la.leaveWhenDone()
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"io"
 )
 
@@ -16,7 +17,7 @@ func (la *Lane) Readable() {
 			la.scripts = nil
 			la.state = idle
 		} else if err == io.EOF && len(la.torn) > 0 {
-			la.lose("refused the connection: " + trimLine(la.torn))
+			la.lose(refusal + trimLine(la.torn))
 		} else if err == io.EOF {
 			la.lose("closed the connection")
 		} else {
@@ -77,36 +78,17 @@ func (la *Lane) Data(b []byte) {
 	}
 }
 
-// push gathers a push and hands it over when it is whole.
-func (la *Lane) push(b []byte, done bool) {
-	if !done || len(la.pushed) > 0 {
-		la.pushed = append(la.pushed, b...)
-		b = la.pushed
-	}
-	if done {
-		la.stats.Pushes++
-		if b[0] != '-' {
-			la.praise()
-		}
-		la.listener.Push(b)
-		if cap(la.pushed) > 64<<10 {
-			la.pushed = nil
-		}
-		la.pushed = la.pushed[:0]
-	}
-}
-
 // greeted takes a reply of the handshake. It returns false if the lane is lost over it.
 func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 	if kind == '-' {
 		la.torn = append(la.torn, b...)
-		if done {
-			la.refused("refused the connection: " + trimLine(la.torn))
-		}
-		return !done
 	}
 	if !done {
 		return true
+	}
+	if kind == '-' && !la.onlyBusy() {
+		la.refused(refusal + trimLine(la.torn))
+		return false
 	}
 	la.greets--
 	if la.greets == 0 {
@@ -114,6 +96,15 @@ func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 		la.begin()
 	}
 	return true
+}
+
+// refusal is what a node's own words are told behind.
+const refusal = "refused the connection: "
+
+// onlyBusy tells of a node that runs a script for too long and answers everything with that, the PING of the handshake too: it is alive, and
+// says so to whoever asks. But a lane to another database than the first is of no use until it can be selected.
+func (la *Lane) onlyBusy() bool {
+	return la.key == Key{} && la.opt.Password == "" && bytes.HasPrefix(la.torn, []byte("-BUSY "))
 }
 
 // unasked takes a reply that no request waits for: the node's parting words, or a node gone mad. It returns false if the
@@ -125,7 +116,7 @@ func (la *Lane) unasked(kind byte, b []byte, done bool) bool {
 			return true
 		}
 		la.stats.Garbage++
-		la.lose("refused the connection: " + trimLine(la.torn))
+		la.lose(refusal + trimLine(la.torn))
 		return false
 	}
 	la.stats.Garbage++

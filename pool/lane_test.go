@@ -157,7 +157,7 @@ func TestLaneRefusesAReplyThatNothingHasAskedFor(t *testing.T) {
 
 // A lane that its node closes because it was idle (Redis's option timeout) is no failure: the node is well.
 func TestIdleLaneClosedByItsNodeIsNoFailure(t *testing.T) {
-	addr := listener(t, func(c net.Conn) {
+	addr := redistest.Accept(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for {
 			c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
@@ -181,29 +181,6 @@ func TestIdleLaneClosedByItsNodeIsNoFailure(t *testing.T) {
 	if told := f.told(); len(told) != 0 || !f.node.Up() {
 		t.Errorf("it was told: %q; up: %v", told, f.node.Up())
 	}
-}
-
-// listener gives each connection to serve, on a goroutine of its own, and closes it afterwards.
-func listener(t testing.TB, serve func(c net.Conn)) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c)
-			}()
-		}
-	}()
-	return ln.Addr().String()
 }
 
 func TestSilentNode(t *testing.T) {
@@ -393,7 +370,7 @@ func pause(ms time.Duration) redistest.Step {
 // A node that turns each connection away with an error is not asked again and again without a rest.
 func TestNodeWithTooManyClientsIsNotStormed(t *testing.T) {
 	var connections atomic.Int64
-	addr := listener(t, func(c net.Conn) {
+	addr := redistest.Accept(t, func(c net.Conn) {
 		connections.Add(1)
 		redistest.ReadCommand(bufio.NewReader(c))
 		fmt.Fprint(c, "-ERR max number of clients reached\r\n")

@@ -141,6 +141,9 @@ type Options struct {
 	Password       string
 	OutputLimit    int // unsent bytes at which the lane is full
 
+	// ReadOnly tells a replica of a Redis Cluster that reads are meant for it (READONLY).
+	ReadOnly bool
+
 	// FailoverWait is how long what was not sent yet waits for a node that is down, counted from its loss. 0: it fails at once.
 	FailoverWait time.Duration
 
@@ -179,8 +182,9 @@ func (o *Options) shortest() (least time.Duration) {
 
 // Same reports whether lanes with these settings are as those with other ones. What the settings call is left out.
 func (o *Options) Same(other *Options) bool {
-	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout && o.KeepAlive == other.KeepAlive &&
-		o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit && o.FailoverWait == other.FailoverWait
+	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout &&
+		o.KeepAlive == other.KeepAlive && o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit &&
+		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly
 }
 
 // Stats are what a lane counts of its own life.

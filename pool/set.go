@@ -104,6 +104,15 @@ func (s *Set) Served(i int, since int64, silent bool) bool {
 	return s.lanes[i] != nil && s.lanes[i].Served(since, silent)
 }
 
+// Reroute hands back what waits on lanes that are down: its keys may be elsewhere now.
+func (s *Set) Reroute() {
+	for _, la := range s.lanes {
+		if la != nil && la.state == down {
+			la.failAll(la.down(), false)
+		}
+	}
+}
+
 func (s *Set) retire(la *Lane) {
 	if s.leaving == nil {
 		s.leaving = map[*Lane]struct{}{}

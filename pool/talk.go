@@ -22,13 +22,13 @@ type talk struct {
 	unwatch func() bool
 }
 
-// refusal is an error that a node has answered with, without the '-'.
-type refusal string
+// errorReply is an error that a node has answered with, without the '-'.
+type errorReply string
 
-func (r refusal) Error() string { return string(r) }
+func (r errorReply) Error() string { return string(r) }
 
 // code is the first word of the error.
-func (r refusal) code() string {
+func (r errorReply) code() string {
 	code, _, _ := strings.Cut(string(r), " ")
 	return code
 }
@@ -59,7 +59,7 @@ func begin(ctx context.Context, address string, opt *Options, deadline time.Time
 	return t, nil
 }
 
-// ask sends a command and returns the line that comes back, without its first character. An error reply is a refusal.
+// ask sends a command and returns the line that comes back, without its first character. An error reply is an errorReply.
 func (t *talk) ask(deadline time.Time, args ...string) (string, error) {
 	t.conn.SetDeadline(deadline)
 	if _, err := t.conn.Write(resp.AppendCommand(nil, args...)); err != nil {
@@ -78,7 +78,7 @@ func (t *talk) ask(deadline time.Time, args ...string) (string, error) {
 	case strings.HasPrefix(text, "+"):
 		return text[1:], nil
 	case strings.HasPrefix(text, "-"):
-		return "", refusal(text[1:])
+		return "", errorReply(text[1:])
 	}
 	return "", errors.New("it answered " + args[0] + " with " + strconv.Quote(text))
 }

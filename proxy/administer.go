@@ -30,8 +30,14 @@ func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
 		s.answer(s.worker.scratch)
 	case c.Name == "readonly", c.Name == "readwrite", c.Name == "asking":
 		s.answerOK()
-	case c.Name == "acl|whoami":
-		s.answerBulk([]byte("default"))
+	case container == "acl":
+		s.acl(sub, a)
+	case c.Name == "replicaof", c.Name == "slaveof":
+		if !equalFold(a.At(1), "no") || !equalFold(a.At(2), "one") {
+			s.refuse(metrics.BadCommand, errReplicaOf)
+			return true
+		}
+		s.answerOK() // ROLE says that it is so
 	case c.Name == "config|set":
 		return s.configSet(c, a)
 	default:

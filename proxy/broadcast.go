@@ -7,8 +7,15 @@ import (
 
 // broadcast asks every node that is on the ring. Each gets the request as it came.
 func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
-	if c.Merge == command.MergeCursor {
+	switch c.Name {
+	case "scan":
 		return s.scanPool(c, scan)
+	case "pubsub|numsub", "pubsub|shardnumsub":
+		return s.numsub(c, &scan.Args)
+	case "script|exists":
+		return s.scriptsExist(c, &scan.Args)
+	case "config|resetstat":
+		return s.resetStats(c, &scan.Args)
 	}
 	if s.pool.size() == 1 {
 		return s.send(c, s.pool.nth(0), scan.Bytes(b))

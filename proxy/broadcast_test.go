@@ -109,7 +109,11 @@ func TestScanGoesOnToTheNextNode(t *testing.T) {
 	expect("0", 10, "0")
 	expect("0", holds(1)+holds(2), cursor(1))
 	expect("0", 1, "0", "TYPE", "list")
-	expect(cursor(1), holds(0), "0", "count", "3")
+	if holds(0) == 4 { // as many as were asked for
+		expect(cursor(1), 4, "0", "count", "4")
+	} else {
+		expect(cursor(2), holds(0)+holds(1), "0", "count", "4")
+	}
 	expect("0", 10, "0", "MATCH", "*", "COUNT", "100")
 	want(t, "SCAN with a wrong option", c.Do("SCAN", "0", "COUNT", "0"), "-ERR syntax error\r\n")
 	servers[walk[1].node].Kill()

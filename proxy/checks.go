@@ -16,7 +16,7 @@ func (d *director) checkMembers() {
 		}
 	}
 	for _, m := range d.members {
-		if on && d.checks[m.node] == nil {
+		if on && d.checks[m.node] == nil && d.nodes[m.node].Refusal == "" {
 			d.checks[m.node] = pool.StartCheck(d.nodes[m.node], how, d.reportOf(m.node))
 		}
 	}
@@ -72,6 +72,9 @@ func (d *director) foundDown(i int, n *pool.Node, reason string, was bool) {
 	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.source != nil {
+		d.source.Nudge()
+	}
 	d.eject(i, pool.EjectedCheck, "cause", reason)
 }
 

@@ -33,8 +33,10 @@ func (s *Session) client(sub string, c *command.Command, a *resp.Args) (taken bo
 	case "setinfo":
 		s.setInfo(a)
 	case "info":
-		s.answerText(s.line())
+		s.last = c
+		s.answerText(s.line(end(a, a.Len()-1)))
 	case "list":
+		s.last = c
 		s.list(a)
 	case "no-evict", "no-touch":
 		s.setFlag(sub, string(a.At(2)))
@@ -133,8 +135,9 @@ func (s *Session) reply(mode string) {
 	}
 }
 
-// line describes the client as CLIENT LIST does, with the fields that mean something here.
-func (s *Session) line() string {
+// line describes the client as CLIENT LIST does; what has no meaning here is 0. asking is the size of the request if it is this client that
+// wants to know: a server has it in its buffer when it answers.
+func (s *Session) line(asking int) string {
 	var ab about
 	if s.about != nil {
 		ab = *s.about
@@ -156,8 +159,9 @@ func (s *Session) line() string {
 		}
 	}
 	multi := -1
+	batch := 0
 	if s.tx != nil {
-		multi, flags = s.tx.count, "x"+flags
+		multi, flags, batch = s.tx.count, "x"+flags, len(s.tx.batch)
 	}
 	if s.blocked != nil {
 		flags = "b" + flags
@@ -181,11 +185,11 @@ func (s *Session) line() string {
 		proto = 3
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d"+
-		" qbuf=%d qbuf-free=%d obl=%d oll=%d omem=%d events=r cmd=%s user=default redir=%d resp=%d lib-name=%s lib-ver=%s"+
+		" qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=%d oll=%d omem=%d tot-mem=%d events=r cmd=%s user=default redir=%d resp=%d lib-name=%s lib-ver=%s"+
 		" pool=%s in-flight=%d tot-cmds=%d tot-net-in=%d tot-net-out=%d\n",
 		s.id, s.peer, loop.LocalAddr(s.conn.FD()), s.conn.FD(), ab.name, int(s.age().Seconds()),
-		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, subs[channelTopic], subs[patternTopic], subs[shardTopic], multi, len(s.in)-s.off, cap(s.in)-len(s.in),
-		s.conn.Unsent(), int(s.tail-s.head), s.held, cmd, redirect, proto, ab.libName, ab.libVer,
+		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, subs[channelTopic], subs[patternTopic], subs[shardTopic], multi, max(len(s.in)-s.off, asking), cap(s.in)-len(s.in), batch,
+		s.conn.Unsent(), int(s.tail-s.head), s.held, cap(s.in)+batch+s.conn.Unsent()+s.held, cmd, redirect, proto, ab.libName, ab.libVer,
 		s.pool.shared.cfg.Name, s.inFlight, s.total, s.conn.BytesIn, s.conn.BytesOut)
 }
 
@@ -218,11 +222,17 @@ func (s *Session) list(a *resp.Args) {
 		}
 	}
 	var b strings.Builder
+	size := end(a, a.Len()-1)
 	s.askLoops(func(w *worker) {
 		for x := w.sessions; x != nil; x = x.next {
-			if want(x) {
-				b.WriteString(x.line())
+			if !want(x) {
+				continue
 			}
+			asking := 0
+			if x == s {
+				asking = size
+			}
+			b.WriteString(x.line(asking))
 		}
 	}, func() []byte { return resp.AppendVerbatim(nil, s.resp3, "txt", b.String()) })
 }

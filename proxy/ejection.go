@@ -26,7 +26,10 @@ var ejectionReasons = [pool.EjectionReasons]string{"failures", "health_check"}
 func (d *director) failed(n *pool.Node, times int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if i, known := d.index[n.Name]; known && times >= d.pool.cfg.FailureLimit {
+	if d.source != nil {
+		d.source.Nudge()
+	}
+	if i, known := d.index[n.Name]; known && d.nodes[i] == n && times >= d.pool.cfg.FailureLimit {
 		d.eject(i, pool.EjectedFailures, "failures", times)
 	}
 }

@@ -16,5 +16,6 @@ const (
 	errClientName      = "ERR Client names cannot contain spaces, newlines or special characters."
 	errSyntax          = "ERR syntax error"
 	errMergedReply     = "ERR the nodes' answers do not fit together: a node sent an unexpected reply"
+	errReplicaOf       = "ERR REPLICAOF is refused: replication is not changed through the router; connect to the node itself"
 	errClusterDisabled = "ERR This instance has cluster support disabled"
 )

@@ -201,7 +201,7 @@ func TestEjection(t *testing.T) {
 // connection, for there is no honest end to it.
 func TestReplyThatIsCutOff(t *testing.T) {
 	size := atomic.Int64{}
-	srv := serve(t, nil, cutting(t, &size))
+	srv := serve(t, onPool(func(p *config.Pool) { p.ReadRetries = 0 }), cutting(t, &size))
 	t.Run("before any of it was sent", func(t *testing.T) {
 		size.Store(1000)
 		c := client(t, srv)
@@ -228,10 +228,10 @@ func TestReplyThatIsCutOff(t *testing.T) {
 
 // cutting is a node that announces ten million bytes and closes after some.
 func cutting(t testing.TB, size *atomic.Int64) string {
-	return fakeNode(t, func(args []string) string {
+	return redistest.Answering(t, func(args []string) string {
 		if args[0] == "PING" {
 			return "+PONG\r\n"
 		}
-		return "$10000000\r\n" + strings.Repeat("x", int(size.Load())) + hangUp
+		return "$10000000\r\n" + strings.Repeat("x", int(size.Load())) + redistest.HangUp
 	})
 }

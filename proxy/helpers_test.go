@@ -1,12 +1,8 @@
 package proxy
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"strings"
 	"testing"
 	"unsafe"
 
@@ -63,11 +59,7 @@ func want(t testing.TB, what, got, wanted string) {
 // onLoop runs f on the first loop and waits.
 func onLoop(t testing.TB, srv *Server, f func(w *worker)) {
 	t.Helper()
-	done := make(chan struct{})
-	if !srv.workers[0].loop.Post(func() { f(srv.workers[0]); close(done) }) {
-		t.Fatal("the loop has stopped")
-	}
-	<-done
+	redistest.Run(t, srv.workers[0].loop.Post, func() { f(srv.workers[0]) })
 }
 
 // keyOf returns a key that belongs to node i.
@@ -97,41 +89,6 @@ func nodes(t testing.TB, n int) (addresses []string) {
 	return addresses
 }
 
-// hangUp at the end of a fake node's reply closes the connection after what stands before it.
-const hangUp = "<hang up>"
-
-// fakeNode answers each request on each connection with what f returns.
-func fakeNode(t testing.TB, f func(args []string) string) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				for r := bufio.NewReader(c); ; {
-					args, err := redistest.ReadCommand(r)
-					if err != nil {
-						return
-					}
-					reply, ends := strings.CutSuffix(f(args), hangUp)
-					if _, err := io.WriteString(c, reply); err != nil || ends {
-						return
-					}
-				}
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
 // balanced fails the test unless the books of every session close: nothing in flight, nothing held, nothing to be sent, no
 // reason to stand still. It waits for that, and then looks for buffers that have two owners.
 func balanced(t testing.TB, srv *Server) {
@@ -139,9 +96,7 @@ func balanced(t testing.TB, srv *Server) {
 	for _, w := range srv.workers {
 		left := ""
 		redistest.WaitFor(t, "the sessions to come to rest", func() bool {
-			done := make(chan struct{})
-			w.loop.Post(func() {
-				defer close(done)
+			redistest.Run(t, w.loop.Post, func() {
 				left = ""
 				for s := w.sessions; s != nil; s = s.next {
 					if s.inFlight != 0 || s.held != 0 || s.head != s.tail || s.stalls != 0 || s.conn.Unsent() != 0 || s.resumes {
@@ -150,12 +105,9 @@ func balanced(t testing.TB, srv *Server) {
 					}
 				}
 			})
-			<-done
 			return left == ""
 		})
-		done := make(chan struct{})
-		w.loop.Post(func() { defer close(done); lentOnce(t, w.loop) })
-		<-done
+		redistest.Run(t, w.loop.Post, func() { lentOnce(t, w.loop) })
 	}
 }
 

@@ -39,7 +39,7 @@ func TestInfo(t *testing.T) {
 		m := figures(t, c)
 		for name, wanted := range map[string]string{
 			"redis_version": "7.0.15", "redis_mode": "standalone", "role": "master", "cluster_enabled": "0", "connected_clients": "1",
-			"keyspace_hits": "30", "keyspace_misses": "1", "loading": "0", "maxmemory_policy": "noeviction", "total_connections_received": "1",
+			"keyspace_hits": "30", "keyspace_misses": "1", "loading": "0", "lazyfree_pending_objects": "0", "sync_full": "0", "rdb_saves": "0", "aof_last_rewrite_time_sec": "-1", "maxmemory_policy": "noeviction", "total_connections_received": "1",
 			"tcp_port": srv.Addr(0)[strings.LastIndexByte(srv.Addr(0), ':')+1:], "pool": "test", "threads": "2",
 		} {
 			want(t, name, m[name], wanted)
@@ -120,5 +120,24 @@ func TestRatesAreMeasuredBetweenTwoLooks(t *testing.T) {
 		if got := sa.since(st.at, totals{commands: st.commands}); got.commands != st.want {
 			t.Errorf("at %d: %v commands a second, want %v", st.at, got.commands, st.want)
 		}
+	}
+}
+
+func TestConfigResetStat(t *testing.T) {
+	a := redistest.Server(t)
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, a.Addr(), redistest.Server(t).Addr())
+	c, other := client(t, srv), client(t, srv)
+	for range 50 {
+		c.Do("GET", "k")
+		other.Do("NOSUCH")
+	}
+	want(t, "CONFIG RESETSTAT", c.Do("CONFIG", "RESETSTAT"), "+OK\r\n")
+	m := figures(t, other, "stats")
+	for name, wanted := range map[string]string{"total_commands_processed": "1", "total_connections_received": "0", "keyspace_misses": "0"} {
+		want(t, name, m[name], wanted)
+	}
+	a.Kill()
+	if got := c.Do("CONFIG", "RESETSTAT"); !strings.HasPrefix(got, "-ERR node 'n0'") {
+		t.Errorf("CONFIG RESETSTAT with a node down: %q", got)
 	}
 }

@@ -37,6 +37,7 @@ func TestLocalAnswersAreThoseOfRedis(t *testing.T) {
 		"NOSUCH", "NOSUCH a b", "nosuch 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 x",
 		"GET", "GET a b", "MSET a", "MSET a 1 b", "MSET", "MGET", "DEL", "EXISTS", "COMMAND NOSUCH", "COMMAND COUNT x", "COMMAND GETKEYS GET a", "COMMAND GETKEYS GET",
 		"COMMAND INFO nosuch", "COMMAND INFO get", "COMMAND LIST FILTERBY MODULE x", "COMMAND DOCS get",
+		"ACL WHOAMI", "ACL WHOAMI x", "ACL CAT nosuch", "ACL CAT read x", "ACL GENPASS 0", "ACL GENPASS -1", "ACL GENPASS 4097", "ACL GENPASS x", "ACL GENPASS 8 8", "ACL NOSUCH", "ACL",
 		"MSET a 1 b 2 c 3; MGET a b c nothing a; EXISTS a b c a; TOUCH a b nothing; UNLINK a b; DEL a b c",
 		"MGET a", "LPUSH l 1; MGET a l b; GET l; DEL l",
 		"QUIT", "quit; PING", "SET a 1; QUIT; DEL a", "QUIT now",
@@ -119,13 +120,49 @@ func TestClientDescribesItsConnection(t *testing.T) {
 	if !strings.HasPrefix(info, "=") || !strings.Contains(info, "\r\ntxt:id="+id+" addr="+c.LocalAddr().String()+" laddr="+srv.Addr(0)) {
 		t.Errorf("CLIENT INFO: %q", info)
 	}
-	for _, field := range []string{" name=bob ", " db=2 ", " resp=3 ", " lib-name=mine ", " lib-ver=1.2 ", " cmd=hello ", " flags=N ", " multi=-1 "} {
+	for _, field := range []string{" name=bob ", " db=2 ", " resp=3 ", " lib-name=mine ", " lib-ver=1.2 ", " cmd=client|info ", " flags=N ", " multi=-1 "} {
 		if !strings.Contains(info, field) {
 			t.Errorf("CLIENT INFO has no %q: %q", field, info)
 		}
 	}
 	if list := c.Do("CLIENT", "LIST", "ID", "0", id); strings.Count(list, "\n") != 3 {
 		t.Errorf("CLIENT LIST ID: %q", list)
+	}
+}
+
+// Who has no master, as ROLE says, is told so again with no harm done.
+func TestReplicaOfNoOne(t *testing.T) {
+	c := client(t, serve(t, nil, redistest.Server(t).Addr()))
+	for _, name := range []string{"REPLICAOF", "slaveof"} {
+		want(t, name+" no one", c.Do(name, "no", "ONE"), "+OK\r\n")
+		want(t, name+" another", c.Do(name, "127.0.0.1", "1"), "-"+errReplicaOf+"\r\n")
+	}
+}
+
+// Clients take CLIENT LIST and CLIENT INFO apart: all that a server tells is there, in its order, and the command is the one that asks.
+func TestClientInfoHasTheFieldsOfAServer(t *testing.T) {
+	direct, c := redistest.Dial(t, redistest.Server(t).Addr()), client(t, serve(t, nil, redistest.Server(t).Addr()))
+	for _, sub := range []string{"INFO", "LIST"} {
+		server := strings.Fields(string(text([]byte(direct.Do("CLIENT", sub)))))
+		values := map[string]string{}
+		var names, have []string
+		for _, field := range server {
+			name, value, _ := strings.Cut(field, "=")
+			names = append(names, name)
+			values[name] = value
+		}
+		for _, field := range strings.Fields(string(text([]byte(c.Do("CLIENT", sub))))) {
+			name, value, _ := strings.Cut(field, "=")
+			if _, known := values[name]; !known {
+				continue
+			}
+			have = append(have, name)
+			switch name {
+			case "name", "flags", "db", "sub", "psub", "ssub", "multi", "qbuf", "multi-mem", "obl", "oll", "omem", "events", "cmd", "user", "redir", "resp":
+				want(t, "CLIENT "+sub+": "+name, value, values[name])
+			}
+		}
+		want(t, "the fields of CLIENT "+sub, strings.Join(have, " "), strings.Join(names, " "))
 	}
 }
 

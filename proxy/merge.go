@@ -19,14 +19,16 @@ func (sp *split) appendMerged(dst []byte) []byte {
 		return sp.appendArray(dst)
 	case command.MergeSum:
 		return sp.appendFold(dst, func(x, y int64) int64 { return x + y })
+	case command.MergeMost:
+		return sp.appendFold(dst, func(x, y int64) int64 { return max(x, y) })
 	case mergeLeast:
 		return sp.appendFold(dst, func(x, y int64) int64 { return min(x, y) })
 	case command.MergeMin, mergeLeastEach:
 		return sp.appendEach(dst, func(_ int, x, y int64) int64 { return min(x, y) })
-	case command.MergeSumPairs:
-		return sp.appendEach(dst, func(_ int, x, y int64) int64 { return x + y })
 	case command.MergeConcat:
 		return sp.appendConcat(dst)
+	case command.MergeUnion:
+		return sp.appendUnion(dst)
 	case command.MergeAny:
 		return sp.appendAny(dst)
 	case command.MergeText:
@@ -176,6 +178,21 @@ func (sp *split) appendConcat(dst []byte) []byte {
 		dst = append(dst, sp.parts[i].rest...)
 	}
 	return dst
+}
+
+// appendUnion puts arrays one behind the other, without what was there already.
+func (sp *split) appendUnion(dst []byte) []byte {
+	seen := map[string]bool{}
+	var list [][]byte
+	for i := range sp.parts {
+		for _, e := range elements(sp.parts[i].reply) {
+			if !seen[string(e)] {
+				seen[string(e)] = true
+				list = append(list, e)
+			}
+		}
+	}
+	return append(dst, appendAll(nil, list)...)
 }
 
 // appendAny picks a success at random, or an answer that is not nil; the first error if there is no success.

@@ -11,7 +11,8 @@ import (
 )
 
 // mergeConfigs makes one answer to CONFIG GET: what the nodes have in common, the first one's value where they differ, and Ringway's
-// own where a parameter is about connections. One node that answers is enough.
+// own where a parameter is about connections. One node that answers is enough. maxmemory, too, is what one node has, so that what was read
+// can be set again; INFO has the pool's.
 func (s *Session) mergeConfigs(answers []nodeAnswer) []byte {
 	replies, e := good(answers)
 	if e != nil {
@@ -24,13 +25,9 @@ func (s *Session) mergeConfigs(answers []nodeAnswer) []byte {
 		for i := 0; i+1 < len(list); i += 2 {
 			name := string(text(list[i]))
 			value := string(text(list[i+1]))
-			have, known := values[name]
-			switch {
-			case !known:
+			if _, known := values[name]; !known {
 				values[name] = value
 				order = append(order, name)
-			case name == "maxmemory":
-				values[name] = addLimits(have, value)
 			}
 		}
 	}
@@ -43,16 +40,6 @@ func (s *Session) mergeConfigs(answers []nodeAnswer) []byte {
 		b = resp.AppendBulkString(resp.AppendBulkString(b, name), value)
 	}
 	return b
-}
-
-// addLimits adds two limits up; 0 is none.
-func addLimits(x, y string) string {
-	a, _ := strconv.ParseInt(x, 10, 64)
-	b, _ := strconv.ParseInt(y, 10, 64)
-	if a == 0 || b == 0 {
-		return "0"
-	}
-	return strconv.FormatInt(a+b, 10)
 }
 
 // ownParameter returns Ringway's value of a parameter that is about connections. The nodes' passwords are not told.

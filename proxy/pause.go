@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (w *worker) unpause() {
 }
 
 // heldByPause reports whether a command has to wait for the end of a pause.
-func (s *Session) heldByPause(c *command.Command) bool {
+func (s *Session) heldByPause(c *command.Command, a *resp.Args) bool {
 	t := &s.worker.taps
 	switch {
 	case t.pausedUntil == 0 || c.Name == "client|unpause":
@@ -85,17 +86,44 @@ func (s *Session) heldByPause(c *command.Command) bool {
 	case t.pausedAll:
 		return true
 	case c.Name == "exec" && s.tx != nil:
-		return s.tx.writes()
+		return s.tx.writes(&s.worker.server.scripts)
 	case s.tx != nil:
 		return false // it is only queued
 	}
-	return mayWrite(c)
+	return mayWrite(&s.worker.server.scripts, c, a)
 }
 
-func mayWrite(c *command.Command) bool { return c.Flags.Has(command.Write | command.MayReplicate) }
+// mayWrite reports whether a command may change something. Redis counts what is only passed on to replicas, too, and tells nobody of that flag.
+// A script that says of itself that it does not write is believed; what a function says of itself is not known here.
+func mayWrite(sc *scripts, c *command.Command, a *resp.Args) bool {
+	switch c.Name {
+	case "pfcount", "publish", "spublish", "fcall":
+		return true
+	case "eval":
+		return !noWrites(string(a.At(1)))
+	case "evalsha":
+		body, known := sc.body(a.At(1))
+		return !known || !noWrites(body)
+	}
+	return c.Flags.Has(command.Write)
+}
+
+// noWrites reads the first line of a script: #!lua flags=no-writes,allow-stale
+func noWrites(body string) bool {
+	line, _, _ := strings.Cut(body, "\n")
+	if !strings.HasPrefix(line, "#!") {
+		return false
+	}
+	for _, word := range strings.Fields(line) {
+		if flags, is := strings.CutPrefix(word, "flags="); is && slices.Contains(strings.Split(flags, ","), "no-writes") {
+			return true
+		}
+	}
+	return false
+}
 
 // writes reports whether any queued command may write.
-func (tx *transaction) writes() bool {
+func (tx *transaction) writes(sc *scripts) bool {
 	scan := resp.RequestScanner{Limits: resp.DefaultLimits()}
 	for b := tx.batch; len(b) > 0; {
 		n, err := scan.Scan(b)
@@ -106,7 +134,7 @@ func (tx *transaction) writes() bool {
 		if c != nil && c.Container() && scan.Args.Len() > 1 {
 			c = c.Sub(scan.Args.At(1))
 		}
-		if c == nil || mayWrite(c) {
+		if c == nil || mayWrite(sc, c, &scan.Args) {
 			return true
 		}
 		b = b[n:]

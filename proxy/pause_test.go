@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ func TestClientPause(t *testing.T) {
 				x.Flush()
 			}
 			held(t, srv, 2)
+			want(t, "blocked_clients", figures(t, boss, "clients")["blocked_clients"], "2")
 			want(t, "at the node", direct.Do("GET", "a"), "$-1\r\n")
 			want(t, "UNPAUSE", boss.Do("CLIENT", "UNPAUSE"), "+OK\r\n")
 			for _, x := range []*redistest.Conn{c, d} {
@@ -31,6 +33,31 @@ func TestClientPause(t *testing.T) {
 					t.Errorf("INCR: %q", got)
 				}
 				want(t, "PING", x.Recv(), "+PONG\r\n")
+			}
+		})
+		t.Run("WRITE holds what is not flagged as a write and may be one", func(t *testing.T) {
+			const reads = "#!lua flags=allow-stale,no-writes\nreturn 1"
+			digest := strings.TrimSpace(c.Do("SCRIPT", "LOAD", reads))[5:]
+			boss.Do("CLIENT", "PAUSE", "100000", "WRITE")
+			want(t, "a script that says it does not write", c.Do("EVAL", reads, "0"), ":1\r\n")
+			want(t, "by its digest", c.Do("EVALSHA", strings.TrimSpace(digest), "0"), ":1\r\n")
+			want(t, "EVAL_RO", c.Do("EVAL_RO", "return 2", "0"), ":2\r\n")
+			var paused []*redistest.Conn
+			for _, args := range [][]string{
+				{"EVAL", "return 3", "0"}, {"EVAL", "#!lua\nreturn 3", "0"}, {"EVALSHA", digestOf("nobody knows"), "0"}, {"FCALL", "none", "0"},
+				{"PFCOUNT", "h"}, {"PUBLISH", "a", "x"}, {"SPUBLISH", "a", "x"},
+			} {
+				x := client(t, srv)
+				x.Send(args...)
+				x.Flush()
+				paused = append(paused, x)
+			}
+			held(t, srv, len(paused))
+			boss.Do("CLIENT", "UNPAUSE")
+			for i, wanted := range []string{":3", ":3", "-NOSCRIPT", "-ERR Function not found", ":0", ":0", ":0"} {
+				if got := paused[i].Recv(); !strings.HasPrefix(got, wanted) {
+					t.Errorf("held command %d: %q, want %s", i, got, wanted)
+				}
 			}
 		})
 		t.Run("WRITE holds a transaction that writes, and no other", func(t *testing.T) {

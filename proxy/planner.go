@@ -20,6 +20,9 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	}
 	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain {
 		node := s.pool.find(a.At(1))
+		if s.pool.topo.readers != nil {
+			node = s.readFrom(c, node)
+		}
 		lane := s.set.Lane(node)
 		if lane.Busy() {
 			return s.handleOther(c, scan, b) // which deals with that
@@ -28,9 +31,12 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		s.total++
 		s.last = c
 		seq := s.tail
-		s.open(c)
+		sl := s.open(c)
 		s.inFlight++
 		request := scan.Bytes(b)
+		if s.pool.keeps != keepNothing {
+			sl.again = s.keep(c, node, request)
+		}
 		if len(request) >= adoptFrom && s.giveAway(lane, request) {
 			lane.ExpectAs(classes[c.ID], s, tagOf(seq, 0))
 			return true
@@ -98,7 +104,7 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		return true
 	}
 	if s.worker.watched {
-		if stop, taken := s.gate(c); stop {
+		if stop, taken := s.gate(c, a); stop {
 			return taken
 		}
 	}
@@ -162,6 +168,9 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 	if !ok {
 		return s.crossSlot(c, &scan.Args)
 	}
+	if s.pool.topo.readers != nil {
+		node = s.readFrom(c, node)
+	}
 	if c.Group == "scripting" && runsDigest(c) {
 		s.worker.server.scripts.tell(s.set.Lane(node), scan.Args.At(1))
 	}
@@ -177,7 +186,10 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	seq := s.tail
 	sl := s.open(c)
 	if c.Group == "scripting" && runsDigest(c) {
-		s.keepRequest(sl, node, request)
+		sl.again = s.keepAnyhow(node, request)
+		sl.again.script = true
+	} else if s.pool.keeps != keepNothing {
+		sl.again = s.keep(c, node, request)
 	}
 	s.inFlight++
 	lane.SendAs(classes[c.ID], request, s, tagOf(seq, 0))
@@ -196,6 +208,9 @@ func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok
 	}
 	s.worker.keys = keys[:0]
 	node = s.pool.find(a.At(keys[0]))
+	if s.pool.topo.slots {
+		return node, true, s.pool.oneSlot(a, keys)
+	}
 	for _, k := range keys[1:] {
 		if s.pool.find(a.At(k)) != node {
 			return 0, true, false

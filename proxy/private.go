@@ -59,6 +59,8 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 		return s.unsubscribe(c, shardTopic, &scan.Args)
 	case "wait", "waitaof":
 		return s.waitForReplicas(c, scan.Bytes(b))
+	case "script|kill", "function|kill":
+		return s.killScripts(c, scan.Bytes(b))
 	case "unwatch":
 		s.unwatch()
 		s.answerOK()
@@ -228,7 +230,10 @@ func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 }
 
 // dropPrivate closes the private lanes of a session that is gone: a node that sees the connection close stops serving it, so
-// that no element is popped for nobody.
+// that no element is popped for nobody. On one loop the order in which the end of one client and the push of another have come is that
+// in which the node sees them, as if both were connected to it. Two loops have no order between them: the push may reach the
+// node first, though it came second. To have one, every push would have to ask all loops who is leaving. To put the element back once it is
+// known to be popped for nobody is no way out: others have seen the list without it, and it would come back in another place.
 func (s *Session) dropPrivate() {
 	lanes := s.blocked
 	if s.watch.lane != nil {

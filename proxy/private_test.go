@@ -97,12 +97,12 @@ func TestHalfCloseAfterBeingBlocked(t *testing.T) {
 // Half of a long reply is with the client when the node dies: the client is closed in the middle of its lane's end.
 func TestNodeThatDiesInTheMiddleOfALongPrivateReply(t *testing.T) {
 	half := "$9000000\r\n" + strings.Repeat("x", 3<<20)
-	addr := fakeNode(t, func(args []string) string {
+	addr := redistest.Answering(t, func(args []string) string {
 		switch args[0] {
 		case "BLPOP":
-			return "*2\r\n$1\r\nk\r\n" + half + hangUp
+			return "*2\r\n$1\r\nk\r\n" + half + redistest.HangUp
 		case "EXEC":
-			return "*1\r\n" + half + hangUp
+			return "*1\r\n" + half + redistest.HangUp
 		case "CLIENT":
 			return ":1\r\n"
 		}

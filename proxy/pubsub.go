@@ -28,7 +28,7 @@ type line struct {
 	count uint64   // of all that was said
 }
 
-// saying is a subscription to a topic, or its end, or a PING behind which then is called.
+// saying is a subscription to a topic, or its end, or a PING behind which then is called, if it is not nil.
 type saying struct {
 	topic  *topic
 	number uint64
@@ -272,6 +272,42 @@ func (s *Session) appendSubscription(dst []byte, verb string, name []byte, count
 	return resp.AppendInt(dst, int64(count))
 }
 
+// numsub is PUBSUB NUMSUB and SHARDNUMSUB. The nodes count a subscription of each loop that stands for all its clients, so these are counted
+// instead.
+func (s *Session) numsub(c *command.Command, a *resp.Args) (taken bool) {
+	k, pool := channelTopic, s.pool.shared.index
+	if c.Name == "pubsub|shardnumsub" {
+		k = shardTopic
+	}
+	var names []string
+	for i := 2; i < a.Len(); i++ {
+		names = append(names, string(a.At(i)))
+	}
+	counts := make([]int64, len(names))
+	ours := func(w *worker) {
+		h := w.pools[pool].pubsub
+		for i, name := range names {
+			if h == nil || h.topics[k][name] == nil {
+				continue
+			}
+			t := h.topics[k][name]
+			counts[i] += int64(len(t.sessions) - len(t.confirmed))
+		}
+	}
+	return s.surveyAnd(c, s.requestOf(a), ours, strict(func(replies [][]byte) []byte {
+		b := resp.AppendArray(nil, 2*len(names))
+		for i, name := range names {
+			for _, r := range replies {
+				if list := elements(r); len(list) == 2*len(names) {
+					counts[i] += intOf(list[2*i+1])
+				}
+			}
+			b = resp.AppendInt(resp.AppendBulkString(b, name), max(counts[i], 0))
+		}
+		return b
+	}))
+}
+
 // unfitForSubscriber says why a RESP2 client that listens can't send a command, "" if it can.
 func (s *Session) unfitForSubscriber(c *command.Command) string {
 	if s.subs == nil || s.resp3 {
@@ -348,7 +384,11 @@ func (h *hub) join(s *Session, k topicKind, name string) *topic {
 
 // nodesOf says where a topic has to be listened to.
 func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
-	if k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
+	everywhere := k == patternTopic
+	if h.pool.topo.slots { // the nodes of a cluster pass on to each other what is published, but not what happens to keys
+		everywhere = k == patternTopic && strings.HasPrefix(name, "__key")
+	}
+	if everywhere || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
 		for i := range h.pool.size() {
 			nodes = append(nodes, h.pool.nth(i))
 		}
@@ -418,6 +458,7 @@ func (h *hub) say(node int, t *topic, join bool) {
 		li = &line{lane: h.pool.set(pool.Key{}).NewLane(node)}
 		li.lane.Listen(pool.Listener{
 			Push: func(b []byte) { h.receive(node, b) },
+			Ping: func() { li.ping(nil) },
 			Up:   func() { h.renew(node) },
 			Down: func(reason string) { h.down(node, reason) },
 		})
@@ -443,14 +484,19 @@ func (li *line) say(node int, t *topic, join bool) {
 	li.lane.Append(resp.AppendCommand(nil, verb, t.name))
 }
 
+// ping asks for an answer, be it an error: it has its place among the others. then is called with it, or when the node is lost.
+func (li *line) ping(then func()) {
+	li.said = append(li.said, saying{then: then})
+	li.lane.Append(pingRequest)
+}
+
 // fence calls then when the node has sent all that it had to say until now, or is lost. It returns false if there is no connection to it.
 func (h *hub) fence(node int, then func()) bool {
 	li := h.lines[node]
 	if li == nil || !li.lane.Usable() {
 		return false
 	}
-	li.said = append(li.said, saying{then: then})
-	li.lane.Append(resp.AppendCommand(nil, "PING"))
+	li.ping(then)
 	return true
 }
 
@@ -465,19 +511,17 @@ func (h *hub) renew(node int) {
 	}
 }
 
-// receive takes what a node says: a message, a confirmation, or an error in the place of one.
+// receive takes what a node says: a message, a confirmation, the answer to a PING, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
-		if said, ok := h.lines[node].answered(); ok && said.join {
+		if said := h.lines[node].ponged(); said.join {
 			said.topic.fail(string(text(b)))
 		}
 		return
 	}
 	n, rest, err := resp.ArrayLen(b)
 	if err != nil || n < 3 { // PONG: a list of two while there are subscriptions
-		if said, ok := h.lines[node].answered(); ok && said.then != nil {
-			said.then()
-		}
+		h.lines[node].ponged()
 		return
 	}
 	word, rest, err := resp.Element(rest)
@@ -516,6 +560,15 @@ func (li *line) answered() (first saying, ok bool) {
 	li.said[0] = saying{}
 	li.said = li.said[1:]
 	return first, true
+}
+
+// ponged takes off what the node has answered with PONG or an error, and goes on with what waited for that.
+func (li *line) ponged() saying {
+	said, _ := li.answered()
+	if said.then != nil {
+		said.then()
+	}
+	return said
 }
 
 func (t *topic) confirm(node int) {

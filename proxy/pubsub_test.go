@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"ringway/internal/config"
+	"ringway/internal/metrics"
 	"ringway/internal/redistest"
 )
 
@@ -141,8 +141,11 @@ func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
 		redistest.Expect("PING"), redistest.Reply(message("a", "x")+"*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
 		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"+PONG\r\n"),
 		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
+		redistest.Expect("PING"), redistest.Reply("-BUSY running a script\r\n"),
+		redistest.Expect("unsubscribe a"), redistest.Expect("PING"), redistest.Reply(confirmation("*", 0, "unsubscribe", "a")+"-BUSY running a script\r\n"),
+		redistest.Expect("subscribe a"), redistest.Reply(confirmation("*", 1, "subscribe", "a")),
 		redistest.Expect("PING"), redistest.Hang())
-	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 50 * time.Millisecond }), node.Addr())
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 500 * time.Millisecond }), node.Addr())
 	c := client(t, srv)
 	c.Send("SUBSCRIBE", "a")
 	c.Send("UNSUBSCRIBE", "a")
@@ -154,7 +157,39 @@ func TestMessagesComeBeforeTheEndOfTheSubscription(t *testing.T) {
 	want(t, "PING", c.Recv(), "+PONG\r\n")
 	want(t, "UNSUBSCRIBE of nothing", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
 	c.Do("SUBSCRIBE", "a")
+	want(t, "UNSUBSCRIBE at a node that is busy", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
+	c.Do("SUBSCRIBE", "a")
 	want(t, "UNSUBSCRIBE at a node that hangs", c.Do("UNSUBSCRIBE"), confirmation("*", 0, "unsubscribe", "a"))
+	balanced(t, srv)
+}
+
+// PUBSUB counts clients and patterns, not what Ringway makes of them.
+func TestPubsubCountsClients(t *testing.T) {
+	a := redistest.Server(t)
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, a.Addr(), redistest.Server(t).Addr(), redistest.Server(t).Addr())
+	admin := client(t, srv)
+	for i := range 5 {
+		c := client(t, srv)
+		c.Do("SUBSCRIBE", "a")
+		c.Do("SUBSCRIBE", "__keyevent@0__:set")
+		c.Do("SSUBSCRIBE", "a")
+		c.Do("PSUBSCRIBE", "p*")
+		if i == 0 {
+			c.Do("PSUBSCRIBE", "q*")
+			c.Do("SUBSCRIBE", "b")
+		}
+	}
+	direct := redistest.Dial(t, a.Addr())
+	direct.Do("SUBSCRIBE", "direct")
+	want(t, "NUMSUB", admin.Do("PUBSUB", "NUMSUB", "b", "a", "none", "__keyevent@0__:set", "direct"),
+		"*10\r\n$1\r\nb\r\n:1\r\n$1\r\na\r\n:5\r\n$4\r\nnone\r\n:0\r\n$18\r\n__keyevent@0__:set\r\n:5\r\n$6\r\ndirect\r\n:1\r\n")
+	want(t, "NUMSUB of nothing", admin.Do("PUBSUB", "NUMSUB"), "*0\r\n")
+	want(t, "SHARDNUMSUB", admin.Do("PUBSUB", "SHARDNUMSUB", "a", "b"), "*4\r\n$1\r\na\r\n:5\r\n$1\r\nb\r\n:0\r\n")
+	want(t, "NUMPAT", admin.Do("PUBSUB", "NUMPAT"), ":2\r\n")
+	want(t, "CHANNELS", admin.Do("PUBSUB", "CHANNELS", "__key*"), "*1\r\n$18\r\n__keyevent@0__:set\r\n")
+	if got := elements([]byte(admin.Do("PUBSUB", "CHANNELS"))); len(got) != 4 {
+		t.Errorf("CHANNELS: %q", got)
+	}
 	balanced(t, srv)
 }
 
@@ -225,27 +260,75 @@ func TestChannelsOfAnEjectedNode(t *testing.T) {
 	balanced(t, srv)
 }
 
+// A connection that only listens is asked for a sign of life when it is silent, which no client notices; one to a node that hangs is
+// given up, and made again when the node goes on.
+func TestSilentSubscriptionsAreChecked(t *testing.T) {
+	r := redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 10 * time.Millisecond }), r.Addr()) // less than the least
+	direct := redistest.Dial(t, r.Addr())
+	c := client(t, srv)
+	c.Do("SUBSCRIBE", "a")
+	losses := func() (n uint64) {
+		onLoop(t, srv, func(w *worker) {
+			var of metrics.Node
+			w.pools[0].pubsub.lines[0].lane.AddTo(&of)
+			n = of.Losses
+		})
+		return n
+	}
+	pinged := func(kind string) {
+		t.Helper()
+		redistest.WaitFor(t, "a PING", func() bool { return strings.Contains(direct.Do("CLIENT", "LIST", "TYPE", kind), " cmd=ping ") })
+	}
+	pinged("pubsub")
+	want(t, "PUBLISH", direct.Do("PUBLISH", "a", "1"), ":1\r\n")
+	want(t, "the message", c.Recv(), message("a", "1"))
+
+	want(t, "UNSUBSCRIBE", c.Do("UNSUBSCRIBE", "a"), confirmation("*", 0, "unsubscribe", "a"))
+	pinged("normal") // which is answered otherwise
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "a"), confirmation("*", 1, "subscribe", "a"))
+
+	direct.Do("ACL", "SETUSER", "default", "-ping")
+	redistest.WaitFor(t, "a PING that is refused", func() bool { return strings.Contains(direct.Do("ACL", "LOG"), "ping") })
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "b"), confirmation("*", 2, "subscribe", "b"))
+	direct.Do("ACL", "SETUSER", "default", "+ping")
+
+	before := losses()
+	r.Stop()
+	redistest.WaitFor(t, "the hung node to be given up", func() bool { return losses() > before })
+	d := client(t, srv)
+	if got := d.Do("SUBSCRIBE", "x"); !strings.HasPrefix(got, "-ERR node 'n0' ("+r.Addr()+") is down: did not answer within ") {
+		t.Errorf("SUBSCRIBE: %q", got)
+	}
+	r.Cont()
+	heard := make(chan string, 1)
+	go func() {
+		b, _ := c.TryRecv(nil)
+		heard <- string(b)
+	}()
+	redistest.WaitFor(t, "a message after the node has gone on", func() bool {
+		direct.Do("PUBLISH", "b", "2")
+		select {
+		case m := <-heard:
+			want(t, "the message", m, message("b", "2"))
+			return true
+		default:
+			return false
+		}
+	})
+	balanced(t, srv)
+}
+
 // A node that is too full to take a connection is asked again and again, but not in a storm.
 func TestHubIsNotStormed(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
 	var connections atomic.Int64
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			io.WriteString(c, "-ERR max number of clients reached\r\n")
-			c.(*net.TCPConn).CloseWrite()
-			go func() { io.Copy(io.Discard, bufio.NewReader(c)); c.Close() }()
-		}
-	}()
-	srv := serve(t, nil, ln.Addr().String())
+	addr := redistest.Accept(t, func(c net.Conn) {
+		connections.Add(1)
+		io.WriteString(c, "-ERR max number of clients reached\r\n")
+		c.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c)
+	})
+	srv := serve(t, nil, addr)
 	c := client(t, srv)
 	start := time.Now()
 	for time.Since(start) < 400*time.Millisecond {

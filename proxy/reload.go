@@ -80,9 +80,12 @@ func (r *reload) prepare() error {
 		old := r.old[p.Name]
 		sp := r.srv.newShared(p, index)
 		if old != nil {
-			sp.index, sp.clients, sp.director = old.index, old.clients, old.director
-			if sp.opt.Same(old.opt) {
-				sp.opt = old.opt // lanes stay as they are
+			sp.index, sp.clients, sp.forgotten, sp.director = old.index, old.clients, old.forgotten, old.director
+			if sp.opt.Same(old.opt) { // lanes stay as they are
+				sp.opt = old.opt
+			}
+			if sp.replicaOpt.Same(old.replicaOpt) {
+				sp.replicaOpt = old.replicaOpt
 			}
 		} else {
 			index++
@@ -187,6 +190,7 @@ func (srv *Server) post(f func(w *worker)) {
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
+	ps.keeps = keepsOf(sp.cfg)
 	for _, l := range ps.loads {
 		ps.bound(l)
 	}

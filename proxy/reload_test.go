@@ -52,7 +52,7 @@ func TestReloadMovesANodeToAnotherAddress(t *testing.T) {
 // What is in flight when a node leaves finishes there, and what its client sent behind it goes to the new owner.
 func TestReloadLetsRequestsFinishWhereTheyWereSent(t *testing.T) {
 	release := make(chan struct{})
-	slow := fakeNode(t, func(args []string) string {
+	slow := redistest.Answering(t, func(args []string) string {
 		<-release
 		return redistest.Bulk("slow")
 	})

@@ -23,8 +23,12 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.replyPart(seq, sl, int(tag>>32), kind, b, done)
 		return
 	}
-	if sl.again != nil && done && sl.buf == nil && s.tryAgain(sl, tag, b) {
-		return
+	if sl.again != nil && done {
+		if kind == '-' && s.refused(tag, sl, sl.buf, b) {
+			return
+		}
+		s.worker.forgetAgain(sl.again)
+		sl.again = nil
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
 		s.count(sl, kind, len(b), 1)
@@ -73,8 +77,18 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 	if s.conn.Closed() {
 		return
 	}
+	if sl := s.slot(uint32(tag)); *sl.kept(tag) != nil && s.lost(tag, sl, sent) {
+		return
+	}
+	s.failNow(tag, reason)
+}
+
+// failNow answers a request with an error that says why there is no reply.
+func (s *Session) failNow(tag uint64, reason string) {
 	seq := uint32(tag)
 	sl := s.slot(seq)
+	s.worker.forgetAgain(*sl.kept(tag))
+	*sl.kept(tag) = nil
 	s.pool.stats.Errors[metrics.NodeDown]++
 	if sl.split != nil {
 		s.failPart(seq, sl, int(tag>>32), reason)

@@ -39,8 +39,34 @@ func (s *Session) report(c *command.Command, a *resp.Args) func([]nodeAnswer) []
 		return s.mergeGraphs
 	case "config|get":
 		return s.mergeConfigs
+	case "module|list":
+		return strict(mergeModules)
 	}
 	return nil
+}
+
+// mergeModules lists the modules that all nodes have, in the first one's words: a command of any other works for some keys only.
+func mergeModules(replies [][]byte) []byte {
+	have := map[string]int{}
+	for _, reply := range replies {
+		for _, module := range elements(reply) {
+			have[moduleName(module)]++
+		}
+	}
+	return appendAll(nil, slices.DeleteFunc(elements(replies[0]), func(module []byte) bool {
+		return have[moduleName(module)] < len(replies)
+	}))
+}
+
+// moduleName finds the name in a module's pairs of names and values.
+func moduleName(module []byte) string {
+	pairs := elements(module)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if string(text(pairs[i])) == "name" {
+			return string(text(pairs[i+1]))
+		}
+	}
+	return ""
 }
 
 // mergeGraphs shows the graphs of the nodes that have seen the event.
@@ -87,25 +113,27 @@ func appendAll(dst []byte, list [][]byte) []byte {
 	return dst
 }
 
-// mergeSlowlogs puts the nodes' entries in one list, the youngest first. An entry begins with its number and its time; the
-// number is made to differ from those of the other nodes.
+// mergeSlowlogs puts the nodes' entries in one list, the youngest first; of one second those first that have more before them at their node. An
+// entry begins with its number and its time; the number is made to differ from those of the other nodes.
 func mergeSlowlogs(replies [][]byte, limit int) []byte {
 	type entry struct {
-		at   int64
-		body []byte
+		at    int64
+		after int // its place at its node, from the oldest on
+		body  []byte
 	}
 	var list []entry
 	for i, reply := range replies {
-		for _, e := range elements(reply) {
+		all := elements(reply)
+		for k, e := range all {
 			fields := elements(e)
 			if len(fields) < 2 {
 				continue
 			}
 			fields[0] = resp.AppendInt(nil, intOf(fields[0])*int64(len(replies))+int64(i))
-			list = append(list, entry{intOf(fields[1]), appendAll(nil, fields)})
+			list = append(list, entry{intOf(fields[1]), len(all) - k, appendAll(nil, fields)})
 		}
 	}
-	slices.SortStableFunc(list, func(x, y entry) int { return cmp.Compare(y.at, x.at) })
+	slices.SortStableFunc(list, func(x, y entry) int { return cmp.Or(cmp.Compare(y.at, x.at), cmp.Compare(y.after, x.after)) })
 	if limit >= 0 && len(list) > limit {
 		list = list[:limit]
 	}

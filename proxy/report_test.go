@@ -37,6 +37,9 @@ func TestMergedReports(t *testing.T) {
 		{"slow logs in one list, the youngest first", func(r [][]byte) []byte { return mergeSlowlogs(r, 3) },
 			[]string{array(list(5, 100, 1, "x"), list(4, 90, 1, "y")), array(), array(list(0, 95, 1, "z"), list(7, 80, 1, "w"))},
 			array(list(15, 100, 1, "x"), list(2, 95, 1, "z"), list(12, 90, 1, "y"))},
+		{"slow logs of one second, the one with more before it first", func(r [][]byte) []byte { return mergeSlowlogs(r, 10) },
+			[]string{array(list(0, 100, 1, "RESET")), array(list(1, 100, 1, "GET"), list(0, 100, 1, "RESET"))},
+			array(list(3, 100, 1, "GET"), list(0, 100, 1, "RESET"), list(1, 100, 1, "RESET"))},
 		{"latest events once each", mergeLatest,
 			[]string{array(list("fork", 10, 3, 7), list("command", 20, 1, 9)), array(list("command", 30, 2, 4))},
 			array(list("fork", 10, 3, 7), list("command", 30, 2, 9))},
@@ -125,7 +128,7 @@ func TestConfigGetAndSet(t *testing.T) {
 		}
 		return string(text(list[1]))
 	}
-	for name, wanted := range map[string]string{"maxmemory": "3000000", "port": port, "databases": "16", "save": "", "appendonly": "no", "cluster-enabled": "no"} {
+	for name, wanted := range map[string]string{"maxmemory": "1000000", "port": port, "databases": "16", "save": "", "appendonly": "no", "cluster-enabled": "no"} {
 		want(t, name, get(name), wanted)
 	}
 	want(t, "SET on all nodes", c.Do("CONFIG", "SET", "hz", "20", "maxmemory-samples", "7"), "+OK\r\n")
@@ -151,4 +154,21 @@ func TestConfigGetAndSet(t *testing.T) {
 			t.Errorf("GET without any node: %q", got)
 		}
 	})
+}
+
+// The servers of the tests have no modules to load, so fakes tell of some.
+func TestModuleListHasWhatAllNodesHave(t *testing.T) {
+	module := func(name string) string {
+		return "*4\r\n$4\r\nname\r\n" + redistest.Bulk(name) + "$3\r\nver\r\n:1\r\n"
+	}
+	lists := func(modules ...string) string {
+		return redistest.Answering(t, func(args []string) string {
+			return fmt.Sprintf("*%d\r\n%s", len(modules), strings.Join(modules, ""))
+		})
+	}
+	json, bloom, search := module("ReJSON"), module("bf"), module("search")
+	c := client(t, serve(t, nil, lists(json, search, bloom), lists(bloom, json), lists(search, bloom, json)))
+	want(t, "MODULE LIST", c.Do("MODULE", "LIST"), "*2\r\n"+json+bloom)
+	none := client(t, serve(t, nil, lists(json), lists()))
+	want(t, "MODULE LIST", none.Do("MODULE", "LIST"), "*0\r\n")
 }

@@ -13,8 +13,10 @@ import (
 // SCAN's promise holds over the pool: what is there from the beginning to the end is returned, as long as it stays on its node.
 const placeBits = 16
 
-// scanCount is how many elements SCAN is after when it does not say so.
-const scanCount = 10
+const (
+	scanCount = 10      // elements that SCAN is after when it does not say so
+	scanBytes = 1 << 20 // of elements after which it does not go on to the next node, whatever COUNT says
+)
 
 // scanning is a SCAN under way. While fewer elements have come than COUNT asks for and a node is at its end, the next node is asked at
 // once: a keyspace that one server shows in one answer comes in one, not in one a node.
@@ -112,7 +114,7 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		sc.answer(0)
 		return
 	}
-	if sc.at = next; sc.count <= 0 || s.set.Lane(int(next.node)).Busy() {
+	if sc.at = next; sc.count <= 0 || len(sc.found) > scanBytes || s.set.Lane(int(next.node)).Busy() {
 		sc.answer(uint64(next.place))
 		return
 	}

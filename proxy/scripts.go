@@ -116,32 +116,42 @@ func (sc *scripts) tell(lane *pool.Lane, digest []byte) {
 	lane.SendAs(pool.Script, resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
 }
 
+// scriptsExist is SCRIPT EXISTS: 1 for what EVALSHA finds on every node, because they all have it, or because one has and the body can be given
+// to the others.
+func (s *Session) scriptsExist(c *command.Command, a *resp.Args) (taken bool) {
+	var digests [][]byte
+	for i := 2; i < a.Len(); i++ {
+		digests = append(digests, bytes.Clone(a.At(i)))
+	}
+	return s.survey(c, s.requestOf(a), strict(func(replies [][]byte) []byte {
+		b := resp.AppendArray(nil, len(digests))
+		for i, digest := range digests {
+			have := 0
+			for _, r := range replies {
+				if list := elements(r); i < len(list) && intOf(list[i]) == 1 {
+					have++
+				}
+			}
+			_, known := s.worker.server.scripts.body(digest)
+			exists := int64(0)
+			if have == len(replies) || have > 0 && known {
+				exists = 1
+			}
+			b = resp.AppendInt(b, exists)
+		}
+		return b
+	}))
+}
+
 // runsDigest tells the commands that name a script by its digest.
 func runsDigest(c *command.Command) bool { return c.Name == "evalsha" || c.Name == "evalsha_ro" }
 
-// again is a request that is kept until it is answered.
-type again struct {
-	request []byte // lent by the loop
-	node    int
-}
-
-// keepRequest keeps a copy of EVALSHA in its slot until it is answered.
-func (s *Session) keepRequest(sl *slot, node int, request []byte) {
-	sl.again = &again{s.worker.loop.Append(nil, request), node}
-}
-
-// tryAgain sends a request whose script the node does not know, though it was told, once more, as EVAL with the body: somebody has
+// tryScript sends a request whose script the node does not know, though it was told, once more, as EVAL with the body: somebody has
 // flushed the node's scripts directly. It returns false if the body is not known here either. Redis answers NOSCRIPT before it
 // runs anything, so nothing is done twice; but what the client had sent after it on the same lane has been done before.
-func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
-	request, node := sl.again.request, sl.again.node
-	defer s.worker.loop.Release(request)
-	sl.again = nil
-	if !bytes.HasPrefix(reply, []byte("-NOSCRIPT")) {
-		return false
-	}
+func (s *Session) tryScript(tag uint64, ag *again) bool {
 	scan := resp.RequestScanner{}
-	if n, err := scan.Scan(request); err != nil || n == 0 {
+	if n, err := scan.Scan(ag.request); err != nil || n == 0 {
 		return false
 	}
 	body, ok := s.worker.server.scripts.body(scan.Args.At(1))
@@ -152,13 +162,14 @@ func (s *Session) tryAgain(sl *slot, tag uint64, reply []byte) bool {
 	if strings.HasSuffix(strings.ToLower(string(scan.Args.At(0))), "_ro") {
 		name = "EVAL_RO"
 	}
-	b := resp.AppendArray(nil, scan.Args.Len())
+	b := resp.AppendArray(s.worker.loop.Buffer(len(ag.request)+len(body)+64), scan.Args.Len())
 	b = resp.AppendBulkString(resp.AppendBulkString(b, name), body)
-	b = append(b, request[end(&scan.Args, 1):]...)
-	set := s.set
+	b = append(b, ag.request[end(&scan.Args, 1):]...)
+	s.worker.loop.Release(ag.request)
+	ag.request, ag.script, ag.to = b, false, ag.node
 	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
 		if !s.conn.Closed() {
-			set.Lane(node).SendAs(pool.Script, b, s, tag)
+			s.sendAgain(tag)
 		}
 	})
 	return true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"ringway/internal/config"
 	"ringway/internal/redistest"
@@ -92,5 +93,84 @@ func TestScriptsBeyondTheCache(t *testing.T) {
 	})
 	want(t, "EVAL", c.Do("EVAL", body, "1", here), "$5\r\nfirst\r\n")
 	want(t, "EVALSHA at another node", c.Do("EVALSHA", digestOf(body), "1", there), "$5\r\nfirst\r\n")
+	balanced(t, srv)
+}
+
+// runsForEver has a client run a script without end on a node that says BUSY 10 ms later.
+func runsForEver(t testing.TB, srv *Server, node *redistest.Redis, key string) *redistest.Conn {
+	t.Helper()
+	c := client(t, srv)
+	c.Send("EVAL", "while true do end", "1", key)
+	c.Flush()
+	redistest.WaitFor(t, "the node to be busy", func() bool {
+		return strings.HasPrefix(redistest.Dial(t, node.Addr()).Do("PING"), "-BUSY")
+	})
+	return c
+}
+
+func TestScriptKill(t *testing.T) {
+	a, b := redistest.Server(t, "--lua-time-limit", "10"), redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 0 }), a.Addr(), b.Addr())
+	here, admin := keyOf(t, srv, 0, "k"), client(t, srv)
+	want(t, "SCRIPT KILL of nothing", admin.Do("SCRIPT", "KILL"), "-NOTBUSY No scripts in execution right now.\r\n")
+	want(t, "FUNCTION KILL of nothing", admin.Do("FUNCTION", "KILL"), "-NOTBUSY No scripts in execution right now.\r\n")
+	c := runsForEver(t, srv, a, here)
+	if got := admin.Do("FUNCTION", "KILL"); !strings.HasPrefix(got, "-BUSY") {
+		t.Errorf("FUNCTION KILL of a script: %q", got)
+	}
+	want(t, "SCRIPT KILL", admin.Do("SCRIPT", "KILL"), "+OK\r\n")
+	if got := c.Recv(); !strings.Contains(got, "Script killed by user") {
+		t.Errorf("the script that was killed: %q", got)
+	}
+	want(t, "SET", admin.Do("SET", here, "v"), "+OK\r\n")
+	admin.Do("MULTI")
+	if got := admin.Do("SCRIPT", "KILL"); !strings.HasPrefix(got, "-ERR 'script|kill' concerns all nodes") {
+		t.Errorf("SCRIPT KILL in a transaction: %q", got)
+	}
+	b.Kill()
+	if got := client(t, srv).Do("SCRIPT", "KILL"); !strings.HasPrefix(got, "-ERR node 'n1'") {
+		t.Errorf("SCRIPT KILL with a node down: %q", got)
+	}
+	balanced(t, srv)
+}
+
+// The lane to a node that is busy for longer than the timeout is lost. Clients hear from then on what the node itself says, and can end the script.
+func TestNodeThatIsBusyForLong(t *testing.T) {
+	a := redistest.Server(t, "--lua-time-limit", "10")
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 100 * time.Millisecond }), a.Addr())
+	c := runsForEver(t, srv, a, "k")
+	if got := c.Recv(); !strings.HasPrefix(got, "-ERR node 'n0'") {
+		t.Errorf("the script: %q", got)
+	}
+	first, fifth := client(t, srv), client(t, srv)
+	fifth.Do("SELECT", "5")
+	for _, x := range []*redistest.Conn{first, fifth} {
+		redistest.WaitFor(t, "the node's own words", func() bool { return strings.HasPrefix(x.Do("GET", "k"), "-BUSY Redis is busy running a script.") })
+	}
+	want(t, "SCRIPT KILL", fifth.Do("SCRIPT", "KILL"), "+OK\r\n")
+	for _, x := range []*redistest.Conn{first, fifth} {
+		redistest.WaitFor(t, "the node to be back", func() bool { return x.Do("SET", "k", "v") == "+OK\r\n" })
+	}
+	balanced(t, srv)
+}
+
+// EVALSHA works on every node with what one has been given, so SCRIPT EXISTS says so.
+func TestScriptExists(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr(), b.Addr())
+	c := client(t, srv)
+	foreign := strings.TrimSpace(redistest.Dial(t, a.Addr()).Do("SCRIPT", "LOAD", "return 2"))
+	foreign = foreign[len(foreign)-40:]
+	want(t, "EVAL", c.Do("EVAL", "return 1", "0"), ":1\r\n")
+	if got := c.Do("EVAL", "return(", "0"); got[0] != '-' {
+		t.Errorf("EVAL of nonsense: %q", got)
+	}
+	want(t, "SCRIPT EXISTS", c.Do("SCRIPT", "EXISTS", digestOf("return 1"), digestOf("return("), foreign, strings.ToUpper(digestOf("return 1")), "x"), "*5\r\n:1\r\n:0\r\n:0\r\n:1\r\n:0\r\n")
+	want(t, "SCRIPT FLUSH", c.Do("SCRIPT", "FLUSH"), "+OK\r\n")
+	want(t, "SCRIPT EXISTS", c.Do("SCRIPT", "EXISTS", digestOf("return 1")), "*1\r\n:0\r\n")
+	b.Kill()
+	if got := c.Do("SCRIPT", "EXISTS", "x"); !strings.HasPrefix(got, "-ERR node 'n1'") {
+		t.Errorf("SCRIPT EXISTS with a node down: %q", got)
+	}
 	balanced(t, srv)
 }

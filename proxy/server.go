@@ -89,7 +89,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 
 // newShared makes what follows from a pool's configuration alone.
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64)}
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
@@ -98,6 +98,13 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
 		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },
 	}
+	if sourceOf(p) == fromSentinel || sourceOf(p) == fromCluster {
+		sp.opt.FailoverWait = p.FailoverWait
+	}
+	replicas := *sp.opt
+	replicas.FailoverWait = 0
+	replicas.ReadOnly = sourceOf(p) == fromCluster
+	sp.replicaOpt = &replicas
 	return sp
 }
 
@@ -275,6 +282,11 @@ func (srv *Server) Config() *config.Config {
 func (srv *Server) Ready() error {
 	if srv.closed.Load() {
 		return errors.New("shutting down")
+	}
+	for _, sp := range srv.open() {
+		if why := sp.director.missing(); why != "" {
+			return errors.New(why)
+		}
 	}
 	return nil
 }

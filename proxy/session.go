@@ -59,6 +59,9 @@ type Session struct {
 
 	tracking *tracking // CLIENT TRACKING, nil while it is off
 
+	retrying *retrying // what has to be sent again; nil: nothing
+	wrote    int64     // when it last wrote, where reads go to replicas
+
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
 }
@@ -320,6 +323,10 @@ func (s *Session) gone() {
 	if w.forget(s); s.patience != nil {
 		w.loop.StopTimer(s.patience)
 	}
+	if s.retrying != nil {
+		w.loop.StopTimer(s.retrying.timer)
+		s.retrying = nil
+	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
 	if s.scan != nil {
@@ -333,6 +340,7 @@ func (s *Session) gone() {
 		if sl.split != nil {
 			sl.split.release(w)
 		}
+		w.forgetAgain(sl.again)
 		*sl = slot{}
 	}
 	if len(s.slots) > fewSlots {
@@ -346,7 +354,7 @@ func (s *Session) gone() {
 
 // follow is called when keys may be on other nodes than before.
 func (s *Session) follow(moves bool) {
-	if s.inFlight > 0 {
+	if s.inFlight > 0 { // nothing may overtake on another lane what was sent before
 		s.stall(metrics.StallBarrier)
 		s.conn.Pause()
 	}

@@ -20,7 +20,7 @@ type slot struct {
 	buf     []byte
 	split   *split           // a request in parts, nil for others
 	command *command.Command // nil for what is answered here
-	again   *again           // an EVALSHA that may have to be sent once more
+	again   *again           // the request, if it may have to be sent once more
 	state   slotState
 	mute    bool // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
 	private bool // the reply comes on a private lane

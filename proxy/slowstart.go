@@ -63,29 +63,19 @@ func (t *topology) findSlowly(key []byte) int {
 	return i
 }
 
-// placement is which nodes own keys, and the rings that follow from it: the first is that of all owners, and each next is without one
-// more of those that are on their way back, the youngest first.
+// placement is where the keys of returning nodes are meanwhile: rings without the youngest of them, without the two youngest, and so on.
 type placement struct {
 	nodes  []*pool.Node
 	owners []member
-	others []uint16
 	slow   []returning // oldest first
-	rings  []placed
-}
-
-// placed is a ring, and the node of each of its indices.
-type placed struct {
-	ring *hashring.Ring
-	live []uint16
+	rings  []earlier   // as built; the shares come with the time
 }
 
 // plan says what the placement is to be. The mutex is held.
 func (d *director) plan() *placement {
 	p := &placement{nodes: d.nodes[:len(d.nodes):len(d.nodes)]}
 	for _, m := range d.members {
-		if d.out[m.node] != nil {
-			p.others = append(p.others, uint16(m.node))
-		} else {
+		if d.out[m.node] == nil {
 			p.owners = append(p.owners, m)
 		}
 	}
@@ -102,37 +92,35 @@ func (d *director) plan() *placement {
 
 // build makes the rings. It takes milliseconds for each.
 func (p *placement) build(opt hashring.Options) error {
-	for without := range len(p.slow) + 1 {
-		on := placed{}
+	for without := range len(p.slow) {
+		e := earlier{}
 		var list []hashring.Node
 		for _, m := range p.owners {
-			if !slices.ContainsFunc(p.slow[len(p.slow)-without:], func(r returning) bool { return r.node == m.node }) {
+			if !slices.ContainsFunc(p.slow[len(p.slow)-without-1:], func(r returning) bool { return r.node == m.node }) {
 				list = append(list, hashring.Node{Name: p.nodes[m.node].Name, Weight: m.weight})
-				on.live = append(on.live, uint16(m.node))
+				e.live = append(e.live, uint16(m.node))
 			}
 		}
-		ring, err := hashring.New(list, opt)
-		if err != nil {
+		var err error
+		if e.ring, err = hashring.New(list, opt); err != nil {
 			return err
 		}
-		on.ring = ring
-		p.rings = append(p.rings, on)
+		p.rings = append(p.rings, e)
 	}
 	return nil
 }
 
-// topology is what the placement is at a time.
-func (p *placement) topology(now time.Time, over time.Duration) *topology {
-	t := newTopology(p.nodes, p.rings[0].ring, p.rings[0].live, p.others)
-	for i, end := 1, &t.slow; i < len(p.rings); i++ {
-		share := p.slow[len(p.slow)-i].share(now, over)
-		if share == math.MaxUint32 { // this one has all its keys, and so have those that were there before it
+// earlier is where keys are that have not moved yet at a time, nil if all have.
+func (p *placement) earlier(now time.Time, over time.Duration) (first *earlier) {
+	end := &first
+	for i, e := range p.rings {
+		e.share = p.slow[len(p.slow)-i-1].share(now, over)
+		if e.share == math.MaxUint32 { // this one has all its keys, and so have those that were back before it
 			break
 		}
-		e := &earlier{share: share, ring: p.rings[i].ring, live: p.rings[i].live}
-		*end, end = e, &e.before
+		*end, end = &e, &e.before
 	}
-	return t
+	return first
 }
 
 // step sees to the next step of the slow starts, if any is under way. The mutex is held.
@@ -145,9 +133,13 @@ func (d *director) step() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.stepping = false
-		if !d.stopped && d.placed != nil {
-			d.publish(d.placed.topology(time.Now(), d.pool.cfg.SlowStart))
-			d.step()
+		if d.stopped {
+			return
 		}
+		if !d.building { // the ring that is being built will begin with its own step
+			owners, others := d.owners()
+			d.publish(d.assemble(d.present.ring, owners, others))
+		}
+		d.step()
 	})
 }

@@ -14,17 +14,29 @@ import (
 )
 
 // placementOf places five nodes of which some are on their way back, those that began first first.
-func placementOf(t testing.TB, opt hashring.Options, slow ...returning) *placement {
+func placementOf(t testing.TB, opt hashring.Options, slow ...returning) (at func(now time.Time, over time.Duration) *topology) {
 	t.Helper()
 	p := &placement{slow: slow}
+	var owners []uint16
+	var all []hashring.Node
 	for i := range 5 {
 		p.nodes = append(p.nodes, pool.NewNode(fmt.Sprint("n", i), "", nil))
-		p.owners = append(p.owners, member{i, 1})
+		p.owners = append(p.owners, member{node: i, weight: 1})
+		owners = append(owners, uint16(i))
+		all = append(all, hashring.Node{Name: p.nodes[i].Name, Weight: 1})
 	}
 	if err := p.build(opt); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	ring, err := hashring.New(all, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(now time.Time, over time.Duration) *topology {
+		topo := newTopology(p.nodes, ring, owners, nil)
+		topo.slow = p.earlier(now, over)
+		return topo
+	}
 }
 
 func TestSlowStartMovesEachKeyOnce(t *testing.T) {
@@ -43,16 +55,16 @@ func TestSlowStartMovesEachKeyOnce(t *testing.T) {
 	for name, slow := range cases {
 		for _, distribution := range []string{"consistent", "ketama", "modula", "crc16"} {
 			t.Run(name+"/"+distribution, func(t *testing.T) {
-				p := placementOf(t, hashring.Options{Distribution: distribution}, slow...)
+				topologyAt := placementOf(t, hashring.Options{Distribution: distribution}, slow...)
 				at := make([]int, len(keys))
 				moves := make([]int, len(keys))
 				for i, k := range keys {
-					at[i] = p.topology(begun, over).at(k)
+					at[i] = topologyAt(begun, over).at(k)
 				}
 				before := slices.Clone(at)
 				var share []int // keys of the first that returns, by step
 				for now := begun; now.Before(begun.Add(2*over + time.Second)); now = now.Add(over / slowSteps) {
-					topo := p.topology(now, over)
+					topo := topologyAt(now, over)
 					n := 0
 					for i, k := range keys {
 						if node := topo.at(k); node != at[i] {
@@ -65,7 +77,7 @@ func TestSlowStartMovesEachKeyOnce(t *testing.T) {
 					}
 					share = append(share, n)
 				}
-				full := p.topology(begun.Add(2*over), over)
+				full := topologyAt(begun.Add(2*over), over)
 				if full.slow != nil {
 					t.Error("it never ends")
 				}
@@ -102,9 +114,9 @@ func (t *topology) at(key []byte) int { return (&poolState{topo: t}).find(key) }
 
 func TestSlowStartKeepsKeysOfOneTagTogether(t *testing.T) {
 	begun := time.Unix(1_700_000_000, 0)
-	p := placementOf(t, hashring.Options{HashTag: "{}"}, returning{1, begun})
+	topologyAt := placementOf(t, hashring.Options{HashTag: "{}"}, returning{1, begun})
 	for step := range 20 {
-		topo := p.topology(begun.Add(time.Duration(step)*time.Second), 20*time.Second)
+		topo := topologyAt(begun.Add(time.Duration(step)*time.Second), 20*time.Second)
 		for i := range 500 {
 			if x, y := topo.at(fmt.Appendf(nil, "{%d}:a", i)), topo.at(fmt.Appendf(nil, "b:{%d}", i)); x != y {
 				t.Fatalf("step %d: the keys of tag %d are on %d and %d", step, i, x, y)

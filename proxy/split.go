@@ -24,10 +24,12 @@ type split struct {
 
 type part struct {
 	node    int
+	group   int    // what its keys have in common: the node, or the slot
 	count   int    // keys
 	bytes   int    // of the keys with what belongs to them
 	tooMuch bool   // the reply is dropped as it comes, and an error stands for it
-	out     []byte // the lane's output, while the part is written
+	out     []byte // the lane's output, while the part is written; or a buffer of its own
+	again   *again // the request, if it may have to be sent once more
 	reply   []byte // lent by the loop; an error if it begins with '-'
 	rest    []byte // of the reply, while merging
 }
@@ -46,6 +48,7 @@ func (w *worker) takeSplit() *split {
 func (sp *split) release(w *worker) {
 	for i := range sp.parts {
 		w.loop.Release(sp.parts[i].reply)
+		w.forgetAgain(sp.parts[i].again)
 		sp.parts[i] = part{}
 	}
 	*sp = split{parts: sp.parts[:0], owners: sp.owners[:0]}
@@ -56,6 +59,9 @@ func (sp *split) release(w *worker) {
 
 // split sends each node the part of the request that concerns its keys. If that is one node, it gets the request as it came.
 func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
+	if c.Merge == command.MergeSorted {
+		return s.sort(c, scan, b)
+	}
 	a := &scan.Args
 	step := max(c.Step, 1)
 	if (a.Len()-1)%step != 0 {
@@ -65,21 +71,24 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 	w := s.worker
 	sp := w.takeSplit()
 	sp.merge, sp.weight, sp.resp3 = c.Merge, (a.Len()-1)/step, s.resp3
-	partOf := s.pool.partOf // by node, its part's index plus one
+	partOf := s.pool.partOf // by node, or by slot in front of a Redis Cluster: its part's index plus one
 	for i := 1; i < a.Len(); i += step {
-		node := s.pool.find(a.At(i))
-		p := partOf[node]
+		node, group := s.pool.place(a.At(i))
+		p := partOf[group]
 		if p == 0 {
-			sp.parts = append(sp.parts, part{node: node})
+			sp.parts = append(sp.parts, part{node: node, group: group})
 			p = uint16(len(sp.parts))
-			partOf[node] = p
+			partOf[group] = p
 		}
 		sp.parts[p-1].count++
 		sp.parts[p-1].bytes += end(a, i+step-1) - end(a, i-1)
 		sp.owners = append(sp.owners, p-1)
 	}
 	for i := range sp.parts {
-		partOf[sp.parts[i].node] = 0
+		partOf[sp.parts[i].group] = 0
+	}
+	if s.pool.topo.readers != nil {
+		s.readPartsFrom(c, sp)
 	}
 	for i := range sp.parts {
 		if lane := s.set.Lane(sp.parts[i].node); lane.Busy() {
@@ -106,9 +115,14 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	name := a.At(0)
+	own := s.pool.keeps != keepNothing // each part in a buffer of its own, to be kept; two may be for one lane
 	for i := range sp.parts {
 		p := &sp.parts[i]
-		p.out = s.set.Lane(p.node).Extend(p.bytes + len(name) + 64)
+		if room := p.bytes + len(name) + 64; own {
+			p.out = s.worker.loop.Buffer(room)
+		} else {
+			p.out = s.set.Lane(p.node).Extend(room)
+		}
 		p.out = resp.AppendBulk(resp.AppendArray(p.out, 1+p.count*step), name)
 	}
 	from := end(a, 0)
@@ -118,9 +132,15 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 		from = to
 	}
 	for i := range sp.parts {
-		lane := s.set.Lane(sp.parts[i].node)
-		lane.Commit(sp.parts[i].out)
-		sp.parts[i].out = nil
+		p := &sp.parts[i]
+		lane := s.set.Lane(p.node)
+		if own {
+			lane.Append(p.out)
+			p.again = s.keepPart(c, p)
+		} else {
+			lane.Commit(p.out)
+		}
+		p.out = nil
 		lane.ExpectAs(classes[c.ID], s, tagOf(seq, i))
 	}
 }
@@ -135,6 +155,13 @@ func end(a *resp.Args, i int) int {
 // replyPart takes the next bytes of a part's reply.
 func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, done bool) {
 	p := &sl.split.parts[i]
+	if p.again != nil && done {
+		if kind == '-' && s.refused(tagOf(seq, i), sl, p.reply, b) {
+			return
+		}
+		s.worker.forgetAgain(p.again)
+		p.again = nil
+	}
 	if !p.tooMuch {
 		p.reply = s.worker.loop.Append(p.reply, b)
 		s.held += len(b)

@@ -42,8 +42,8 @@ func (w *worker) lookAgain() {
 }
 
 // gate stops what may not be carried out now. stop says that the request is dealt with, taken that it need not come again.
-func (s *Session) gate(c *command.Command) (stop, taken bool) {
-	if s.heldByPause(c) {
+func (s *Session) gate(c *command.Command, a *resp.Args) (stop, taken bool) {
+	if s.heldByPause(c, a) {
 		s.waitForPause()
 		return true, false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"ringway/hashring"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // topology is where the keys of a pool are at one moment. It never changes; the director replaces it as a whole, on each loop by
@@ -24,7 +25,12 @@ type topology struct {
 	first int      // the node for requests without a key: the first by name
 	used  []bool   // by node: it is part of the pool now, on the ring or ejected from it
 	walk  []stop   // the way of SCAN
-	slow  *earlier // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
+
+	slots    bool       // the ring is the slot map of a Redis Cluster
+	replicas [][]uint16 // by node, those that follow it; nil if there are none
+	readers  [][]uint16 // by node, those that its keys are read from; nil if that is always the node itself
+	ejected  []uint16   // the nodes that own no keys because they have failed
+	slow     *earlier   // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -36,22 +42,41 @@ type stop struct {
 
 // newTopology takes the nodes that own keys in the order of the ring, and those that are in the pool and own none now.
 func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint16) *topology {
-	t := &topology{nodes: nodes, ring: ring, order: owners, used: make([]bool, len(nodes))}
+	t := &topology{nodes: nodes, ring: ring, ejected: others, used: make([]bool, len(nodes))}
+	for _, i := range owners {
+		if nodes[i].Refusal == "" {
+			t.order = append(t.order, i)
+		}
+	}
+	if len(t.order) == 0 {
+		t.order = owners
+	}
 	if !countsUp(owners) {
 		t.live = owners
 	}
 	for _, i := range others {
 		t.used[i] = true
 	}
-	t.first = int(owners[0])
+	t.first = int(t.order[0])
 	for _, i := range owners {
 		t.used[i] = true
+	}
+	for _, i := range t.order {
 		if nodes[i].Name < nodes[t.first].Name {
 			t.first = int(i)
 		}
 	}
-	t.walk = walkOf(nodes, owners)
+	t.walk = walkOf(nodes, t.order)
 	return t
+}
+
+// addReplica makes a node the replica of another.
+func (t *topology) addReplica(of, node int) {
+	if t.replicas == nil {
+		t.replicas = make([][]uint16, len(t.nodes))
+	}
+	t.replicas[of] = append(t.replicas[of], uint16(node))
+	t.used[node] = true
 }
 
 // countsUp reports whether the list is 0, 1, 2 and so on.
@@ -120,7 +145,7 @@ func (t *topology) movesKeys(old *topology) bool {
 func (ps *poolState) setTopology(t *topology) {
 	old := ps.topo
 	ps.topo = t
-	for len(ps.partOf) < len(t.nodes) {
+	for len(ps.partOf) < t.groups() {
 		ps.partOf = append(ps.partOf, 0)
 	}
 	ps.stats.Grow(len(t.nodes))
@@ -133,6 +158,11 @@ func (ps *poolState) setTopology(t *topology) {
 		}
 	}
 	moves := t.movesKeys(old)
+	if ps.follows() && moves {
+		for _, set := range ps.sets {
+			set.Reroute()
+		}
+	}
 	for s := ps.worker.sessions; s != nil; s = s.next {
 		if s.pool == ps {
 			s.follow(moves)
@@ -154,6 +184,35 @@ func (ps *poolState) find(key []byte) int {
 		return int(t.live[i])
 	}
 	return i
+}
+
+// place returns the node that owns a key, and what tells the parts of a split command apart: the node, or the slot.
+func (ps *poolState) place(key []byte) (node, group int) {
+	node = ps.find(key)
+	if ps.topo.slots {
+		group, _ = ps.topo.ring.Partition(key)
+		return node, group
+	}
+	return node, node
+}
+
+// groups is how many groups place may tell apart.
+func (t *topology) groups() int {
+	if t.slots {
+		return max(len(t.nodes), hashring.Partitions)
+	}
+	return len(t.nodes)
+}
+
+// oneSlot reports whether keys have the same slot.
+func (ps *poolState) oneSlot(a *resp.Args, keys []int) bool {
+	slot, _ := ps.topo.ring.Partition(a.At(keys[0]))
+	for _, k := range keys[1:] {
+		if other, _ := ps.topo.ring.Partition(a.At(k)); other != slot {
+			return false
+		}
+	}
+	return true
 }
 
 // first is the node for requests without a key.

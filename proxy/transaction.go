@@ -12,13 +12,15 @@ import (
 // transaction is what lies between MULTI and EXEC. Requests are kept here, and sent as one contiguous batch, MULTI and EXEC
 // around them, so that a shared lane can carry it: Redis runs the batch without anybody in between.
 type transaction struct {
-	batch   []byte
-	digests [][]byte // of the scripts that EVALSHA names
-	count   int
-	class   pool.Class // of the most patient of them, for EXEC has the replies of all
-	node    int        // of the keys; -1 while there were none
-	topo    *topology  // by which that is so
-	dirty   bool       // a request was refused: EXEC will be too
+	batch    []byte
+	digests  [][]byte // of the scripts that EVALSHA names
+	count    int
+	class    pool.Class // of the most patient of them, for EXEC has the replies of all
+	node     int        // of the keys and channels; -1 while there were none
+	group    int        // what they have in common: the node, or the slot
+	topo     *topology  // by which that is so
+	channels bool       // there were channels
+	dirty    bool       // a request was refused: EXEC will be too
 }
 
 const (
@@ -32,6 +34,8 @@ const (
 	errExecAbort       = "EXECABORT Transaction discarded because of previous errors."
 	errExecArity       = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 	errTransactionSize = "ERR transaction is longer than 64 MiB"
+
+	errCrossSlotChannel = "CROSSSLOT Keys and channels in a transaction don't hash to the same slot: give them a hash tag in common, or send PUBLISH after EXEC"
 )
 
 var (
@@ -86,12 +90,22 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		return
 	}
 	node, keyed, ok := s.ownerOf(c, a)
-	if !ok || keyed && tx.node >= 0 && node != tx.node {
-		s.refuseQueued(metrics.CrossSlot, errCrossSlot)
+	group := node
+	if s.pool.topo.slots {
+		keyed = keyed && c.Name != "publish" // a cluster's nodes pass it on to all
+		group = s.slotOf(c, a)
+	}
+	if !ok || keyed && tx.node >= 0 && group != tx.group {
+		why := errCrossSlot
+		if ok && (publishes(c) || tx.channels) {
+			why = errCrossSlotChannel
+		}
+		s.refuseQueued(metrics.CrossSlot, why)
 		return
 	}
 	if keyed {
-		tx.node = node
+		tx.node, tx.group = node, group
+		tx.channels = tx.channels || publishes(c)
 	}
 	if len(tx.batch)+len(b) > maxTransaction && len(tx.batch)+len(scan.Bytes(b)) > maxTransaction {
 		s.refuseQueued(metrics.BadCommand, errTransactionSize)
@@ -106,6 +120,21 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	s.answer([]byte("+QUEUED\r\n"))
 }
 
+// slotOf is the slot of a request's first key or channel.
+func (s *Session) slotOf(c *command.Command, a *resp.Args) (slot int) {
+	if keys, _ := c.Keys(s.worker.keys[:0], a); len(keys) > 0 {
+		s.worker.keys = keys[:0]
+		slot, _ = s.pool.topo.ring.Partition(a.At(keys[0]))
+	} else if c.RouteArg > 0 && c.RouteArg < a.Len() {
+		slot, _ = s.pool.topo.ring.Partition(a.At(c.RouteArg))
+	}
+	return slot
+}
+
+// publishes says whether a command has a channel for a key. In a transaction it can't go elsewhere: on the keys' node it would reach
+// pattern subscribers only, for who listens to a channel does so at the channel's node, and sent there later it would reach those twice.
+func publishes(c *command.Command) bool { return c.RouteArg > 0 }
+
 // unfitForMulti says why a command can't be part of a transaction, "" if it can.
 func (s *Session) unfitForMulti(c *command.Command) string {
 	switch {
@@ -115,39 +144,12 @@ func (s *Session) unfitForMulti(c *command.Command) string {
 		return c.Refusal
 	case c.Plan == command.Session && c.Name != "ping" && c.Name != "echo":
 		return "ERR '" + c.Name + "' can't be part of a transaction through Ringway: send it before MULTI"
-	case c.Plan == command.Broadcast && s.pool.size() > 1:
+	case (c.Plan == command.Broadcast || c.Plan == command.Private && c.Group == "scripting") && s.pool.size() > 1:
 		return "ERR '" + c.Name + "' concerns all nodes and can't be part of a transaction"
 	case c.Plan == command.Private && c.Flags.Has(command.PubSub):
 		return "ERR '" + c.Name + "' can't be part of a transaction through Ringway"
 	}
 	return ""
-}
-
-// findAgain looks for the node of a transaction's keys when the ring has changed since they were queued. It returns false if they are not
-// on one node any more.
-func (s *Session) findAgain(tx *transaction) bool {
-	tx.topo, tx.node = s.pool.topo, -1
-	scan := s.worker.takeScanner(s.pool.shared.limits)
-	defer s.worker.giveScanner(scan)
-	for rest := tx.batch; len(rest) > 0; {
-		n, err := scan.Scan(rest)
-		if err != nil || n == 0 {
-			return false
-		}
-		c := command.Lookup(scan.Args.At(0))
-		if c.Container() && scan.Args.Len() > 1 {
-			c = c.Sub(scan.Args.At(1))
-		}
-		node, keyed, ok := s.ownerOf(c, &scan.Args)
-		if !ok || keyed && tx.node >= 0 && node != tx.node {
-			return false
-		}
-		if keyed {
-			tx.node = node
-		}
-		rest = rest[n:]
-	}
-	return true
 }
 
 // exec sends the transaction. It returns false if it must wait.
@@ -163,11 +165,13 @@ func (s *Session) exec(c *command.Command) bool {
 		s.refuse(metrics.BadCommand, errExecAbort)
 		return true
 	}
-	if tx.topo != s.pool.topo && !s.findAgain(tx) {
-		s.endTransaction()
-		s.unwatch()
-		s.refuse(metrics.CrossSlot, errExecAbort)
-		return true
+	if tx.topo != s.pool.topo {
+		if !s.findAgain(tx) {
+			s.endTransaction()
+			s.unwatch()
+			s.refuse(metrics.CrossSlot, errExecAbort)
+			return true
+		}
 	}
 	if s.watch.lane != nil {
 		return s.execWatched(c)
@@ -191,9 +195,20 @@ func (s *Session) exec(c *command.Command) bool {
 		return s.waitFor(lane)
 	}
 	seq := s.tail
-	s.open(c)
+	sl := s.open(c)
 	s.inFlight++
-	tx.send(&s.worker.server.scripts, lane, s, tagOf(seq, 0))
+	s.sendBatch(tx, lane, sl, tagOf(seq, 0))
 	s.endTransaction()
 	return true
+}
+
+// findAgain looks for the node of a transaction's keys when these may have moved since they were queued. It returns false if they are
+// not on one node any more.
+func (s *Session) findAgain(tx *transaction) bool {
+	node, keyed, ok := s.ownerOfAll(tx.batch)
+	if !keyed {
+		node = -1
+	}
+	tx.topo, tx.node = s.pool.topo, node
+	return ok
 }

@@ -189,13 +189,13 @@ func TestOptimisticLockingIsExact(t *testing.T) {
 func TestNodeThatBreaksInTheMiddleOfATransaction(t *testing.T) {
 	var seen []string
 	var mu sync.Mutex
-	addr := fakeNode(t, func(args []string) string {
+	addr := redistest.Answering(t, func(args []string) string {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, strings.Join(args, " "))
 		switch {
 		case args[0] == "EXEC" && len(seen) < 8:
-			return "*2\r\n+OK\r\n" + hangUp
+			return "*2\r\n+OK\r\n" + redistest.HangUp
 		case args[0] == "EXEC":
 			return "*1\r\n+OK\r\n"
 		case args[0] == "MULTI":

@@ -30,6 +30,8 @@ type worker struct {
 	scratch     []byte
 	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
+	freeAgain   []*again
+	readTurn    uint32 // whose turn it is among the replicas
 	resuming    []*Session
 	seenScripts map[uint64]struct{}
 	runResumes  func()
@@ -37,13 +39,16 @@ type worker struct {
 
 // sharedPool is what the workers have in common of a pool: its configuration. It does not change; a reload puts another in its place.
 type sharedPool struct {
-	cfg      *config.Pool
-	index    int // of the pool in worker.pools, for as long as the process lives
-	limits   resp.Limits
-	opt      *pool.Options
-	director *director
-	clients  *atomic.Int64 // over all loops
-	door     *door         // nil if no client can come
+	cfg        *config.Pool
+	index      int // of the pool in worker.pools, for as long as the process lives
+	limits     resp.Limits
+	opt        *pool.Options
+	replicaOpt *pool.Options
+	director   *director
+	clients    *atomic.Int64 // over all loops
+	door       *door         // nil if no client can come
+
+	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
 }
 
 // poolState is a worker's view of a pool.
@@ -56,9 +61,13 @@ type poolState struct {
 	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
+	keeps    keeps
 	loads    []*pool.Load // what this loop has in flight, by node
 	privates int          // private lanes, in use or free
 	left     bool         // it is no longer configured
+
+	rereads    float64 // how many reads may be sent again now
+	rereadBase uint64  // requests when that was last reckoned
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -86,9 +95,11 @@ func (w *worker) wait(f func()) {
 func (w *worker) addPool(p *sharedPool, t *topology) {
 	w.pools = append(w.pools, &poolState{
 		shared: p, worker: w, topo: t,
-		sets:   map[pool.Key]*pool.Set{},
-		partOf: make([]uint16, len(t.nodes)),
-		stats:  metrics.NewPool(len(t.nodes)),
+		keeps:   keepsOf(p.cfg),
+		sets:    map[pool.Key]*pool.Set{},
+		partOf:  make([]uint16, t.groups()),
+		stats:   metrics.NewPool(len(t.nodes)),
+		rereads: fewRereads,
 	})
 }
 
@@ -226,7 +237,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	for i, n := range ps.topo.nodes {
 		of := &st.Nodes[i]
-		of.Up, of.Ejected = n.Up(), ps.topo.used[i]
+		of.Up = n.Up()
 		if w.loop.ID == 0 { // one tells for all
 			of.FailedChecks = n.FailedChecks()
 			for reason := range n.Ejections {
@@ -234,8 +245,8 @@ func (w *worker) snapshot(i int) metrics.Pool {
 			}
 		}
 	}
-	for _, i := range ps.topo.order {
-		st.Nodes[i].Ejected = false
+	for _, i := range ps.topo.ejected {
+		st.Nodes[i].Ejected = true
 	}
 	return st
 }

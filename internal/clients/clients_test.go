@@ -66,8 +66,9 @@ type pool struct {
 
 func (p *pool) addr() string { return p.host + ":" + p.port }
 
-// serve starts three servers and a Ringway with the shortest configuration that serves them. All end with the test.
-func serve(t *testing.T) *pool {
+// serve starts three servers and a Ringway with the shortest configuration that serves them, and further lines of the pool. All end
+// with the test.
+func serve(t *testing.T, lines ...string) *pool {
 	t.Helper()
 	p := &pool{host: "127.0.0.1", port: strconv.Itoa(redistest.FreePort(t))}
 	var b strings.Builder
@@ -75,6 +76,9 @@ func serve(t *testing.T) *pool {
 	for i := range 3 {
 		p.nodes = append(p.nodes, redistest.Server(t))
 		fmt.Fprintf(&b, "      - {name: n%d, address: %q}\n", i, p.nodes[i].Addr())
+	}
+	for _, line := range lines {
+		b.WriteString("    " + line + "\n")
 	}
 	b.WriteString("admin:\n  listen: off\n")
 	config := filepath.Join(t.TempDir(), "proxy.yml")
@@ -159,9 +163,12 @@ func absolute(t *testing.T, path string) string {
 	return abs
 }
 
-// versions runs a sweep on default options, in RESP2 and in RESP3, each in front of servers of its own.
-func versions(t *testing.T, f func(t *testing.T, p *pool, resp ...string)) {
-	t.Run("default", func(t *testing.T) { f(t, serve(t)) })
-	t.Run("RESP2", func(t *testing.T) { f(t, serve(t), "2") })
-	t.Run("RESP3", func(t *testing.T) { f(t, serve(t), "3") })
+// versions runs a sweep on default options, in RESP2 and in RESP3, each in front of servers of its own. The lines are the pool's.
+func versions(t *testing.T, f func(t *testing.T, p *pool, resp ...string), lines ...string) {
+	t.Run("default", func(t *testing.T) { f(t, serve(t, lines...)) })
+	t.Run("RESP2", func(t *testing.T) { f(t, serve(t, lines...), "2") })
+	t.Run("RESP3", func(t *testing.T) { f(t, serve(t, lines...), "3") })
 }
+
+// clusterMode is the line of a pool that serves clients in cluster mode.
+const clusterMode = "cluster_mode: true"

@@ -1,5 +1,6 @@
 // Package clients holds the matrix test of client libraries: each, unmodified and on default options, does a wide sweep through
-// a Ringway in front of three real servers, in RESP2 and in RESP3 where it speaks both. The programs of examples/clients are run too.
+// a Ringway in front of three real servers, in RESP2 and in RESP3 where it speaks both. go-redis, rueidis, redis-py and phpredis do it in
+// cluster mode as well, against a pool with cluster_mode. The programs of examples/clients are run too.
 //
 // It has one folder per language, with pinned versions. install.sh installs them all into a cache folder, outside of the
 // repository; `make test-clients` runs it and then the tests, which are behind the build tag clients. A client that is not

@@ -20,19 +20,18 @@ func goSweep(t *testing.T) string {
 	return path
 }
 
-func TestGoRedis(t *testing.T) {
+// goVersions runs the sweep of a client, in front of pools that have the lines.
+func goVersions(t *testing.T, client string, lines ...string) {
 	program := goSweep(t)
 	versions(t, func(t *testing.T, p *pool, resp ...string) {
-		sweep(t, exec.Command(program, append([]string{"goredis", p.addr()}, resp...)...))
-	})
+		sweep(t, exec.Command(program, append([]string{client, p.addr()}, resp...)...))
+	}, lines...)
 }
 
-func TestRueidis(t *testing.T) {
-	program := goSweep(t)
-	versions(t, func(t *testing.T, p *pool, resp ...string) {
-		sweep(t, exec.Command(program, append([]string{"rueidis", p.addr()}, resp...)...))
-	})
-}
+func TestGoRedis(t *testing.T)        { goVersions(t, "goredis") }
+func TestGoRedisCluster(t *testing.T) { goVersions(t, "goredis-cluster", clusterMode) }
+func TestRueidis(t *testing.T)        { goVersions(t, "rueidis") }
+func TestRueidisCluster(t *testing.T) { goVersions(t, "rueidis-cluster", clusterMode) }
 
 func TestRedigo(t *testing.T) {
 	sweep(t, exec.Command(goSweep(t), "redigo", serve(t).addr()))

@@ -18,6 +18,12 @@ func TestRedisPy(t *testing.T) {
 	})
 }
 
+func TestRedisPyCluster(t *testing.T) {
+	versions(t, func(t *testing.T, p *pool, resp ...string) {
+		sweep(t, python(append([]string{"python/sweep_redispy.py", p.host, p.port, "cluster"}, resp...)...))
+	}, clusterMode)
+}
+
 func TestRedisPyAsyncio(t *testing.T) {
 	versions(t, func(t *testing.T, p *pool, resp ...string) {
 		sweep(t, python(append([]string{"python/sweep_asyncio.py", p.host, p.port}, resp...)...))

@@ -83,6 +83,24 @@ func TestRedisCLI(t *testing.T) {
 			}
 		})
 	}
+	t.Run("--hotkeys", func(t *testing.T) {
+		for _, n := range p.nodes { // which counts uses only so
+			if got := redistest.Dial(t, n.Addr()).Do("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"); got != "+OK\r\n" {
+				t.Fatal(got)
+			}
+		}
+		c := redistest.Dial(t, p.addr())
+		for range 5000 {
+			c.Send("GET", "pipe:7")
+		}
+		c.Flush()
+		for range 5000 {
+			c.Recv()
+		}
+		if got := say(t, cli(p, "--hotkeys")); !regexp.MustCompile(`hot key found with counter: \d+\s+keyname: "?pipe:7"?\n`).MatchString(got) {
+			t.Errorf("printed %q", got)
+		}
+	})
 	t.Run("--eval", func(t *testing.T) {
 		if got := say(t, cli(p, "--eval", "testdata/add.lua", "counter", ",", "5")); got != "5\n" {
 			t.Errorf("printed %q", got)
@@ -103,8 +121,22 @@ func TestRedisCLI(t *testing.T) {
 }
 
 func TestRedisBenchmark(t *testing.T) {
-	p := serve(t)
-	for _, args := range []string{"", "-P 16", "-3", "-P 16 -3 -r 1000 -d 100", "-c 200", "--threads 2 -t set,get"} {
+	benchmark(t, serve(t), "", "-P 16", "-3", "-P 16 -3 -r 1000 -d 100", "-c 200", "--threads 2 -t set,get")
+}
+
+func TestToolsInClusterMode(t *testing.T) {
+	p := serve(t, clusterMode)
+	benchmark(t, p, "-t set,get,mset")
+	cmd := cli(p, "-c")
+	cmd.Stdin = strings.NewReader("SET a 1\nSET b 2\nGET a\nDEL a b\n")
+	if got := say(t, cmd); got != "OK\nOK\n1\n2\n" {
+		t.Errorf("redis-cli -c printed %q", got)
+	}
+}
+
+// benchmark runs redis-benchmark with each of the options.
+func benchmark(t *testing.T, p *pool, options ...string) {
+	for _, args := range options {
 		t.Run(fmt.Sprintf("options %q", args), func(t *testing.T) {
 			cmd := exec.Command("redis-benchmark", append([]string{"-h", p.host, "-p", p.port, "-n", "2000", "--csv"}, strings.Fields(args)...)...)
 			lines := strings.Count(say(t, cmd), "\n")

@@ -162,6 +162,27 @@ func appendList(dst []byte, a *resp.Args) []byte {
 	default:
 		return resp.AppendError(dst, errSyntax)
 	}
+	return appendThose(dst, pass)
+}
+
+// AppendCategories appends the reply to ACL CAT [category], whose arity is right: the categories, or the commands of one.
+func AppendCategories(dst []byte, a *resp.Args) []byte {
+	if a.Len() == 2 {
+		dst = resp.AppendArray(dst, len(categoryNames))
+		for _, name := range categoryNames {
+			dst = resp.AppendBulkString(dst, name)
+		}
+		return dst
+	}
+	of := category(a.At(2))
+	if of == 0 {
+		return resp.AppendError(dst, "ERR Unknown category '"+string(a.At(2))+"'")
+	}
+	return appendThose(dst, func(c *Command) bool { return c.Categories.Has(of) })
+}
+
+// appendThose appends an array of the names of the commands that pass.
+func appendThose(dst []byte, pass func(*Command) bool) []byte {
 	n := 0
 	for _, c := range All() {
 		if pass(c) {

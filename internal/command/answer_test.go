@@ -160,3 +160,26 @@ func TestHelpIsAServersOwn(t *testing.T) {
 		}
 	})
 }
+
+func TestACLCatSaysWhatAServerSays(t *testing.T) {
+	say := func(args ...string) string { return string(AppendCategories(nil, request(args...))) }
+	versions(t, func(t *testing.T, c *redistest.Conn, resp3 bool) {
+		categories := elements(t, c.Do("ACL", "CAT"))
+		if got := elements(t, say("ACL", "CAT")); !slices.Equal(got[:len(categories)], categories) {
+			t.Errorf("ACL CAT: %q, want %q and those of modules", got, categories)
+		}
+		for _, category := range categories {
+			want := elements(t, c.Do("ACL", "CAT", text(category)))
+			got := elements(t, say("ACL", "CAT", text(category)))
+			got = slices.DeleteFunc(got, func(name string) bool { return !strings.HasPrefix(Named([]byte(text(name))).Source, generated) })
+			slices.Sort(want)
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("ACL CAT %s:\n got %q\nwant %q", text(category), got, want)
+			}
+		}
+		if got, want := say("ACL", "CAT", "nosuch"), c.Do("ACL", "CAT", "nosuch"); got != want {
+			t.Errorf("ACL CAT nosuch: %q, want %q", got, want)
+		}
+	})
+}

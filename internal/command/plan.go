@@ -38,13 +38,16 @@ const (
 	MergeConcat                // arrays, one behind the other (KEYS)
 	MergeMin                   // element by element the smallest: 1 only where every node has 1 (SCRIPT EXISTS)
 	MergeFirst                 // all nodes do the same: the first answer (SCRIPT LOAD)
-	MergeAny                   // one success is enough (SCRIPT KILL, RANDOMKEY: the first that isn't nil or an error)
+	MergeAny                   // one success is enough (RANDOMKEY: one that isn't nil or an error)
 	MergeCursor                // node after node, the cursor says where we are (SCAN)
+	MergeMost                  // the largest of integers (PUBSUB NUMPAT: each node has all patterns)
+	MergeUnion                 // arrays, one behind the other, each element once (PUBSUB CHANNELS)
+	MergeSorted                // what patterns name for the elements of one key is looked up, and sorted by (SORT)
 	MergeText                  // texts, one section a node (LATENCY DOCTOR)
 )
 
 var mergeNames = [...]string{
-	"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "text",
+	"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "most", "union", "sorted", "text",
 }
 
 func (m Merge) String() string { return mergeNames[m] }

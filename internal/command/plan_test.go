@@ -15,7 +15,7 @@ func TestEveryCommandHasAPlanThatFitsIt(t *testing.T) {
 			t.Errorf("%s: plan %v, refusal %q", c.Name, c.Plan, c.Refusal)
 		case many != (c.Merge != MergeNone):
 			t.Errorf("%s: plan %v, merge %q", c.Name, c.Plan, c.Merge)
-		case c.Plan == Split && c.finder != findRange && c.finder != findOne:
+		case c.Plan == Split && c.Merge != MergeSorted && c.finder != findRange && c.finder != findOne:
 			t.Errorf("%s can't be split: its keys have no fixed place", c.Name)
 		case c.SingleKey != (c.finder == findOne):
 			t.Errorf("%s: SingleKey is %v", c.Name, c.SingleKey)

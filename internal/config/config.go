@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -133,6 +134,9 @@ type Backend struct {
 	Replicas []Replica
 	Line     int // where it stands in the file
 }
+
+// InDNS reports whether the backend's address is a name whose addresses are looked up again and again.
+func (b Backend) InDNS() bool { return strings.HasPrefix(b.Address, dnsScheme) }
 
 // Replica is a server that has the keys of a backend, some time later.
 type Replica struct {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"ringway/hashring"
 )
@@ -41,7 +40,7 @@ func (p *Pool) Placement() string {
 		return "by the pools that its routes lead to"
 	}
 	for _, b := range p.Backends {
-		if strings.HasPrefix(b.Address, dnsScheme) && !b.Single {
+		if b.InDNS() && !b.Single {
 			return "on the addresses that " + b.Address + " has"
 		}
 	}

@@ -350,7 +350,7 @@ func TestPublishCountsLoops(t *testing.T) {
 						t.Errorf("a listener got %q", m)
 					}
 				}
-				want(t, c, "*2\r\n"+redistest.Bulk("news")+got, "PUBSUB", verbs[2], "news")
+				want(t, c, "*2\r\n"+redistest.Bulk("news")+":30\r\n", "PUBSUB", verbs[2], "news")
 				sum := 0
 				for _, n := range nodes {
 					e := elements(t, redistest.Dial(t, n.Addr()).Do("PUBSUB", verbs[2], "news"))
@@ -429,10 +429,27 @@ func TestTransactionsStayOnOneNode(t *testing.T) {
 	wantError(t, s.Conn, "EXECABORT", "EXEC")
 	want(t, s.Conn, ":0\r\n", "EXISTS", a[0], a[1], b[0])
 
-	s.Do("MULTI") // a channel counts as a key
-	want(t, s.Conn, "+QUEUED\r\n", "PUBLISH", a[0], "x")
-	want(t, s.Conn, crossSlot, "PUBLISH", b[0], "x")
-	wantError(t, s.Conn, "EXECABORT", "EXEC")
+	// A channel counts as a key, and a hash tag brings both together.
+	for _, verb := range []string{"PUBLISH", "SPUBLISH"} {
+		for _, args := range [][2][]string{
+			{{verb, a[0], "x"}, {verb, b[0], "x"}}, {{verb, a[0], "x"}, {"SET", b[0], "1"}}, {{"SET", a[0], "1"}, {verb, b[0], "x"}},
+		} {
+			s.Do("MULTI")
+			want(t, s.Conn, "+QUEUED\r\n", args[0]...)
+			wantError(t, s.Conn, "CROSSSLOT Keys and channels in a transaction don't hash to the same slot: give them a hash tag", args[1]...)
+			wantError(t, s.Conn, "EXECABORT", "EXEC")
+		}
+	}
+	l := redistest.Dial(t, s.addr())
+	l.Do("SUBSCRIBE", "{"+b[0]+"}news")
+	s.Do("MULTI")
+	want(t, s.Conn, "+QUEUED\r\n", "SET", b[0], "1")
+	want(t, s.Conn, "+QUEUED\r\n", "PUBLISH", "{"+b[0]+"}news", "set")
+	want(t, s.Conn, "*2\r\n+OK\r\n:1\r\n", "EXEC")
+	if got := l.Recv(); got != "*3\r\n$7\r\nmessage\r\n"+redistest.Bulk("{"+b[0]+"}news")+"$3\r\nset\r\n" {
+		t.Errorf("the listener got %q", got)
+	}
+	s.Do("DEL", b[0])
 
 	for _, args := range [][]string{
 		{"SELECT", "1"}, {"CLIENT", "LIST"}, {"HELLO", "3"}, {"KEYS", "*"}, {"DBSIZE"}, {"FLUSHALL"}, {"SCAN", "0"}, {"SCRIPT", "FLUSH"}, {"SUBSCRIBE", "x"},
@@ -452,6 +469,17 @@ func TestTransactionsStayOnOneNode(t *testing.T) {
 		want(t, s.Conn, "+QUEUED\r\n", args...)
 	}
 	want(t, s.Conn, "*5\r\n+OK\r\n+PONG\r\n+OK\r\n$1\r\nx\r\n*2\r\n$1\r\n3\r\n$1\r\n2\r\n", "EXEC")
+
+	// The node sees it with EXEC, not before.
+	other := redistest.Dial(t, s.addr())
+	want(t, other, "+OK\r\n", "CONFIG", "SET", "maxmemory", "1")
+	s.Do("MULTI")
+	want(t, s.Conn, "+QUEUED\r\n", "SET", a[0], "1")
+	wantError(t, s.Conn, "EXECABORT", "EXEC")
+	s.Do("MULTI")
+	want(t, s.Conn, "+QUEUED\r\n", "SET", a[0], "1")
+	want(t, other, "+OK\r\n", "CONFIG", "SET", "maxmemory", "0")
+	want(t, s.Conn, "*1\r\n+OK\r\n", "EXEC")
 }
 
 func TestExecAfterALostWatch(t *testing.T) {
@@ -661,7 +689,10 @@ func TestScriptsAreKnownByNode(t *testing.T) {
 	const script = "return #KEYS"
 	a, b := s.keys[0][0], s.keys[1][0]
 	want(t, s.Conn, ":1\r\n", "EVAL", script, "1", a)
-	want(t, s.Conn, "*1\r\n:0\r\n", "SCRIPT", "EXISTS", digest(script))
+	want(t, s.Conn, "*1\r\n:1\r\n", "SCRIPT", "EXISTS", digest(script))
+	const foreign = "return 5"
+	redistest.Dial(t, s.nodes[0].Addr()).Do("SCRIPT", "LOAD", foreign)
+	want(t, s.Conn, "*1\r\n:0\r\n", "SCRIPT", "EXISTS", digest(foreign))
 	s.Do("MULTI")
 	want(t, s.Conn, "+QUEUED\r\n", "EVALSHA", digest(script), "1", b)
 	want(t, s.Conn, "*1\r\n:1\r\n", "EXEC")
@@ -670,7 +701,7 @@ func TestScriptsAreKnownByNode(t *testing.T) {
 	want(t, s.Conn, "*2\r\n:1\r\n:0\r\n", "SCRIPT", "EXISTS", digest(script), digest("another"))
 }
 
-func TestSortLooksOnOneNode(t *testing.T) {
+func TestSortLooksOnAllNodes(t *testing.T) {
 	s := newSpread(t, 1, setup{})
 	k := s.keys[0][0]
 	s.Do("RPUSH", k, "1", "2")
@@ -681,7 +712,24 @@ func TestSortLooksOnOneNode(t *testing.T) {
 	here, elsewhere := "{"+k+"}weight:*", "{"+s.keys[1][0]+"}weight:*"
 	want(t, s.Conn, "*2\r\n$1\r\n2\r\n$1\r\n1\r\n", "SORT", k, "BY", here)
 	want(t, s.Conn, "*2\r\n$2\r\n20\r\n$2\r\n10\r\n", "SORT", k, "GET", here)
-	want(t, s.Conn, "*2\r\n$-1\r\n$-1\r\n", "SORT_RO", k, "GET", elsewhere)
+	want(t, s.Conn, "*2\r\n$2\r\n21\r\n$2\r\n11\r\n", "SORT_RO", k, "GET", elsewhere)
+	want(t, s.Conn, "*2\r\n$1\r\n2\r\n$1\r\n1\r\n", "SORT", k, "BY", elsewhere)
+	want(t, s.Conn, crossSlot, "SORT", k, "BY", elsewhere, "STORE", "{"+k+"}sorted")
+	want(t, s.Conn, ":2\r\n", "SORT", k, "BY", here, "STORE", "{"+k+"}sorted")
+	s.Do("MULTI")
+	s.Do("SORT", k, "GET", elsewhere)
+	want(t, s.Conn, "*1\r\n*2\r\n$-1\r\n$-1\r\n", "EXEC")
+}
+
+func TestPingIsAnsweredByRingway(t *testing.T) {
+	s := newSpread(t, 1, setup{})
+	s.nodes[1].Kill()
+	want(t, s.Conn, "+PONG\r\n", "PING")
+	want(t, s.Conn, redistest.Bulk("x"), "ECHO", "x")
+	if got := s.Do("GET", s.keys[1][0]); !strings.HasPrefix(got, "-ERR node ") {
+		t.Errorf("GET at a dead node: %q", got)
+	}
+	want(t, s.Conn, "+PONG\r\n", "PING")
 }
 
 func TestWholePoolOverADeadNode(t *testing.T) {

@@ -16,6 +16,7 @@ type generator struct {
 	prefix   string            // of all keys
 	protocol int               // of the session
 	other    bool              // the servers are not Redis's
+	younger  bool              // they know the commands of youngerFamilies
 	stream   int               // the last ID given to a stream entry
 	dumps    []string          // serialized values, for RESTORE
 	library  string            // serialized functions, for FUNCTION RESTORE
@@ -47,14 +48,30 @@ func (g *generator) next() []command {
 	case n < 4:
 		return g.transaction()
 	case n < 8:
-		return g.sequence(pick(g, sequences))
+		return g.sequence(pick(g, g.sequences()))
 	case n < 9 && !g.other:
 		return g.sequence(pick(g, redisSequences))
 	case n < 10 && g.protocol == 2:
 		return g.sequence(pick(g, subscriberSequences))
 	}
-	f := pick(g, families)
-	return []command{g.command(pick(g, f))}
+	return []command{g.command(pick(g, g.family()))}
+}
+
+// family is one of the families that the servers know.
+func (g *generator) family() []string {
+	if n := len(families); g.younger {
+		if i := g.IntN(n + len(youngerFamilies)); i >= n {
+			return youngerFamilies[i-n]
+		}
+	}
+	return pick(g, families)
+}
+
+func (g *generator) sequences() []string {
+	if g.younger && g.IntN(4) == 0 {
+		return youngerSequences
+	}
+	return sequences
 }
 
 // sequence makes commands of which the later ones rely on the earlier ones: the server must not wait for what never comes.
@@ -99,7 +116,7 @@ func (g *generator) transaction() []command {
 // queueable makes a command that may stand between MULTI and EXEC.
 func (g *generator) queueable() command {
 	for {
-		template := pick(g, pick(g, families))
+		template := pick(g, g.family())
 		if !strings.HasPrefix(template, "shape: ") && !strings.HasPrefix(template, "type: ") && !strings.HasPrefix(template, "redis: ") && fitForMulti(template) {
 			if strings.HasPrefix(template, "ZR") { // ZRANK may have more arguments in later versions: the node finds what is wrong, not we
 				template = "fixed: " + template

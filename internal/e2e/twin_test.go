@@ -24,7 +24,7 @@ func TestTwins(t *testing.T) {
 	twins(t, redistest.Server, number(t, "RINGWAY_TWIN", size(1_000_000, 200_000)))
 }
 
-// The same with the servers of another make.
+// The same with the servers of another make, which know more commands.
 func TestTwinsWithValkey(t *testing.T) {
 	twins(t, redistest.Valkey, number(t, "RINGWAY_TWIN", size(1_000_000, 60_000)))
 }
@@ -87,11 +87,15 @@ func twins(t *testing.T, server func(t testing.TB, args ...string) *redistest.Re
 
 // Two real servers agree on everything that the generator makes: what differs through Ringway is Ringway's fault.
 func TestTwinsOfTwoRealServersAgree(t *testing.T) {
-	a, b := redistest.Server(t), redistest.Server(t)
-	teach(t, a.Addr(), b.Addr())
-	for _, proto := range []int{2, 3} {
-		tw := twin{seed: uint64(number(t, "RINGWAY_SEED", 99)), protocol: proto, commands: number(t, "RINGWAY_TWIN", 10_000)}
-		tw.run(t, a.Addr(), b.Addr())
+	for name, server := range map[string]func(t testing.TB, args ...string) *redistest.Redis{"Redis": redistest.Server, "Valkey": redistest.Valkey} {
+		t.Run(name, func(t *testing.T) {
+			a, b := server(t), server(t)
+			teach(t, a.Addr(), b.Addr())
+			for _, proto := range []int{2, 3} {
+				tw := twin{seed: uint64(number(t, "RINGWAY_SEED", 99)), protocol: proto, commands: number(t, "RINGWAY_TWIN", 10_000)}
+				tw.run(t, a.Addr(), b.Addr())
+			}
+		})
 	}
 }
 
@@ -160,7 +164,9 @@ func (tw twin) run(t *testing.T, subject, reference string) {
 			}
 		}
 	}
-	g.other = !strings.Contains(b.Do("INFO", "server"), "redis_version:7.0")
+	info := b.Do("INFO", "server")
+	g.other = !strings.Contains(info, "redis_version:7.0")
+	g.younger = strings.Contains(info, "valkey_version:9.")
 	g.dumps = dumps(t, b, tw.prefix)
 	g.library = body(b.Do("FUNCTION", "DUMP"))
 	fail := func(format string, args ...any) {

@@ -46,12 +46,28 @@ var stallNames = [Stalls]string{"window", "output", "node", "barrier"}
 
 func (s Stall) String() string { return stallNames[s] }
 
+// Retry says why a request was sent a second time.
+type Retry uint8
+
+const (
+	RetryMoved Retry = iota // the cluster has it elsewhere (MOVED)
+	RetryAsk                // the cluster is moving it (ASK)
+	RetryWait               // a node was not ready for it, or was down before it was sent
+	RetryLost               // a read whose node was lost
+	Retries
+)
+
+var retryNames = [Retries]string{"moved", "ask", "not_ready", "lost"}
+
+func (r Retry) String() string { return retryNames[r] }
+
 // Pool is the shard of one loop for one pool.
 type Pool struct {
 	Requests []uint64 // by command ID
 	Unknown  uint64   // requests with a name the table doesn't have
 	Errors   [Kinds]uint64
 	Stalls   [Stalls]uint64
+	Retries  [Retries]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
 	Parts    uint64    // requests made from multi-key requests that were split
 

@@ -23,6 +23,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Stalls {
 		p.Stalls[i] += n
 	}
+	for i, n := range q.Retries {
+		p.Retries[i] += n
+	}
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
 	p.Clients += q.Clients

@@ -84,6 +84,15 @@ var table = []section{
 			},
 		},
 		{
+			name: "ringway_retries_total", kind: counter, labels: []string{"reason"}, values: retryValues,
+			help: "Requests and parts of requests that were sent a second time, by reason. What may have been a write that was carried out is not.",
+			pool: func(p *Pool, put put) {
+				for r, n := range p.Retries {
+					put(float64(n), Retry(r).String())
+				}
+			},
+		},
+		{
 			name: "ringway_client_bytes_total", kind: counter, labels: []string{"direction"},
 			values: []value{{"in", "read from clients"}, {"out", "written to clients"}},
 			help:   "Bytes read from clients (in) and written to them (out).",
@@ -255,6 +264,13 @@ var stallValues = []value{
 	StallOutput:  {"output", "`client_output_limit` bytes of replies wait because the client does not read them."},
 	StallNode:    {"node", "A node does not take its requests: `backend_output_limit` bytes wait for it."},
 	StallBarrier: {"barrier", "SELECT, HELLO or RESET waits for the requests before it."},
+}
+
+var retryValues = []value{
+	RetryMoved: {"moved", "The Redis Cluster has the key on another node (MOVED)."},
+	RetryAsk:   {"ask", "The Redis Cluster is moving the key to another node (ASK)."},
+	RetryWait:  {"not_ready", "A node was not ready for it (TRYAGAIN, CLUSTERDOWN, LOADING, READONLY), or was down before it was sent."},
+	RetryLost:  {"lost", "A read whose node was lost: `read_retry`."},
 }
 
 // labelsOf returns all labels of a family, in order.

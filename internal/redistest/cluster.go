@@ -59,13 +59,15 @@ func startCluster(t testing.TB, name, advice string, primaries, replicas int, ar
 	return c
 }
 
-// launch starts n more nodes, all at once, which know nobody yet.
+// launch starts n more nodes, all at once, which know nobody yet. CLUSTER SHARDS takes a replica for well once it has got
+// anything of its primary, so the pings that an idle one sends come every second.
 func (c *Cluster) launch(n int) {
 	c.t.Helper()
 	var wait sync.WaitGroup
 	for range n {
 		node := prepare(c.t, c.name, c.advice, append([]string{
 			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(FreePort(c.t)), "--cluster-node-timeout", "2000",
+			"--repl-ping-replica-period", "1",
 		}, c.args...))
 		c.Nodes = append(c.Nodes, node)
 		wait.Go(node.launch)

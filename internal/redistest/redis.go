@@ -18,7 +18,8 @@ type Redis struct {
 	args    []string
 	port    int
 	proc    *Process
-	frozen  bool // by Stop
+	frozen  bool     // by Stop
+	first   []string // a command for the server whenever it has come up; nil: none
 }
 
 // Server starts redis-server on a free port, with extra command line arguments, and returns when it answers PING. Nothing
@@ -186,6 +187,12 @@ func (r *Redis) launch() {
 	up := poll(func() bool { return !proc.Running() || r.answers() })
 	if !up || !proc.Running() {
 		r.t.Errorf("%s does not come up on port %d:\n%s", r.program, r.port, tail(proc.Output(), 2000))
+		return
+	}
+	if r.first != nil {
+		if reply, err := r.TryDo(r.first...); err != nil || reply != "+OK\r\n" {
+			r.t.Errorf("the server on port %d answers %s with %q, %v", r.port, strings.Join(r.first, " "), reply, err)
+		}
 	}
 }
 

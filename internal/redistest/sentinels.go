@@ -16,7 +16,6 @@ import (
 type Sentinels struct {
 	Nodes []*Redis
 	t     testing.TB
-	names []string
 }
 
 // Monitored is a primary under the name by which sentinels know it.
@@ -26,7 +25,8 @@ type Monitored struct {
 }
 
 // StartSentinels starts n sentinels and returns when all of them know each other and the replicas that the primaries have by
-// now. They take a server for down after 500 ms of silence, and the smallest majority of them can fail over.
+// now. They take a server for down after 500 ms of silence, and the smallest majority of them can fail over. What they do by
+// themselves every ten seconds or two, asking servers for INFO and telling each other of news, they do every second or half.
 func StartSentinels(t testing.TB, n int, masters ...Monitored) *Sentinels {
 	t.Helper()
 	s := &Sentinels{t: t}
@@ -34,7 +34,6 @@ func StartSentinels(t testing.TB, n int, masters ...Monitored) *Sentinels {
 		s.Nodes = append(s.Nodes, sentinel(t, n/2+1, masters))
 	}
 	for _, m := range masters {
-		s.names = append(s.names, m.Name)
 		replicas := m.Primary.info("connected_slaves", "INFO", "replication")
 		s.waitFor("the sentinels to know each other and the replicas of "+m.Name, func(node *Redis) bool {
 			about := s.about(node, m.Name)
@@ -60,6 +59,7 @@ func sentinel(t testing.TB, quorum int, masters []Monitored) *Redis {
 		t.Fatal(err)
 	}
 	r.args = []string{file, "--sentinel"}
+	r.first = []string{"SENTINEL", "DEBUG", "INFO-PERIOD", "1000", "PUBLISH-PERIOD", "500"}
 	t.Cleanup(func() { r.Kill() })
 	r.launch()
 	return r

@@ -17,6 +17,20 @@ func WaitFor(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// Run has post, a loop's Post, run f and waits for it.
+func Run(t testing.TB, post func(func()) bool, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	if !post(func() { defer close(done); f() }) {
+		t.Fatal("the loop has stopped")
+	}
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		t.Fatal("the loop hangs")
+	}
+}
+
 func poll(ok func() bool) bool {
 	deadline := time.Now().Add(Patience)
 	for pause := time.Millisecond; !ok(); {

@@ -13,9 +13,15 @@ import (
 )
 
 func goredisSweep(addr string, resp int) []check {
-	r := redis.NewClient(&redis.Options{Addr: addr, Protocol: resp})
-	s := goredis{r}
-	noErrorAtStart(r.FlushAll(context.Background()).Err())
+	return goredis{redis.NewClient(&redis.Options{Addr: addr, Protocol: resp}), ""}.sweep()
+}
+
+func goredisClusterSweep(addr string, resp int) []check {
+	return goredis{redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, Protocol: resp}), "{one}"}.sweep()
+}
+
+func (s goredis) sweep() []check {
+	noErrorAtStart(s.FlushAll(context.Background()).Err())
 	return []check{
 		{"strings", s.strings}, {"hashes", s.hashes}, {"lists", s.lists}, {"sets", s.sets}, {"sorted-sets", s.sortedSets},
 		{"streams", s.streams}, {"hyperloglog", s.hyperloglog}, {"geo", s.geo}, {"bits", s.bits}, {"scan", s.scan},
@@ -31,7 +37,10 @@ func noErrorAtStart(err error) {
 	}
 }
 
-type goredis struct{ *redis.Client }
+type goredis struct {
+	redis.UniversalClient
+	tag string // before keys that one command has together: in cluster mode the client itself wants them in one slot
+}
 
 func (r goredis) strings(ctx context.Context) {
 	equal2(r.Set(ctx, "s:a", 1, 0), "OK")
@@ -45,13 +54,14 @@ func (r goredis) strings(ctx context.Context) {
 	}
 	equal2(r.SetNX(ctx, "s:n", "x", time.Minute), true)
 	equal2(r.Expire(ctx, "s:n", time.Hour), true)
-	equal2(r.MSet(ctx, "s:1", "1", "s:2", "2", "s:3", "3"), "OK")
-	equal2(r.MGet(ctx, "s:1", "s:none", "s:3"), []any{"1", nil, "3"})
+	t := r.tag
+	equal2(r.MSet(ctx, t+"s:1", "1", t+"s:2", "2", t+"s:3", "3"), "OK")
+	equal2(r.MGet(ctx, t+"s:1", t+"s:none", t+"s:3"), []any{"1", nil, "3"})
 	equal2(r.MSetNX(ctx, "{s}1", "1", "{s}2", "2"), true)
-	equal2(r.Exists(ctx, "s:1", "s:2", "s:none"), 2)
-	equal2(r.Touch(ctx, "s:1", "s:2"), 2)
-	equal2(r.Unlink(ctx, "s:1"), 1)
-	equal2(r.Del(ctx, "s:2", "s:3", "s:none"), 2)
+	equal2(r.Exists(ctx, t+"s:1", t+"s:2", t+"s:none"), 2)
+	equal2(r.Touch(ctx, t+"s:1", t+"s:2"), 2)
+	equal2(r.Unlink(ctx, t+"s:1"), 1)
+	equal2(r.Del(ctx, t+"s:2", t+"s:3", t+"s:none"), 2)
 	equal2(r.Rename(ctx, "{s}1", "{s}3"), "OK")
 	equal2(r.Copy(ctx, "{s}3", "{s}4", 0, false), 1)
 	if err := r.HGet(ctx, "{s}3", "f").Err(); err == nil || !strings.HasPrefix(err.Error(), "WRONGTYPE") {
@@ -239,7 +249,9 @@ func (r goredis) transaction(ctx context.Context) {
 	if !strings.HasPrefix(err.Error(), "CROSSSLOT") && !strings.HasPrefix(err.Error(), "EXECABORT") {
 		fail("a transaction over several nodes: %v", err)
 	}
-	equal2(r.Exists(ctx, keys("tx:", 50)...), 0)
+	for _, k := range keys("tx:", 50) {
+		equal2(r.Exists(ctx, k), 0)
+	}
 }
 
 func (r goredis) watch(ctx context.Context) {
@@ -267,7 +279,7 @@ func (r goredis) watch(ctx context.Context) {
 func (r goredis) scripts(ctx context.Context) {
 	script := redis.NewScript("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 	for i, k := range keys("ev:", 30) {
-		n, err := script.Run(ctx, r.Client, []string{k}, i).Int()
+		n, err := script.Run(ctx, r, []string{k}, i).Int()
 		equal(n, err, i)
 	}
 	sha, err := r.ScriptLoad(ctx, "return redis.call('GET', KEYS[1])").Result()
@@ -363,19 +375,25 @@ func (r goredis) bigValue(ctx context.Context) {
 }
 
 func (r goredis) binaryKeys(ctx context.Context) {
-	for _, k := range binaryKeys() {
+	for _, k := range binaryKeys("") {
+		equal2(r.Set(ctx, k, "v"+k, 0), "OK")
+		equal2(r.Get(ctx, k), "v"+k)
+		equal2(r.Del(ctx, k), 1)
+	}
+	list := binaryKeys(r.tag)
+	for _, k := range list {
 		equal2(r.Set(ctx, k, "v"+k, 0), "OK")
 	}
-	got, err := r.MGet(ctx, binaryKeys()...).Result()
+	got, err := r.MGet(ctx, list...).Result()
 	noError(err)
-	for i, k := range binaryKeys() {
+	for i, k := range list {
 		same(got[i], any("v"+k))
 	}
-	equal2(r.Del(ctx, binaryKeys()...), int64(len(binaryKeys())))
+	equal2(r.Del(ctx, list...), int64(len(list)))
 }
 
 func (r goredis) mget(ctx context.Context) {
-	list := keys("many:", 10000)
+	list := keys(r.tag+"many:", 10000)
 	pairs := make([]any, 0, 2*len(list))
 	for _, k := range list {
 		pairs = append(pairs, k, "v"+k)

@@ -1,4 +1,4 @@
-// Command go is the sweep of the Go clients: go-redis, rueidis and redigo, each through one address.
+// Command go is the sweep of the Go clients: go-redis and rueidis, in ordinary and in cluster mode, and redigo, each through one address.
 //
 //	go run . CLIENT HOST:PORT [RESP version]
 //
@@ -13,7 +13,10 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // check is one named part of a sweep.
@@ -22,9 +25,11 @@ type check struct {
 	run  func(ctx context.Context)
 }
 
+const known = "goredis, goredis-cluster, rueidis, rueidis-cluster, redigo"
+
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: go run . goredis|rueidis|redigo HOST:PORT [2|3]")
+		fmt.Fprintf(os.Stderr, "usage: go run . %s HOST:PORT [2|3]\n", strings.ReplaceAll(known, ", ", "|"))
 		os.Exit(2)
 	}
 	resp := 0
@@ -35,12 +40,16 @@ func main() {
 	switch addr := os.Args[2]; os.Args[1] {
 	case "goredis":
 		checks = goredisSweep(addr, resp)
+	case "goredis-cluster":
+		checks = goredisClusterSweep(addr, resp)
 	case "rueidis":
-		checks = rueidisSweep(addr, resp)
+		checks = rueidisSweep(addr, resp, rueidis.ClientModeStandalone)
+	case "rueidis-cluster":
+		checks = rueidisSweep(addr, resp, rueidis.ClientModeCluster)
 	case "redigo":
 		checks = redigoSweep(addr)
 	default:
-		fmt.Fprintf(os.Stderr, "unknown client %q (known: goredis, rueidis, redigo)\n", os.Args[1])
+		fmt.Fprintf(os.Stderr, "unknown client %q (known: %s)\n", os.Args[1], known)
 		os.Exit(2)
 	}
 	code := 0
@@ -122,8 +131,8 @@ func keys(prefix string, n int) []string {
 	return list
 }
 
-// binaryKeys are keys that a careless protocol reader trips over.
-func binaryKeys() []string {
+// binaryKeys are keys that a careless protocol reader trips over, each behind the tag.
+func binaryKeys(tag string) []string {
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
@@ -131,6 +140,9 @@ func binaryKeys() []string {
 	list := []string{"", "\x00", "\r\n", "$5\r\nhello\r\n", "{", "{}x", "{\xff}y", string(all), string(bytes.Repeat([]byte("k"), 70000))}
 	for i := range 256 {
 		list = append(list, "bin:"+string([]byte{byte(i)}))
+	}
+	for i := range list {
+		list[i] = tag + list[i]
 	}
 	return list
 }

@@ -276,9 +276,9 @@ func (r redigo) bigValue(context.Context) {
 }
 
 func (r redigo) binaryKeys(context.Context) {
-	r.mset(binaryKeys())
-	same(r.list("MGET", redis.Args{}.AddFlat(binaryKeys())...), binaryKeys())
-	same(r.number("DEL", redis.Args{}.AddFlat(binaryKeys())...), len(binaryKeys()))
+	r.mset(binaryKeys(""))
+	same(r.list("MGET", redis.Args{}.AddFlat(binaryKeys(""))...), binaryKeys(""))
+	same(r.number("DEL", redis.Args{}.AddFlat(binaryKeys(""))...), len(binaryKeys("")))
 }
 
 func (r redigo) mget(context.Context) {

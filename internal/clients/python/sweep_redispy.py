@@ -1,4 +1,4 @@
-"""The sweep of redis-py's synchronous client: sweep_redispy.py HOST PORT [RESP version]"""
+"""The sweep of redis-py's synchronous client, and of its RedisCluster: sweep_redispy.py HOST PORT [cluster] [RESP version]"""
 
 import sys
 import threading
@@ -7,13 +7,18 @@ import redis
 
 from checks import BIG, BINARY_KEYS, equal, run
 
-HOST, PORT = sys.argv[1], int(sys.argv[2])
-OPTIONS = {"protocol": int(sys.argv[3])} if len(sys.argv) > 3 else {}
+HOST, PORT, *REST = sys.argv[1:]
+CLUSTER = REST[:1] == ["cluster"]
+OPTIONS = {"protocol": int(version) for version in REST[CLUSTER:]}
 RESP3 = OPTIONS.get("protocol") == 3
+
+# Before keys that one command has together: in cluster mode the client itself wants them in one slot.
+TAG = "{one}" if CLUSTER else ""
+QUEUED_OK = "OK" if CLUSTER else True  # RedisCluster does not translate what EXEC answers
 
 
 def connect(**more):
-    return redis.Redis(host=HOST, port=PORT, **OPTIONS, **more)
+    return (redis.RedisCluster if CLUSTER else redis.Redis)(host=HOST, port=int(PORT), **OPTIONS, **more)
 
 
 r = connect(decode_responses=True)
@@ -37,13 +42,14 @@ def strings():
     equal(0 < r.ttl("s:e") <= 100, True)
     equal(r.persist("s:e"), True)
     equal(r.type("s:e"), "string")
-    equal(r.mset({"s:m1": "1", "s:m2": "2", "s:m3": "3"}), True)
-    equal(r.mget("s:m1", "s:none", "s:m3"), ["1", None, "3"])
+    m1, m2, m3, none = [TAG + k for k in ("s:m1", "s:m2", "s:m3", "s:none")]
+    equal(r.mset({m1: "1", m2: "2", m3: "3"}), True)
+    equal(r.mget(m1, none, m3), ["1", None, "3"])
     equal(r.msetnx({"{s}1": "a", "{s}2": "b"}), True)
-    equal(r.exists("s:m1", "s:m2", "s:none"), 2)
-    equal(r.touch("s:m1", "s:m2"), 2)
-    equal(r.unlink("s:m1", "s:none"), 1)
-    equal(r.delete("s:m2", "s:m3"), 2)
+    equal(r.exists(m1, m2, none), 2)
+    equal(r.touch(m1, m2), 2)
+    equal(r.unlink(m1, none), 1)
+    equal(r.delete(m2, m3), 2)
     equal(r.rename("{s}1", "{s}3"), True)
     equal(r.copy("{s}3", "{s}4"), True)
     try:
@@ -193,31 +199,33 @@ def pipeline():
 def transaction():
     p = r.pipeline(transaction=True)
     p.set("{tx}a", 1).incr("{tx}a").rpush("{tx}b", "x").get("{tx}a")
-    equal(p.execute(), [True, 2, 1, "2"])
+    equal(p.execute(), [QUEUED_OK, 2, 1, "2"])
     p = r.pipeline(transaction=True)
     p.set("{tx}a", "word").incr("{tx}a").get("{tx}a")
     got = p.execute(raise_on_error=False)
-    equal((got[0], type(got[1]), got[2]), (True, redis.ResponseError, "word"))
+    equal((got[0], type(got[1]), got[2]), (QUEUED_OK, redis.ResponseError, "word"))
     p = r.pipeline(transaction=True)
     for i in range(50):
         p.set(f"tx:{i}", i)
     try:
         p.execute()
         raise AssertionError("a transaction over several nodes worked")
+    except redis.CrossSlotTransactionError:  # RedisCluster's own word
+        equal(CLUSTER, True)
     except redis.RedisError as e:
         equal("CROSSSLOT" in str(e) or "hash to the same slot" in str(e) or "EXECABORT" in str(e), True)
-    equal(r.exists(*[f"tx:{i}" for i in range(50)]), 0)
+    equal([r.exists(f"tx:{i}") for i in range(50)], [0] * 50)
 
 
 def watch():
     r.set("{w}a", 5)
-    with r.pipeline() as p:
+    with r.pipeline(transaction=True) as p:
         p.watch("{w}a")
         seen = int(p.get("{w}a"))
         p.multi()
         p.set("{w}a", seen + 1)
-        equal(p.execute(), [True])
-    with r.pipeline() as p:
+        equal(p.execute(), [QUEUED_OK])
+    with r.pipeline(transaction=True) as p:
         p.watch("{w}a")
         r.set("{w}a", "changed")
         p.multi()
@@ -238,10 +246,11 @@ def scripts():
     sha = r.script_load("return redis.call('GET', KEYS[1])")
     equal([r.evalsha(sha, 1, f"ev:{i}") for i in range(30)], [str(i) for i in range(30)])
     equal(r.script_exists(sha, "0" * 40), [True, False])
-    p = r.pipeline(transaction=False)
-    for i in range(30):
-        script(keys=[f"ev:{i}"], args=[1], client=p)
-    equal(p.execute(), [i + 1 for i in range(30)])
+    if not CLUSTER:  # RedisCluster does not pipeline them
+        p = r.pipeline(transaction=False)
+        for i in range(30):
+            script(keys=[f"ev:{i}"], args=[1], client=p)
+        equal(p.execute(), [i + 1 for i in range(30)])
     equal(r.script_flush(), True)
     try:
         r.evalsha("0" * 40, 1, "k")
@@ -328,18 +337,29 @@ def big_value():
 
 
 def binary_keys():
-    equal(raw.mset({k: b"v" + k for k in BINARY_KEYS}), True)
-    equal([raw.get(k) for k in BINARY_KEYS] == [b"v" + k for k in BINARY_KEYS], True)
-    equal(raw.mget(BINARY_KEYS) == [b"v" + k for k in BINARY_KEYS], True)
-    equal(set(BINARY_KEYS) <= set(raw.scan_iter(count=1000)), True)
-    equal(raw.delete(*BINARY_KEYS), len(BINARY_KEYS))
+    for k in BINARY_KEYS:
+        equal((raw.set(k, b"v" + k), raw.get(k), raw.delete(k)), (True, b"v" + k, 1))
+    keys = [TAG.encode() + k for k in BINARY_KEYS]
+    equal(raw.mset({k: b"v" + k for k in keys}), True)
+    equal([raw.get(k) for k in keys] == [b"v" + k for k in keys], True)
+    equal(raw.mget(keys) == [b"v" + k for k in keys], True)
+    equal(set(keys) <= set(raw.scan_iter(count=1000)), True)
+    equal(raw.delete(*keys), len(keys))
 
 
 def mget():
-    keys = [f"many:{i}" for i in range(10000)]
+    keys = [f"{TAG}many:{i}" for i in range(10000)]
     equal(r.mset(dict(zip(keys, keys))), True)
-    equal(r.mget(keys + ["many:none"]) == keys + [None], True)
+    equal(r.mget(keys + [TAG + "many:none"]) == keys + [None], True)
     equal(r.delete(*keys), 10000)
+
+
+def cluster():
+    equal([(n.port, n.server_type) for n in r.get_nodes()], [(int(PORT), "primary")])
+    info = r.cluster_info()
+    equal((info["cluster_state"], info["cluster_slots_assigned"]), ("ok", "16384"))
+    equal(r.cluster_keyslot("{one}two"), r.keyslot("one"))
+    equal((r.ping(), len(r.time())), (True, 2))
 
 
 def server():
@@ -375,5 +395,5 @@ if __name__ == "__main__":
         ("streams", streams), ("hyperloglog", hyperloglog), ("geo", geo), ("bits", bits), ("scan", scan),
         ("pipeline", pipeline), ("transaction", transaction), ("watch", watch), ("scripts", scripts),
         ("blocking", blocking), ("pubsub", pubsub), ("patterns", patterns), ("big-value", big_value),
-        ("binary-keys", binary_keys), ("mget", mget), ("server", server),
+        ("binary-keys", binary_keys), ("mget", mget), ("cluster", cluster) if CLUSTER else ("server", server),
     ])

@@ -10,7 +10,7 @@ import (
 
 var (
 	plans  = []string{"", "forward", "split", "broadcast", "session", "private", "refuse"}
-	merges = []string{"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "text"}
+	merges = []string{"", "array", "ok", "sum", "sumpairs", "concat", "min", "first", "any", "cursor", "most", "union", "sorted", "text"}
 )
 
 // readPlans reads plan.txt and sets the plan of each row. A row without one is an error, and so is a name

@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ringway/internal/config"
+	"ringway/internal/redistest"
+)
+
+// inCluster makes the pool one in front of a Redis Cluster.
+func inCluster(seeds ...string) func(*config.Config) {
+	return onPool(func(p *config.Pool) {
+		p.Backends, p.Cluster = nil, &config.Cluster{Seeds: seeds}
+	})
+}
+
+// keyInSlot returns a key that has a slot.
+func keyInSlot(slot int, prefix string) string {
+	for i := 0; ; i++ {
+		if k := fmt.Sprintf("%s{%d}", prefix, i); clusterSlot([]byte(k)) == slot {
+			return k
+		}
+	}
+}
+
+// found waits until the nodes of the server's pools have been found.
+func found(t testing.TB, srv *Server) {
+	t.Helper()
+	redistest.WaitFor(t, "the nodes to be found", func() bool { return srv.Ready() == nil })
+}
+
+func TestClusterBackends(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, inCluster(cl.Node(0).Addr()))
+	found(t, srv)
+	c := client(t, srv)
+	mset, mget := []string{"MSET"}, []string{"MGET"}
+	wanted := "*300\r\n"
+	for i := range 300 {
+		k := fmt.Sprint("k", i)
+		mset, mget = append(mset, k, k), append(mget, k)
+		wanted += redistest.Bulk(k)
+	}
+	want(t, "MSET over many slots", c.Do(mset...), "+OK\r\n")
+	want(t, "MGET over many slots", c.Do(mget...), wanted)
+	want(t, "DBSIZE", c.Do("DBSIZE"), ":300\r\n")
+	if found := scanned(t, c, "COUNT", "7"); len(found) != 300 {
+		t.Errorf("SCAN has found %d of 300 keys", len(found))
+	}
+	want(t, "keys of different slots", c.Do("RENAME", "k1", "k2"), "-"+errCrossSlot+"\r\n")
+	want(t, "keys of one slot", c.Do("RENAME", "k1", "{k1}2"), "+OK\r\n")
+	c.Do("SADD", "s1", "a", "b")
+	c.Do("SADD", "s2", "b", "c")
+	want(t, "SINTER over slots", c.Do("SINTER", "s1", "s2"), "*1\r\n"+redistest.Bulk("b"))
+	want(t, "MULTI", c.Do("MULTI"), "+OK\r\n")
+	c.Do("SET", "{t}1", "x")
+	c.Do("INCR", "{t}2")
+	want(t, "EXEC", c.Do("EXEC"), "*2\r\n+OK\r\n:1\r\n")
+	c.Do("MULTI")
+	c.Do("SET", "{t}1", "y")
+	want(t, "a key of another slot in MULTI", c.Do("SET", "{u}1", "y"), "-"+errCrossSlot+"\r\n")
+	if got := c.Do("EXEC"); !strings.HasPrefix(got, "-EXECABORT") {
+		t.Errorf("EXEC: %q", got)
+	}
+	want(t, "EVAL", c.Do("EVAL", "return redis.call('GET', KEYS[1])", "1", "{t}1"), redistest.Bulk("x"))
+
+	sub, pattern := client(t, srv), client(t, srv)
+	sub.Do("SUBSCRIBE", "news")
+	pattern.Do("PSUBSCRIBE", "new*")
+	c.Do("PUBLISH", "news", "hello")
+	want(t, "the message", sub.Recv(), message("news", "hello"))
+	if got := pattern.Recv(); !strings.Contains(got, "pmessage") {
+		t.Errorf("the message to a pattern: %q", got)
+	}
+	silent(t, pattern) // the cluster's nodes pass messages on, so it comes once
+	balanced(t, srv)
+}
+
+// Slots move while the pool knows nothing of it: MOVED and ASK are followed.
+func TestClusterRedirections(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 0)
+	srv := serve(t, inCluster(cl.Addrs()...))
+	found(t, srv)
+	c := client(t, srv)
+	slot := 0
+	from := cl.Owner(slot)
+	to := (from + 1) % 3
+	here, gone, fresh := keyInSlot(slot, "here"), keyInSlot(slot, "gone"), keyInSlot(slot, "fresh")
+	c.Do("SET", here, "1")
+	c.Do("SET", gone, "2")
+	cl.StartMove(from, to, slot)
+	cl.MoveKeys(from, to, slot, gone)
+
+	want(t, "a key that has not moved yet", c.Do("GET", here), redistest.Bulk("1"))
+	want(t, "a key that has moved", c.Do("GET", gone), redistest.Bulk("2"))
+	want(t, "a new key", c.Do("SET", fresh, "3"), "+OK\r\n")
+	want(t, "APPEND to one that has moved", c.Do("APPEND", gone, "x"), ":2\r\n")
+	want(t, "DEL of both kinds", c.Do("DEL", gone), ":1\r\n")
+	c.Send("GET", here)
+	c.Send("GET", fresh)
+	c.Send("PING")
+	c.Send("GET", here)
+	c.Flush()
+	for i, w := range []string{redistest.Bulk("1"), redistest.Bulk("3"), "+PONG\r\n", redistest.Bulk("1")} {
+		want(t, fmt.Sprint("reply ", i), c.Recv(), w)
+	}
+	cl.MoveKeys(from, to, slot, here)
+	cl.FinishMove(from, to, slot)
+	want(t, "MOVED", c.Do("SET", here, "4"), "+OK\r\n")
+	want(t, "GET at the new node", c.Do("GET", fresh), redistest.Bulk("3"))
+	want(t, "a transaction at the new node", c.Do("MULTI"), "+OK\r\n")
+	c.Do("INCR", fresh)
+	c.Do("GET", here)
+	want(t, "EXEC", c.Do("EXEC"), "*2\r\n:4\r\n"+redistest.Bulk("4"))
+	redistest.WaitFor(t, "the slot map to follow", func() bool {
+		c.Do("GET", here)
+		addr := ""
+		onLoop(t, srv, func(w *worker) {
+			ps := w.pools[0]
+			addr = ps.topo.nodes[ps.find([]byte(here))].Address()
+		})
+		return addr == cl.Node(to).Addr()
+	})
+	balanced(t, srv)
+}
+
+// A transaction whose slot has moved since the pool last looked is sent again as a whole.
+func TestClusterTransactionIsMoved(t *testing.T) {
+	cl := redistest.StartCluster(t, 2, 0)
+	srv := serve(t, inCluster(cl.Addrs()...))
+	found(t, srv)
+	c := client(t, srv)
+	k := keyInSlot(1, "k")
+	from := cl.Owner(1)
+	cl.MoveSlots(from, 1-from, 1)
+	c.Send("MULTI")
+	c.Send("INCR", k)
+	c.Send("INCR", k)
+	c.Send("EXEC")
+	c.Flush()
+	for _, w := range []string{"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n:1\r\n:2\r\n"} {
+		want(t, "the transaction", c.Recv(), w)
+	}
+	balanced(t, srv)
+}
+
+func TestClusterFailover(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, inCluster(cl.Addrs()...))
+	found(t, srv)
+	c := client(t, srv)
+	victim := cl.Owner(0)
+	k := keyInSlot(0, "k")
+	want(t, "SET", c.Do("SET", k, "before"), "+OK\r\n")
+	want(t, "WAIT", c.Do("WAIT", "1", "5000"), ":1\r\n")
+	cl.Node(victim).Kill()
+	// The first request finds the connection lost; those that come after it wait for the new primary.
+	start := time.Now()
+	redistest.WaitFor(t, "a write", func() bool { return c.Do("SET", k, "after") == "+OK\r\n" })
+	t.Logf("a write was taken %v after the primary's death", time.Since(start).Round(time.Millisecond))
+	want(t, "GET", c.Do("GET", k), redistest.Bulk("after"))
+	balanced(t, srv)
+}
+
+func TestSentinelFailover(t *testing.T) {
+	primary := redistest.Server(t)
+	replica := redistest.Server(t, "--replicaof", "127.0.0.1 "+fmt.Sprint(primary.Port()))
+	_ = replica
+	sen := redistest.StartSentinels(t, 3, redistest.Monitored{Name: "m1", Primary: primary})
+	srv := serve(t, onPool(func(p *config.Pool) {
+		p.Backends = nil
+		p.Sentinel = &config.Sentinel{Addresses: sen.Addrs(), Masters: []config.Master{{Name: "m1", Weight: 1}}}
+		p.FailoverWait = 20 * time.Second
+	}))
+	c := client(t, srv) // before anything was found: it waits
+	want(t, "SET", c.Do("SET", "k", "before"), "+OK\r\n")
+	want(t, "WAIT", c.Do("WAIT", "1", "5000"), ":1\r\n")
+	primary.Kill()
+	start := time.Now()
+	want(t, "a write during the failover", c.Do("SET", "k", "after"), "+OK\r\n")
+	t.Logf("it waited %v", time.Since(start).Round(time.Millisecond))
+	want(t, "GET", c.Do("GET", "k"), redistest.Bulk("after"))
+	balanced(t, srv)
+}
