@@ -55,7 +55,7 @@ func TestChecksFindASilentNode(t *testing.T) {
 	}
 	want(t, "a client that was never here", client(t, srv).Do("BLPOP", mine, "0"), reason)
 	want(t, "EXEC of what was watched", watches.Do("EXEC"), "*-1\r\n")
-	if took := time.Since(begun); took > 2*time.Second {
+	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("failing at once took %v", took)
 	}
 	if upNow(srv, 0) || !upNow(srv, 1) {
@@ -66,7 +66,7 @@ func TestChecksFindASilentNode(t *testing.T) {
 	redistest.WaitFor(t, "the node's return", func() bool {
 		return clients[0].Do("GET", mine) == "$1\r\n1\r\n" && clients[1].Do("GET", mine) == "$1\r\n1\r\n"
 	})
-	if took := time.Since(begun); took > time.Second {
+	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("the node was used again %v after its return", took)
 	}
 	redistest.WaitFor(t, "the subscription", func() bool { return clients[1].Do("PUBLISH", channel, "x") == ":1\r\n" })
@@ -125,7 +125,7 @@ func TestLoadingNodeIsNotReady(t *testing.T) {
 	want(t, "DEBUG RELOAD", loads.Recv(), "+OK\r\n")
 	begun := time.Now()
 	redistest.WaitFor(t, "the node's return", func() bool { return c.Do("GET", "k") == "$1\r\nv\r\n" })
-	if took := time.Since(begun); took > time.Second {
+	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("the node was used again %v after it had loaded", took)
 	}
 }
