@@ -69,9 +69,9 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	sp.gather, sp.weight = g, 1
 	for _, r := range g.requests {
 		node := s.pool.find(r.key)
-		if lane := s.set.Lane(node); lane.Full() {
+		if lane := s.set.Lane(node); lane.Busy() {
 			sp.release(s.worker)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 		sp.parts = append(sp.parts, part{node: node})
 	}
@@ -82,7 +82,7 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Send(g.requests[i].request, s, tagOf(seq, i))
+		s.set.Lane(sp.parts[i].node).SendAs(classes[c.ID], g.requests[i].request, s, tagOf(seq, i))
 	}
 	return true
 }

@@ -191,6 +191,9 @@ func (srv *Server) post(f func(w *worker)) {
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
 	ps.keeps = keepsOf(sp.cfg)
+	for _, l := range ps.loads {
+		ps.bound(l)
+	}
 	ps.setTopology(t)
 }
 

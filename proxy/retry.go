@@ -37,7 +37,8 @@ type again struct {
 
 // batch is what is known of a transaction under way.
 type batch struct {
-	ahead int    // replies before that of EXEC
+	ahead int // replies before that of EXEC
+	class pool.Class
 	cause []byte // the first error among them
 }
 
@@ -286,7 +287,7 @@ func (s *Session) sendAgain(tag uint64) {
 		}
 	}
 	ag.node, ag.to = node, -1
-	lane := s.set.Lane(node)
+	lane, class := s.set.Lane(node), classes[s.slot(uint32(tag)).command.ID]
 	if ag.asking {
 		ag.asking = false
 		lane.Append(askingRequest)
@@ -297,8 +298,9 @@ func (s *Session) sendAgain(tag uint64) {
 		for range ag.tx.ahead {
 			lane.Expect(ag.tx, 0)
 		}
+		class = ag.tx.class
 	}
-	lane.Expect(s, tag)
+	lane.ExpectAs(class, s, tag)
 }
 
 const errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
@@ -362,7 +364,7 @@ func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint
 	ag.request = s.worker.loop.Append(ag.request, tx.batch)
 	ag.request = s.worker.loop.Append(ag.request, execRequest)
 	ag.node, ag.to = lane.Index, -1
-	ag.tx = &batch{ahead: tx.count + 1}
+	ag.tx = &batch{ahead: tx.count + 1, class: tx.class}
 	sl.again = ag
 	for _, d := range tx.digests {
 		s.worker.server.scripts.tell(lane, d)
@@ -371,5 +373,5 @@ func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint
 	for range ag.tx.ahead {
 		lane.Expect(ag.tx, 0)
 	}
-	lane.Expect(s, tag)
+	lane.ExpectAs(tx.class, s, tag)
 }

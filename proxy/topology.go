@@ -29,6 +29,8 @@ type topology struct {
 	slots    bool       // the ring is the slot map of a Redis Cluster
 	replicas [][]uint16 // by node, those that follow it; nil if there are none
 	readers  [][]uint16 // by node, those that its keys are read from; nil if that is always the node itself
+	ejected  []uint16   // the nodes that own no keys because they have failed
+	slow     *earlier   // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -40,7 +42,7 @@ type stop struct {
 
 // newTopology takes the nodes that own keys in the order of the ring, and those that are in the pool and own none now.
 func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint16) *topology {
-	t := &topology{nodes: nodes, ring: ring, used: make([]bool, len(nodes))}
+	t := &topology{nodes: nodes, ring: ring, ejected: others, used: make([]bool, len(nodes))}
 	for _, i := range owners {
 		if nodes[i].Refusal == "" {
 			t.order = append(t.order, i)
@@ -135,7 +137,7 @@ func (t *topology) count() (n int) {
 
 // movesKeys reports whether keys are on other nodes in t than in old.
 func (t *topology) movesKeys(old *topology) bool {
-	return t.ring != old.ring || !slices.Equal(t.order, old.order)
+	return t.ring != old.ring || t.slow != old.slow || !slices.Equal(t.order, old.order)
 }
 
 // setTopology changes where keys are from now on. Requests in flight finish where they were sent. A client that has some waits for
@@ -148,10 +150,10 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 	ps.stats.Grow(len(t.nodes))
 	for _, set := range ps.sets {
-		set.Follow(t.nodes)
+		ps.privates -= set.Follow(t.nodes)
 		for i, used := range t.used {
 			if !used {
-				set.Retire(i)
+				ps.privates -= set.Retire(i)
 			}
 		}
 	}
@@ -174,6 +176,9 @@ func (ps *poolState) setTopology(t *topology) {
 // find returns the node that owns a key.
 func (ps *poolState) find(key []byte) int {
 	t := ps.topo
+	if t.slow != nil {
+		return t.findSlowly(key)
+	}
 	i := t.ring.Find(key)
 	if t.live != nil {
 		return int(t.live[i])
