@@ -77,9 +77,9 @@ func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	sp := s.worker.takeSplit()
 	sp.gather, sp.weight = g, 1
 	for _, node := range at {
-		if lane := s.set.Lane(node); lane.Full() {
+		if lane := s.set.Lane(node); lane.Busy() {
 			sp.release(s.worker)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 		sp.parts = append(sp.parts, part{node: node})
 	}
@@ -90,7 +90,7 @@ func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Send(s.outgoing(g.requests[i].request), s, tagOf(seq, i))
+		s.set.Lane(sp.parts[i].node).SendAs(classes[c.ID], s.outgoing(g.requests[i].request), s, tagOf(seq, i))
 	}
 	return true
 }

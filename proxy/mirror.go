@@ -92,7 +92,7 @@ func (m copies) Fail(uint64, string, bool) { m.from.stats.MirrorErrors++ }
 // fit reports whether a lane can take a copy.
 func fit(la *pool.Lane) bool {
 	_, down := la.Down()
-	return !down && !la.Full() && la.Depth() < mostCopies
+	return !down && !la.Busy() && la.Depth() < mostCopies
 }
 
 // copyRequest sends a copy of a request that was taken to the mirror.
@@ -107,9 +107,9 @@ func (m *mirror) copyRequest(s *Session, c *command.Command, plan command.Plan, 
 		case command.Forward:
 			sent = m.forward(to, set, c, a, request)
 		case command.Split:
-			sent = m.split(to, set, a, request, max(c.Step, 1))
+			sent = m.split(to, set, c, a, request)
 		case command.Broadcast:
-			sent = m.broadcast(to, set, request)
+			sent = m.broadcast(to, set, c, request)
 		}
 	}
 	m.count(sent)
@@ -135,25 +135,25 @@ func (m *mirror) forward(to *poolState, set *pool.Set, c *command.Command, a *re
 	if runsDigest(c) {
 		to.worker.server.scripts.tell(lane, a.At(1))
 	}
-	lane.Send(request, copies{m}, 0)
+	lane.SendAs(classes[c.ID], request, copies{m}, 0)
 	return true
 }
 
-func (m *mirror) broadcast(to *poolState, set *pool.Set, request []byte) bool {
+func (m *mirror) broadcast(to *poolState, set *pool.Set, c *command.Command, request []byte) bool {
 	for i := range to.size() {
 		if !fit(set.Lane(to.nth(i))) {
 			return false
 		}
 	}
 	for i := range to.size() {
-		set.Lane(to.nth(i)).Send(request, copies{m}, 0)
+		set.Lane(to.nth(i)).SendAs(classes[c.ID], request, copies{m}, 0)
 	}
 	return true
 }
 
 // split sends each of the mirror's nodes its part, or each slot's, found anew: its ring is another.
-func (m *mirror) split(to *poolState, set *pool.Set, a *resp.Args, request []byte, step int) bool {
-	w := to.worker
+func (m *mirror) split(to *poolState, set *pool.Set, c *command.Command, a *resp.Args, request []byte) bool {
+	w, step := to.worker, max(c.Step, 1)
 	groups := w.copyGroups[:0]
 	for i := 1; i < a.Len(); i += step {
 		node, group := to.place(a.At(i))
@@ -184,7 +184,7 @@ func (m *mirror) split(to *poolState, set *pool.Set, a *resp.Args, request []byt
 				lane.Append(request[end(a, k*step):end(a, (k+1)*step)])
 			}
 		}
-		lane.Expect(copies{m}, 0)
+		lane.ExpectAs(classes[c.ID], copies{m}, 0)
 	}
 	return true
 }

@@ -27,8 +27,8 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 			node = s.readFrom(c, node)
 		}
 		lane := s.set.Lane(node)
-		if lane.Full() {
-			return s.waitFor(lane)
+		if lane.Busy() {
+			return s.handleOther(c, scan, b) // which deals with that
 		}
 		st.Requests[c.ID]++
 		s.total++
@@ -38,13 +38,13 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		s.inFlight++
 		request := scan.Bytes(b)
 		if s.pool.keeps != keepNothing {
-			sl.again = s.keep(c, node, request)
+			s.keep(sl, c, node, request)
 		}
 		if len(request) >= adoptFrom && s.giveAway(lane, request) {
-			lane.Expect(s, tagOf(seq, 0))
+			lane.ExpectAs(classes[c.ID], s, tagOf(seq, 0))
 			return true
 		}
-		lane.Send(request, s, tagOf(seq, 0))
+		lane.SendAs(classes[c.ID], request, s, tagOf(seq, 0))
 		return true
 	}
 	return s.handleOther(c, scan, b)
@@ -210,19 +210,19 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 // send puts a request on the lane to node.
 func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	lane := s.set.Lane(node)
-	if lane.Full() {
-		return s.waitFor(lane)
+	if lane.Busy() {
+		return s.putOff(lane)
 	}
 	seq := s.tail
 	sl := s.open(c)
 	if c.Group == "scripting" && runsDigest(c) {
-		sl.again = s.keepAnyhow(node, request)
+		sl.again = s.keepApart(node, request)
 		sl.again.script = true
 	} else if s.pool.keeps != keepNothing {
-		sl.again = s.keep(c, node, request)
+		s.keep(sl, c, node, request)
 	}
 	s.inFlight++
-	lane.Send(s.outgoing(request), s, tagOf(seq, 0))
+	lane.SendAs(classes[c.ID], s.outgoing(request), s, tagOf(seq, 0))
 	return true
 }
 

@@ -24,7 +24,7 @@ func (tx *transaction) send(known *scripts, lane *pool.Lane, batch []byte, owner
 	for range tx.count + 1 {
 		lane.Expect(nobody{}, 0)
 	}
-	lane.Expect(owner, tag)
+	lane.ExpectAs(tx.class, owner, tag)
 }
 
 // watch is the private lane that watches keys for a session.
@@ -195,10 +195,8 @@ func (s *Session) execWatched(c *command.Command) bool {
 
 const errCrossSlotWatch = "EXECABORT Transaction discarded because its keys are not on the node of the watched keys."
 
-// maxPrivate is how many private lanes a loop opens for one pool, keptPrivate how many of them it keeps per node when
-// they are free.
+// keptPrivate is how many private lanes a loop keeps per node when they are free.
 const (
-	maxPrivate  = 10000
 	keptPrivate = 32
 	errPrivate  = "ERR too many clients are blocked or watching: no private connection is left"
 )
@@ -217,7 +215,7 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 		s.set.Discard(la)
 		s.pool.privates--
 	}
-	if s.pool.privates >= maxPrivate {
+	if s.pool.privates >= s.pool.shared.cfg.PrivateLanes {
 		s.refuse(metrics.NodeDown, errPrivate)
 		return nil
 	}

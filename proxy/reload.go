@@ -197,6 +197,9 @@ func (srv *Server) post(f func(w *worker)) {
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
 	ps.keeps = sp.traits.keeps
+	for node := range ps.loads {
+		ps.bound(node)
+	}
 	ps.setTopology(t)
 }
 

@@ -23,12 +23,11 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.replyPart(seq, sl, int(tag>>32), kind, b, done)
 		return
 	}
-	if sl.again != nil && done {
+	if done && (sl.again != nil || kind == '-' && sl.keptLen > 0) {
 		if kind == '-' && s.refused(tag, sl, sl.buf, b) {
 			return
 		}
-		s.worker.forgetAgain(sl.again)
-		sl.again = nil
+		s.unkeep(tag, sl)
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
 		s.count(sl, kind, len(b), 1)
@@ -77,7 +76,7 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 	if s.conn.Closed() {
 		return
 	}
-	if sl := s.slot(uint32(tag)); *sl.kept(tag) != nil && s.lost(tag, sl, sent) {
+	if sl := s.slot(uint32(tag)); s.kept(tag, sl) != nil && s.lost(tag, sl, sent) {
 		return
 	}
 	s.failNow(tag, reason)
@@ -87,8 +86,7 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 func (s *Session) failNow(tag uint64, reason string) {
 	seq := uint32(tag)
 	sl := s.slot(seq)
-	s.worker.forgetAgain(*sl.kept(tag))
-	*sl.kept(tag) = nil
+	s.unkeep(tag, sl)
 	s.pool.stats.Errors[metrics.NodeDown]++
 	if sl.split != nil {
 		s.failPart(seq, sl, int(tag>>32), reason)

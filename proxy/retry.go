@@ -37,7 +37,8 @@ type again struct {
 
 // batch is what is known of a transaction under way.
 type batch struct {
-	ahead int    // replies before that of EXEC
+	ahead int // replies before that of EXEC
+	class pool.Class
 	cause []byte // the first error among them
 }
 
@@ -75,7 +76,7 @@ func keepsOf(cfg *config.Pool) keeps {
 	switch {
 	case cfg.Cluster != nil || cfg.Sentinel != nil:
 		return keepAll
-	case cfg.ReadRetries > 0:
+	case cfg.RetryShare() > 0:
 		return keepReads
 	}
 	return keepNothing
@@ -84,15 +85,8 @@ func keepsOf(cfg *config.Pool) keeps {
 // follows reports whether the nodes' own redirections are followed.
 func (ps *poolState) follows() bool { return ps.keeps == keepAll }
 
-// keep keeps a copy of a request until it is answered, if it may have to be sent again.
-func (s *Session) keep(c *command.Command, node int, request []byte) *again {
-	if s.pool.keeps == keepReads && !c.Flags.Has(command.ReadOnly) {
-		return nil
-	}
-	return s.keepAnyhow(node, request)
-}
-
-func (s *Session) keepAnyhow(node int, request []byte) *again {
+// keepApart keeps a copy of a request in a buffer of its own.
+func (s *Session) keepApart(node int, request []byte) *again {
 	ag := s.worker.takeAgain()
 	ag.request = s.worker.loop.Append(nil, request)
 	ag.node, ag.to = node, -1
@@ -131,17 +125,9 @@ func (w *worker) forgetAgain(ag *again) {
 	}
 }
 
-// kept returns where a slot, or its part, keeps its request.
-func (sl *slot) kept(tag uint64) **again {
-	if sl.split != nil {
-		return &sl.split.parts[tag>>32].again
-	}
-	return &sl.again
-}
-
 // refused is called with a whole error reply of a request that is kept. It returns true if the request is sent once more.
 func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
-	ag := *sl.kept(tag)
+	ag := s.kept(tag, sl)
 	message := b
 	if len(before) > 0 { // the error came in pieces
 		message = append(bytes.Clone(before), b...)
@@ -186,7 +172,7 @@ func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
 
 // lost is called with a request that is kept and gets no reply. It returns true if the request is sent once more.
 func (s *Session) lost(tag uint64, sl *slot, sent bool) bool {
-	ag := *sl.kept(tag)
+	ag := s.kept(tag, sl)
 	switch {
 	case sl.begun:
 		return false
@@ -290,7 +276,7 @@ func (s *Session) sendRetries() {
 
 // sendAgain sends a kept request once more.
 func (s *Session) sendAgain(tag uint64) {
-	ag := *s.slot(uint32(tag)).kept(tag)
+	ag := s.kept(tag, s.slot(uint32(tag)))
 	node := ag.to
 	if node < 0 || !s.pool.topo.used[node] {
 		var ok bool
@@ -300,7 +286,7 @@ func (s *Session) sendAgain(tag uint64) {
 		}
 	}
 	ag.node, ag.to = node, -1
-	lane := s.set.Lane(node)
+	lane, class := s.set.Lane(node), classes[s.slot(uint32(tag)).command.ID]
 	if ag.asking {
 		ag.asking = false
 		lane.Append(askingRequest)
@@ -311,8 +297,9 @@ func (s *Session) sendAgain(tag uint64) {
 		for range ag.tx.ahead {
 			lane.Expect(ag.tx, 0)
 		}
+		class = ag.tx.class
 	}
-	lane.Expect(s, tag)
+	lane.ExpectAs(class, s, tag)
 }
 
 const errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
@@ -376,7 +363,7 @@ func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint
 	ag.request = s.worker.loop.Append(ag.request, tx.batch)
 	ag.request = s.worker.loop.Append(ag.request, execRequest)
 	ag.node, ag.to = lane.Index, -1
-	ag.tx = &batch{ahead: tx.count + 1}
+	ag.tx = &batch{ahead: tx.count + 1, class: tx.class}
 	sl.again = ag
 	for _, d := range tx.digests {
 		s.worker.server.scripts.tell(lane, d)
@@ -385,5 +372,5 @@ func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint
 	for range ag.tx.ahead {
 		lane.Expect(ag.tx, 0)
 	}
-	lane.Expect(s, tag)
+	lane.ExpectAs(tx.class, s, tag)
 }

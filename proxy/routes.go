@@ -256,7 +256,7 @@ type traits struct {
 }
 
 func traitsOf(cfg *config.Pool) traits {
-	return traits{keepsOf(cfg), cfg.ReadRetries, max(cfg.FailoverWait, cfg.Timeout), cfg.ReadOwnWrites}
+	return traits{keepsOf(cfg), cfg.RetryShare(), max(cfg.FailoverWait, cfg.Timeout), cfg.ReadOwnWrites}
 }
 
 // followPools has the director told of what the pools that routes lead to publish, and of no others. The mutex is not held.
@@ -379,7 +379,7 @@ func (d *director) compose() *topology {
 	return t
 }
 
-// takeNodes takes over which of a pool's nodes are used, and their replicas. nodes says which they are of ours.
+// takeNodes takes over which of a pool's nodes are used or ejected, and their replicas. nodes says which they are of ours.
 func (t *topology) takeNodes(to *topology, nodes []uint16) {
 	translated := func(list []uint16) (all []uint16) {
 		for _, i := range list {
@@ -398,6 +398,9 @@ func (t *topology) takeNodes(to *topology, nodes []uint16) {
 			continue
 		}
 		t.used[nodes[i]] = true
+		if slices.Contains(to.ejected, uint16(i)) {
+			t.ejected = append(t.ejected, nodes[i])
+		}
 		if i < len(to.replicas) {
 			t.replicas[nodes[i]] = translated(to.replicas[i])
 		}
@@ -427,5 +430,34 @@ func (d *director) nodeOf(n *pool.Node, name string) uint16 {
 func (d *director) nameNodes() {
 	for len(d.composed.names) < len(d.nodes) {
 		d.composed.names = append(d.composed.names, "")
+	}
+}
+
+// configOf is the configuration of the pool that a node is from.
+func (ps *poolState) configOf(node int) *config.Pool {
+	for _, sp := range ps.shared.leads {
+		if sp.cfg.Name == ps.topo.nodes[node].Options().Pool {
+			return sp.cfg
+		}
+	}
+	return ps.shared.cfg
+}
+
+// nodeIn calls f on a loop with each pool that has a node of ours: this one, where it is node i, and those whose routes lead here.
+func (d *director) nodeIn(i int) func(w *worker, f func(ps *poolState, i int)) {
+	d.mu.Lock()
+	n, fronts := d.nodes[i], slices.Clone(d.composed.fronts)
+	d.mu.Unlock()
+	return func(w *worker, f func(ps *poolState, i int)) {
+		f(w.pools[d.at], i)
+		for _, front := range fronts {
+			if front.at >= len(w.pools) { // it is just being opened
+				continue
+			}
+			ps := w.pools[front.at]
+			if at := slices.Index(ps.topo.nodes, n); at >= 0 {
+				f(ps, at)
+			}
+		}
 	}
 }

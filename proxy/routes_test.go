@@ -402,3 +402,33 @@ func TestRoutesReadFromReplicas(t *testing.T) {
 	})
 	balanced(t, srv)
 }
+
+// What a pool's checks find holds for those who come through routes, and so do its limits.
+func TestRoutesKeepToTheirPoolsChecksAndLimits(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	bounded, checks := poolOf("bounded", a.Addr()), poolOf("checked", b.Addr())
+	bounded.NodeRequests, bounded.Timeout, bounded.Health = 10, 0, config.Health{}
+	checks.Timeout = 0
+	checked(&checks)
+	srv := serve(t, routesTo([]config.Route{{Prefix: "b:", Pool: "bounded", StripPrefix: true}, {Prefix: "", Pool: "checked"}}, bounded, checks))
+	c, d := client(t, srv), client(t, srv)
+	want(t, "SET", c.Do("MSET", "b:k", "1", "k", "1"), "+OK\r\n")
+	a.Stop()
+	for range 15 {
+		c.Send("GET", "b:k")
+	}
+	c.Flush()
+	redistest.WaitFor(t, "the requests to be shed", func() bool { return statsOf(t, srv, "front").Errors[metrics.Shed] == 5 })
+	want(t, "another pool's key meanwhile", d.Do("GET", "k"), redistest.Bulk("1"))
+	a.Cont()
+	for i := range 15 {
+		if got := c.Recv(); (i < 10) != (got == redistest.Bulk("1")) {
+			t.Errorf("GET %d: %q", i, got)
+		}
+	}
+	b.Stop()
+	want(t, "GET of a node that says nothing", d.Do("GET", "k"), "-ERR node 'n0' ("+b.Addr()+") is down: no answer to a health check within 300ms\r\n")
+	b.Cont()
+	redistest.WaitFor(t, "the node's return", func() bool { return d.Do("GET", "k") == redistest.Bulk("1") })
+	balanced(t, srv)
+}

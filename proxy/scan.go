@@ -5,6 +5,7 @@ import (
 
 	"ringway/internal/command"
 	"ringway/internal/metrics"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -49,8 +50,8 @@ func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
 	if cursor >>= placeBits; at.place != place {
 		cursor = 0 // its node has left, or this is where SCAN begins
 	}
-	if lane := s.set.Lane(int(at.node)); lane.Full() {
-		return s.waitFor(lane)
+	if lane := s.set.Lane(int(at.node)); lane.Busy() {
+		return s.putOff(lane)
 	}
 	sc := &scanning{session: s, seq: s.tail, at: at, count: scanCount, match: -1}
 	for i := 2; i < a.Len(); i++ {
@@ -83,7 +84,7 @@ func (sc *scanning) ask(cursor uint64) {
 	s.worker.scratch = request
 	s.pool.stats.Parts++
 	sc.reply = sc.reply[:0]
-	s.set.Lane(int(sc.at.node)).Send(request, sc, 0)
+	s.set.Lane(int(sc.at.node)).SendAs(pool.Read, request, sc, 0)
 }
 
 // Reply takes the next bytes of a node's answer.
@@ -124,7 +125,7 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		sc.answer(0)
 		return
 	}
-	if sc.at = next; sc.count <= 0 || len(sc.found) > scanBytes || s.set.Lane(int(next.node)).Full() {
+	if sc.at = next; sc.count <= 0 || len(sc.found) > scanBytes || s.set.Lane(int(next.node)).Busy() {
 		sc.answer(uint64(next.place))
 		return
 	}

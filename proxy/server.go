@@ -97,11 +97,11 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{
-		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
+		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
 		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
 		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
-		OnFailure: func(n *pool.Node, times int) { sp.director.failed(n, times) },
+		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },
 	}
 	if sourceOf(p) == fromSentinel || sourceOf(p) == fromCluster {
 		sp.opt.FailoverWait = p.FailoverWait

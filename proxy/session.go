@@ -32,6 +32,8 @@ type Session struct {
 	seen       int // replies until now, up to the window: the window opens as they come
 	meanReply  int // moving average, in bytes
 
+	keptRequests keptRequests
+
 	ring    uint16 // the size of the last ring of slots that was needed
 	stalls  stalls
 	resumes bool // in the worker's list of those to resume
@@ -289,6 +291,9 @@ func (s *Session) Flushed(unsent int) {
 	}
 	if unsent == 0 {
 		s.fewerSlots()
+		if s.keptRequests.b != nil && s.head == s.tail {
+			s.forgetKept()
+		}
 		s.maybeClose()
 		return
 	}
@@ -353,6 +358,7 @@ func (s *Session) gone() {
 		w.giveSlots(s.slots)
 	}
 	s.slots = s.few[:]
+	s.forgetKept()
 	s.inFlight, s.held = 0, 0
 	s.dropPrivate()
 	s.leaveAll()

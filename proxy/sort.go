@@ -53,8 +53,8 @@ func (s *Session) sort(c *command.Command, scan *resp.RequestScanner, b []byte) 
 	if !ok || s.pool.size() == 1 || !so.parse(c, a) {
 		return s.forward(c, scan, b)
 	}
-	if lane := s.set.Lane(node); lane.Full() {
-		return s.waitFor(lane)
+	if lane := s.set.Lane(node); lane.Busy() {
+		return s.putOff(lane)
 	}
 	so.request, so.key = bytes.Clone(scan.Bytes(b)), bytes.Clone(a.At(1))
 	s.open(c)

@@ -91,9 +91,9 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 		s.readPartsFrom(c, sp)
 	}
 	for i := range sp.parts {
-		if lane := s.set.Lane(sp.parts[i].node); lane.Full() {
+		if lane := s.set.Lane(sp.parts[i].node); lane.Busy() {
 			sp.release(w)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 	}
 	if len(sp.parts) == 1 {
@@ -141,7 +141,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 			lane.Commit(p.out)
 		}
 		p.out = nil
-		lane.Expect(s, tagOf(seq, i))
+		lane.ExpectAs(classes[c.ID], s, tagOf(seq, i))
 	}
 }
 

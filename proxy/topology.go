@@ -32,6 +32,8 @@ type topology struct {
 	slots    bool       // the ring is the slot map of a Redis Cluster, or that of one of the pools that routes lead to is
 	replicas [][]uint16 // by node, those that follow it; nil if there are none
 	readers  [][]uint16 // by node, those that its keys are read from; nil if that is always the node itself
+	ejected  []uint16   // the nodes that own no keys because they have failed
+	slow     *earlier   // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -43,7 +45,7 @@ type stop struct {
 
 // newTopology takes the nodes that own keys in the order of the ring, and those that are in the pool and own none now.
 func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint16) *topology {
-	t := &topology{nodes: nodes, ring: ring, used: make([]bool, len(nodes))}
+	t := &topology{nodes: nodes, ring: ring, ejected: others, used: make([]bool, len(nodes))}
 	for _, i := range owners {
 		if nodes[i].Refusal == "" {
 			t.order = append(t.order, i)
@@ -141,7 +143,7 @@ func (t *topology) movesKeys(old *topology) bool {
 	if t.routes != nil || old.routes != nil {
 		return !t.routes.same(old.routes)
 	}
-	return t.ring != old.ring || !slices.Equal(t.order, old.order)
+	return t.ring != old.ring || t.slow != old.slow || !slices.Equal(t.order, old.order)
 }
 
 // setTopology changes where keys are from now on. Requests in flight finish where they were sent. A client that has some waits for
@@ -155,10 +157,10 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 	ps.stats.Grow(len(t.nodes))
 	for _, set := range ps.sets {
-		set.Follow(t.nodes)
+		ps.privates -= set.Follow(t.nodes)
 		for i, used := range t.used {
 			if !used {
-				set.Retire(i)
+				ps.privates -= set.Retire(i)
 			}
 		}
 	}
@@ -193,6 +195,9 @@ func (ps *poolState) find(key []byte) int { return ps.topo.find(key) }
 func (t *topology) find(key []byte) int {
 	if t.routes != nil {
 		return t.routes.find(key)
+	}
+	if t.slow != nil {
+		return t.findSlowly(key)
 	}
 	i := t.ring.Find(key)
 	if t.live != nil {

@@ -5,6 +5,7 @@ import (
 
 	"ringway/internal/command"
 	"ringway/internal/metrics"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -14,11 +15,12 @@ type transaction struct {
 	batch    []byte
 	digests  [][]byte // of the scripts that EVALSHA names
 	count    int
-	node     int       // of the keys and channels; -1 while there were none
-	group    int       // what they have in common: the node, or the slot
-	topo     *topology // by which that is so
-	channels bool      // there were channels
-	dirty    bool      // a request was refused: EXEC will be too
+	class    pool.Class // of the most patient of them, for EXEC has the replies of all
+	node     int        // of the keys and channels; -1 while there were none
+	group    int        // what they have in common: the node, or the slot
+	topo     *topology  // by which that is so
+	channels bool       // there were channels
+	dirty    bool       // a request was refused: EXEC will be too
 }
 
 const (
@@ -113,6 +115,7 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		tx.digests = append(tx.digests, bytes.Clone(a.At(1)))
 	}
 	tx.batch = append(tx.batch, scan.Bytes(b)...)
+	tx.class = max(tx.class, classes[c.ID])
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
 }
@@ -183,6 +186,11 @@ func (s *Session) exec(c *command.Command) bool {
 		return true
 	}
 	lane := s.set.Lane(node)
+	if lane.Overloaded() {
+		s.endTransaction()
+		s.shed(lane, "EXECABORT Transaction discarded because of: ")
+		return true
+	}
 	if lane.Full() {
 		return s.waitFor(lane)
 	}

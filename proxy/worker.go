@@ -69,8 +69,9 @@ type poolState struct {
 	stats    metrics.Pool
 	clients  int
 	keeps    keeps
-	privates int  // private lanes, in use or free
-	left     bool // it is no longer configured
+	loads    []*pool.Load // what this loop has in flight, by node
+	privates int          // private lanes, in use or free
+	left     bool         // it is no longer configured
 
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
@@ -115,7 +116,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
-		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] })
+		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] }, ps.load)
 		ps.sets[k] = s
 	}
 	return s
@@ -244,7 +245,17 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
 	}
 	for i, n := range ps.topo.nodes {
-		st.Nodes[i].Up = n.Up()
+		of := &st.Nodes[i]
+		of.Up = n.Up()
+		if w.loop.ID == 0 { // one tells for all
+			of.FailedChecks = n.FailedChecks()
+			for reason := range n.Ejections {
+				of.Ejections[reason] = n.Ejections[reason].Load()
+			}
+		}
+	}
+	for _, i := range ps.topo.ejected {
+		st.Nodes[i].Ejected = true
 	}
 	return st
 }

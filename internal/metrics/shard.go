@@ -23,12 +23,13 @@ const (
 	TooManyClients             // beyond max_clients
 	Stalled                    // a client that did not read its replies was closed
 	Merge                      // the nodes' answers don't fit together
+	Shed                       // the node has as many requests as it may
 	NoRoute                    // a key that no route of the pool is for
 	Injected                   // the error of `fault`
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "no_route", "injected"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -102,13 +103,17 @@ type Pool struct {
 // Node is what one loop knows of a node.
 type Node struct {
 	Up                                                 bool
-	Lanes                                              int // connections that are open
-	Depth                                              int // replies awaited
-	Unsent                                             int // bytes
+	Ejected                                            bool      // now
+	Ejections                                          [2]uint64 // by pool.EjectionReason; no loop's own: only one of them tells
+	FailedChecks                                       uint64    // likewise
+	Lanes                                              int       // connections that are open
+	Depth                                              int       // replies awaited
+	Unsent                                             int       // bytes
 	Requests                                           uint64
 	BytesIn                                            uint64
 	BytesOut                                           uint64
 	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64
+	Sheds                                              uint64
 }
 
 // Loop is what a loop counts of itself.

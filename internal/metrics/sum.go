@@ -54,6 +54,11 @@ func (h *Histogram) add(o *Histogram) {
 // add leaves a node up that one loop says is up: the loops share what they know of that, but are asked one by one.
 func (n *Node) add(o *Node) {
 	n.Up = n.Up || o.Up
+	n.Ejected = n.Ejected || o.Ejected
+	for i := range n.Ejections {
+		n.Ejections[i] += o.Ejections[i]
+	}
+	n.FailedChecks += o.FailedChecks
 	n.Lanes += o.Lanes
 	n.Depth += o.Depth
 	n.Unsent += o.Unsent
@@ -65,6 +70,7 @@ func (n *Node) add(o *Node) {
 	n.Losses += o.Losses
 	n.Timeouts += o.Timeouts
 	n.Garbage += o.Garbage
+	n.Sheds += o.Sheds
 }
 
 func (l *Loop) add(o *Loop) {

@@ -137,8 +137,27 @@ var table = []section{
 	{"Nodes", []family{
 		{
 			name: "ringway_node_up", kind: gauge,
-			help: "1 if the node was reachable when last tried, or was never tried; 0 if its keys fail at once.",
+			help: "1 unless the node was found to be down, by a lost connection or by health checks; 0 if its keys fail at once.",
 			node: func(n *Node, put put) { put(one(n.Up)) },
+		},
+		{
+			name: "ringway_node_ejected", kind: gauge,
+			help: "1 while the node is off the ring and its keys belong to the others (on_failure: eject).",
+			node: func(n *Node, put put) { put(one(n.Ejected)) },
+		},
+		{
+			name: "ringway_node_ejections_total", kind: counter, labels: []string{"reason"}, values: ejectionValues,
+			help: "Times the node was taken off the ring, by reason.",
+			node: func(n *Node, put put) {
+				for i, v := range ejectionValues {
+					put(float64(n.Ejections[i]), v.name)
+				}
+			},
+		},
+		{
+			name: "ringway_node_checks_failed_total", kind: counter,
+			help: "Health checks that failed. One alone means nothing; failures in a row take the node down.",
+			node: func(n *Node, put put) { put(float64(n.FailedChecks)) },
 		},
 		{
 			name: "ringway_node_lanes", kind: gauge,
@@ -193,6 +212,11 @@ var table = []section{
 			name: "ringway_node_garbage_total", kind: counter,
 			help: "Replies that were not RESP, or that no request had asked for.",
 			node: func(n *Node, put put) { put(float64(n.Garbage)) },
+		},
+		{
+			name: "ringway_node_sheds_total", kind: counter,
+			help: "Requests refused because the node had max_node_requests or max_node_bytes in flight.",
+			node: func(n *Node, put put) { put(float64(n.Sheds)) },
 		},
 	}},
 	{"The process", []family{
@@ -255,6 +279,13 @@ var kindValues = []value{
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
 	Injected:       {"injected", "The error of the pool's `fault`."},
 	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
+	Shed:           {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+}
+
+// ejectionValues are in the order of pool.EjectionReason.
+var ejectionValues = []value{
+	{"failures", "`failure_limit` connections in a row were refused, lost or timed out."},
+	{"health_check", "Health checks found it down."},
 }
 
 var stallValues = []value{
