@@ -262,16 +262,17 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 		load.Add(1)
 		go func() {
 			defer load.Done()
+			keyOf := func(i int) string { return fmt.Sprintf("c%d:%d-%d", id, id, i) } // its own, without the prefix too
 			for round := 0; !stop.Load(); round++ {
 				for i := range 50 {
-					k := fmt.Sprintf("c%d:%d", id, i)
+					k := keyOf(i)
 					c.Send("SET", k, fmt.Sprint(k, "=", round))
 					c.Send("GET", k)
-					c.Send("MGET", k, fmt.Sprintf("c%d:%d", id, (i+1)%50))
+					c.Send("MGET", k, keyOf((i+1)%50))
 				}
 				c.Flush()
 				for i := range 50 {
-					k := fmt.Sprintf("c%d:%d", id, i)
+					k := keyOf(i)
 					if got := c.Recv(); got != "+OK\r\n" {
 						t.Errorf("SET: %q", got)
 						return
