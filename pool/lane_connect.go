@@ -21,7 +21,7 @@ func (la *Lane) connect() {
 	}
 	la.dial++
 	attempt := la.dial
-	la.address, la.opt = la.Node.Address(), la.Node.Options()
+	la.look()
 	if la.address == "" {
 		la.loop.Defer(func() {
 			if attempt == la.dial {
@@ -50,7 +50,7 @@ func (la *Lane) connect() {
 // connected and in use.
 func (la *Lane) redial() {
 	if la.state == idle {
-		la.address, la.opt = la.Node.Address(), la.Node.Options()
+		la.look()
 		return
 	}
 	if la.greets > 0 {
@@ -101,6 +101,7 @@ func (la *Lane) connected(fd int) {
 		la.state = greeting
 	}
 	la.conn.Append(hello)
+	la.put += uint64(len(hello))
 	limit := la.opt.ConnectTimeout
 	if limit == 0 {
 		limit = la.opt.Timeout
@@ -166,7 +167,7 @@ func (la *Lane) begin() {
 		}
 		la.held = nil
 	}
-	if la.waiting.len() > 0 && la.opt.Timeout > 0 && !la.Patient {
-		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	if la.waiting.len() > 0 && la.tick > 0 && !la.Patient {
+		la.loop.SetTimer(la.patience, la.tick)
 	}
 }

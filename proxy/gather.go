@@ -65,13 +65,21 @@ func argsOf(a *resp.Args, from, to int) (keys [][]byte) {
 
 // gather sends the requests of g and keeps their replies until all are in.
 func (s *Session) gather(c *command.Command, g *gathering) bool {
+	at := make([]int, len(g.requests))
+	for i, r := range g.requests {
+		at[i] = s.pool.find(r.key)
+	}
+	return s.gatherAt(c, g, at)
+}
+
+// gatherAt does the same with the nodes for each request.
+func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	sp := s.worker.takeSplit()
 	sp.gather, sp.weight = g, 1
-	for _, r := range g.requests {
-		node := s.pool.find(r.key)
-		if lane := s.set.Lane(node); lane.Full() {
+	for _, node := range at {
+		if lane := s.set.Lane(node); lane.Busy() {
 			sp.release(s.worker)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 		sp.parts = append(sp.parts, part{node: node})
 	}
@@ -83,10 +91,10 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
 		p := &sp.parts[i]
-		if s.pool.keeps != keepNothing {
-			p.again = s.keep(c, p.node, g.requests[i].request)
+		if s.pool.follows() || s.pool.keeps == keepReads && c.Flags.Has(command.ReadOnly) {
+			p.again = s.keepApart(p.node, g.requests[i].request)
 		}
-		s.set.Lane(p.node).Send(g.requests[i].request, s, tagOf(seq, i))
+		s.set.Lane(p.node).SendAs(classes[c.ID], s.outgoing(g.requests[i].request), s, tagOf(seq, i))
 	}
 	return true
 }
@@ -434,6 +442,9 @@ func (s *Session) crossSlot(c *command.Command, a *resp.Args) bool {
 	case g == nil:
 		s.refuse(metrics.CrossSlot, errCrossSlot)
 	default:
+		if s.pool.extras.strips && c.Name == "xread" {
+			s.restoreParts(g)
+		}
 		return s.gather(c, g)
 	}
 	return true

@@ -18,18 +18,18 @@ import (
 // Nothing of a session may overtake what it does on a private lane, or be overtaken: before the lane is used, everything
 // in flight is awaited, and after it the parser waits for the reply.
 
-// send puts the batch on a lane, between MULTI and EXEC. Only EXEC's reply has an owner.
-func (tx *transaction) send(known *scripts, lane *pool.Lane, owner pool.Owner, tag uint64) {
+// send puts the batch on a lane as the node is to see it, between MULTI and EXEC. Only EXEC's reply has an owner.
+func (tx *transaction) send(known *scripts, lane *pool.Lane, batch []byte, owner pool.Owner, tag uint64) {
 	for _, d := range tx.digests {
 		known.tell(lane, d)
 	}
 	lane.Append(multiRequest)
-	lane.Append(tx.batch)
+	lane.Append(batch)
 	lane.Append(execRequest)
 	for range tx.count + 1 {
 		lane.Expect(nobody{}, 0)
 	}
-	lane.Expect(owner, tag)
+	lane.ExpectAs(tx.class, owner, tag)
 }
 
 // watch is the private lane that watches keys for a session.
@@ -96,21 +96,31 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	s.conn.WatchEnd(true)
 	lane.Patient = true
 	askNumber(lane)
-	s.sendPrivate(c, lane, scan.Bytes(b))
+	s.sendPrivate(c, lane, &scan.Args, scan.Bytes(b))
 	return true
 }
 
 // sendPrivate sends a request on a private lane and stops the parser until it is answered.
-func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, request []byte) {
+func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, a *resp.Args, request []byte) {
 	seq := s.tail
 	sl := s.open(c)
 	sl.private = true
-	if s.pool.follows() {
-		sl.again = s.keepAnyhow(lane.Index, request)
-		sl.again.waited = sl.start
-	}
 	s.inFlight++
-	lane.Send(request, s, tagOf(seq, 0))
+	if restore := s.restorerFor(c, a); restore != nil {
+		sl.split = s.worker.takeSplit()
+		sl.split.gather, sl.split.weight, sl.split.pending = restored(nil, nil, restore), 1, 1
+		sl.split.parts, sl.split.topo = append(sl.split.parts, part{node: lane.Index}), s.pool.topo
+	}
+	if s.pool.follows() {
+		ag := s.keepApart(lane.Index, request)
+		ag.waited = sl.start
+		if sl.split != nil {
+			sl.split.parts[0].again = ag
+		} else {
+			sl.again = ag
+		}
+	}
+	lane.Send(s.outgoing(request), s, tagOf(seq, 0))
 	s.stall(metrics.StallBarrier)
 }
 
@@ -142,8 +152,7 @@ func (s *Session) watchRefused(tag uint64) bool {
 	if s.blocked != nil || s.watch.lane == nil || !s.watch.holds && !s.watch.ending {
 		return false
 	}
-	ag := s.slot(uint32(tag)).again
-	ag.final = true
+	s.kept(tag, s.slot(uint32(tag))).final = true
 	answer := []byte("+OK\r\n")
 	if s.watch.ending {
 		answer = resp.AppendNullArray(nil, s.resp3)
@@ -240,7 +249,7 @@ func (s *Session) watchKeys(c *command.Command, scan *resp.RequestScanner, b []b
 	if s.pool.topo.slots {
 		s.watch.group = s.slotOf(c, &scan.Args)
 	}
-	s.sendPrivate(c, s.watch.lane, scan.Bytes(b))
+	s.sendPrivate(c, s.watch.lane, &scan.Args, scan.Bytes(b))
 	return true
 }
 
@@ -278,7 +287,11 @@ func (s *Session) execWatched(c *command.Command) bool {
 	sl.private = true
 	s.inFlight++
 	s.watch.ending = true
-	s.sendBatch(tx, s.watch.lane, sl, tagOf(seq, 0))
+	owner := pool.Owner(s)
+	if s.pool.mirror != nil {
+		owner = &watchedCopy{session: s, tx: tx}
+	}
+	s.sendBatch(tx, s.watch.lane, sl, owner, tagOf(seq, 0))
 	s.endTransaction()
 	s.stall(metrics.StallBarrier)
 	return true
@@ -286,10 +299,8 @@ func (s *Session) execWatched(c *command.Command) bool {
 
 const errCrossSlotWatch = "EXECABORT Transaction discarded because its keys are not on the node of the watched keys."
 
-// maxPrivate is how many private lanes a loop opens for one pool, keptPrivate how many of them it keeps per node when
-// they are free.
+// keptPrivate is how many private lanes a loop keeps per node when they are free.
 const (
-	maxPrivate  = 10000
 	keptPrivate = 32
 	errPrivate  = "ERR too many clients are blocked or watching: no private connection is left"
 )
@@ -316,7 +327,7 @@ func (s *Session) lendPrivate(node int) *pool.Lane {
 		s.set.Discard(la)
 		s.pool.privates--
 	}
-	if s.pool.privates >= maxPrivate {
+	if s.pool.privates >= s.pool.shared.cfg.PrivateLanes {
 		return nil
 	}
 	s.pool.privates++

@@ -388,18 +388,30 @@ func (h *hub) join(s *Session, k topicKind, name string) *topic {
 }
 
 // nodesOf says where a topic has to be listened to.
-func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
-	everywhere := k == patternTopic
-	if h.pool.topo.slots { // the nodes of a cluster pass on to each other what is published, but not what happens to keys
-		everywhere = k == patternTopic && strings.HasPrefix(name, "__key")
-	}
-	if everywhere || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
-		for i := range h.pool.size() {
-			nodes = append(nodes, h.pool.nth(i))
+func (h *hub) nodesOf(k topicKind, name string) []int { return h.pool.topo.speakers(k, name) }
+
+// speakers are the nodes that have to be listened to for a topic. There are none if its route was removed after it was asked for.
+func (t *topology) speakers(k topicKind, name string) (nodes []int) {
+	switch {
+	case !onAllNodes(k, name):
+		if node := t.findName([]byte(name)); node != nowhere {
+			nodes = append(nodes, node)
 		}
 		return nodes
+	case t.routes != nil:
+		return t.routes.speakers(k, name)
+	case t.slots && k == patternTopic && !strings.HasPrefix(name, "__key"):
+		return append(nodes, t.find([]byte(name))) // a cluster's nodes pass on what is published, but not what happens to keys
 	}
-	return []int{h.pool.find([]byte(name))}
+	for _, node := range t.order {
+		nodes = append(nodes, int(node))
+	}
+	return nodes
+}
+
+// onAllNodes tells the topics that any node may speak on.
+func onAllNodes(k topicKind, name string) bool {
+	return k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@"))
 }
 
 // leave takes a session off a topic; the last one ends the subscription.
@@ -589,7 +601,7 @@ func (h *hub) stray(node int, said saying, message string) bool {
 	if t.strays++; t.strays == 1 {
 		t.strayedAt = now
 	}
-	if cfg := h.pool.shared.cfg; len(t.joining) > 0 && now-t.strayedAt > int64(max(cfg.FailoverWait, cfg.Timeout)) {
+	if len(t.joining) > 0 && now-t.strayedAt > int64(h.pool.shared.traits.patience) {
 		t.strays = 0
 		return false
 	}

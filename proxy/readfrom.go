@@ -35,7 +35,7 @@ func (s *Session) readsReplicas(c *command.Command) bool {
 		s.wrote = now
 		return false
 	}
-	own := int64(s.pool.shared.cfg.ReadOwnWrites)
+	own := int64(s.pool.shared.traits.ownWrites)
 	return own == 0 || s.wrote == 0 || now-s.wrote >= own
 }
 
@@ -49,7 +49,7 @@ func (ps *poolState) reader(node int, turn uint32) int {
 		}
 		turn++
 	}
-	if len(fit) > 0 && ps.shared.cfg.ReadPolicy == "replica" {
+	if len(fit) > 0 && ps.topo.nodes[fit[0]].Options().ReplicasOnly {
 		return int(fit[turn%uint32(len(fit))])
 	}
 	return node
@@ -57,8 +57,10 @@ func (ps *poolState) reader(node int, turn uint32) int {
 
 // rereadFrom is the node to which a read of a key of node goes the second time.
 func (ps *poolState) rereadFrom(node int) int {
-	if ps.topo.readers != nil && ps.shared.cfg.ReadPolicy == "replica" {
-		return ps.reader(node, ps.worker.readTurn)
+	if ps.topo.readers != nil {
+		if fit := ps.topo.readers[node]; len(fit) > 0 && ps.topo.nodes[fit[0]].Options().ReplicasOnly {
+			return ps.reader(node, ps.worker.readTurn)
+		}
 	}
 	return node
 }

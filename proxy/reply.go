@@ -23,7 +23,7 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.replyPart(seq, sl, int(tag>>32), kind, b, done)
 		return
 	}
-	if sl.again != nil && done {
+	if done && (sl.again != nil || sl.keptLen > 0 && (kind == '-' || s.retrying != nil)) {
 		if s.comesBack(tag, sl, sl.buf, kind, b) {
 			return
 		}
@@ -47,14 +47,14 @@ func (s *Session) comesBack(tag uint64, sl *slot, before []byte, kind byte, b []
 	if kind == '-' && s.refused(tag, sl, before, b) {
 		return true
 	}
-	kept := sl.kept(tag)
-	ag := *kept
+	ag := s.kept(tag, sl)
 	if !ag.final && s.holdsBack(sl) {
 		s.holdBack(tag, kind, b)
 		return true
 	}
-	*kept = nil
-	if s.retrying == nil || ag.final {
+	final := ag.final
+	s.unkept(tag, sl)
+	if s.retrying == nil || final {
 		s.worker.forgetAgain(ag)
 	} else {
 		s.carriedOut(tag, sl, ag)
@@ -98,12 +98,12 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 	if s.conn.Closed() {
 		return
 	}
-	if sl := s.slot(uint32(tag)); *sl.kept(tag) != nil && s.lost(tag, sl, reason, sent) {
+	if sl := s.slot(uint32(tag)); s.kept(tag, sl) != nil && s.lost(tag, sl, reason, sent) {
 		return
 	} else if s.retrying != nil && sent {
-		kept := sl.kept(tag)
-		s.carriedOut(tag, sl, *kept)
-		*kept = nil
+		ag := s.kept(tag, sl)
+		s.unkept(tag, sl)
+		s.carriedOut(tag, sl, ag)
 	}
 	s.failNow(tag, reason)
 }
@@ -115,8 +115,7 @@ func (s *Session) failNow(tag uint64, reason string) {
 	if s.retrying != nil {
 		s.retrySoon()
 	}
-	s.worker.forgetAgain(*sl.kept(tag))
-	*sl.kept(tag) = nil
+	s.unkeep(tag, sl)
 	s.pool.stats.Errors[metrics.NodeDown]++
 	if sl.split != nil {
 		s.failPart(seq, sl, int(tag>>32), reason)

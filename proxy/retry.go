@@ -54,7 +54,8 @@ type again struct {
 
 // batch is what is known of a transaction under way.
 type batch struct {
-	ahead int    // replies before that of EXEC
+	ahead int // replies before that of EXEC
+	class pool.Class
 	cause []byte // the first error among them
 }
 
@@ -104,7 +105,7 @@ func keepsOf(cfg *config.Pool) keeps {
 	switch {
 	case cfg.Cluster != nil || cfg.Sentinel != nil:
 		return keepAll
-	case cfg.ReadRetries > 0 || cfg.ReadPolicy != "primary":
+	case cfg.RetryShare() > 0 || cfg.ReadPolicy != "primary":
 		return keepReads
 	}
 	return keepNothing
@@ -113,15 +114,8 @@ func keepsOf(cfg *config.Pool) keeps {
 // follows reports whether the nodes' own redirections are followed.
 func (ps *poolState) follows() bool { return ps.keeps == keepAll }
 
-// keep keeps a copy of a request until it is answered, if it may have to be sent again.
-func (s *Session) keep(c *command.Command, node int, request []byte) *again {
-	if s.pool.keeps == keepReads && !c.Flags.Has(command.ReadOnly) {
-		return nil
-	}
-	return s.keepAnyhow(node, request)
-}
-
-func (s *Session) keepAnyhow(node int, request []byte) *again {
+// keepApart keeps a copy of a request in a buffer of its own.
+func (s *Session) keepApart(node int, request []byte) *again {
 	ag := s.worker.takeAgain()
 	ag.request = s.worker.loop.Append(nil, request)
 	ag.node, ag.to = node, -1
@@ -130,7 +124,7 @@ func (s *Session) keepAnyhow(node int, request []byte) *again {
 
 // keepPart keeps a part's buffer until the part is answered, or gives it back.
 func (s *Session) keepPart(c *command.Command, p *part) *again {
-	if s.pool.keeps == keepReads && !c.Flags.Has(command.ReadOnly) {
+	if s.pool.keeps == keepNothing || s.pool.keeps == keepReads && !c.Flags.Has(command.ReadOnly) {
 		s.worker.loop.Release(p.out)
 		return nil
 	}
@@ -160,17 +154,9 @@ func (w *worker) forgetAgain(ag *again) {
 	}
 }
 
-// kept returns where a slot, or its part, keeps its request.
-func (sl *slot) kept(tag uint64) **again {
-	if sl.split != nil {
-		return &sl.split.parts[tag>>32].again
-	}
-	return &sl.again
-}
-
 // refused is called with a whole error reply of a request that is kept. It returns true if the request is sent once more.
 func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
-	ag := *sl.kept(tag)
+	ag := s.kept(tag, sl)
 	message := b
 	if len(before) > 0 { // the error came in pieces
 		message = append(bytes.Clone(before), b...)
@@ -229,7 +215,7 @@ var refusals = map[string]bool{
 
 // lost is called with a request that is kept and gets no reply. It returns true if the request is sent once more.
 func (s *Session) lost(tag uint64, sl *slot, reason string, sent bool) bool {
-	ag := *sl.kept(tag)
+	ag := s.kept(tag, sl)
 	again := retry{tag: tag, reason: reason}
 	switch {
 	case sl.begun || ag.final:
@@ -257,7 +243,7 @@ func (ps *poolState) mayReread() bool {
 	for _, n := range ps.stats.Requests {
 		total += n
 	}
-	share := float64(ps.shared.cfg.ReadRetries) / 100
+	share := float64(ps.shared.traits.rereads) / 100
 	if share == 0 {
 		return false
 	}
@@ -279,7 +265,6 @@ const (
 // retryLater has a request sent again after a pause, unless it has taken too long already.
 func (s *Session) retryLater(r retry, sl *slot, ag *again, pause time.Duration, why metrics.Retry) bool {
 	now := s.worker.loop.Now()
-	cfg := s.pool.shared.cfg
 	since := sl.start
 	if sl.private { // it may have blocked for long
 		if ag.since == 0 {
@@ -287,7 +272,7 @@ func (s *Session) retryLater(r retry, sl *slot, ag *again, pause time.Duration, 
 		}
 		since = ag.since
 	}
-	if now+int64(pause)-since > int64(max(cfg.FailoverWait, cfg.Timeout)) {
+	if now+int64(pause)-since > int64(s.pool.shared.traits.patience) {
 		return false
 	}
 	s.pool.stats.Retries[why]++
@@ -421,10 +406,10 @@ func (s *Session) sendRetries() {
 		switch {
 		case r.held && !early[i]:
 			s.held -= len(r.words)
-			(*sl.kept(r.tag)).final = true
+			s.kept(r.tag, sl).final = true
 			s.Reply(r.tag, r.kind, r.words, true)
 		case late[i]:
-			(*sl.kept(r.tag)).final = true
+			s.kept(r.tag, sl).final = true
 			if r.words != nil {
 				s.Reply(r.tag, '-', r.words, true)
 			} else {
@@ -455,7 +440,7 @@ func (s *Session) tooLate() []bool {
 			done = done[1:]
 		}
 		if late[i] = any && !re.queue[i].held; !late[i] && !re.queue[i].held && len(written) > 0 {
-			s.eachKey((*s.slot(seq).kept(re.queue[i].tag)).request, func(key []byte) { late[i] = late[i] || written[string(key)] })
+			s.eachKey(s.kept(re.queue[i].tag, s.slot(seq)).request, func(key []byte) { late[i] = late[i] || written[string(key)] })
 		}
 	}
 	return late
@@ -468,7 +453,7 @@ func (s *Session) tooEarly(late []bool) []bool {
 	written := map[string]bool{}
 	for i, r := range re.queue {
 		sl := s.slot(uint32(r.tag))
-		request := (*sl.kept(r.tag)).request
+		request := s.kept(r.tag, sl).request
 		switch {
 		case r.held:
 			s.eachKey(request, func(key []byte) { early[i] = early[i] || written[string(key)] })
@@ -481,7 +466,7 @@ func (s *Session) tooEarly(late []bool) []bool {
 
 // eachKey calls f with the keys of one or more requests.
 func (s *Session) eachKey(requests []byte, f func(key []byte)) {
-	s.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
+	s.pool.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
 		keys, _ := c.Keys(s.worker.keys[:0], a)
 		for _, k := range keys {
 			f(a.At(k))
@@ -494,9 +479,9 @@ func (s *Session) eachKey(requests []byte, f func(key []byte)) {
 }
 
 // eachRequest calls f with one request after the other, until it returns false.
-func (s *Session) eachRequest(requests []byte, f func(c *command.Command, a *resp.Args) bool) bool {
-	scan := s.worker.takeScanner(s.pool.shared.limits)
-	defer s.worker.giveScanner(scan)
+func (ps *poolState) eachRequest(requests []byte, f func(c *command.Command, a *resp.Args) bool) bool {
+	scan := ps.worker.takeScanner(ps.shared.limits)
+	defer ps.worker.giveScanner(scan)
 	for rest := requests; len(rest) > 0; {
 		n, err := scan.Scan(rest)
 		if err != nil || n == 0 {
@@ -514,11 +499,11 @@ func (s *Session) eachRequest(requests []byte, f func(c *command.Command, a *res
 
 // sendAgain sends a kept request once more.
 func (s *Session) sendAgain(tag uint64) {
-	ag := *s.slot(uint32(tag)).kept(tag)
+	ag := s.kept(tag, s.slot(uint32(tag)))
 	node := ag.to
 	if node < 0 || !s.pool.topo.used[node] {
 		var ok bool
-		if node, _, ok = s.ownerOfAll(ag.request); !ok {
+		if node, _, ok = s.pool.ownerOfAll(ag.request); !ok {
 			s.failNow(tag, errMovedApart)
 			return
 		}
@@ -528,7 +513,7 @@ func (s *Session) sendAgain(tag uint64) {
 		node = s.pool.rereadFrom(node)
 	}
 	ag.node, ag.to = node, -1
-	lane := s.set.Lane(node)
+	lane, class := s.set.Lane(node), classes[sl.command.ID]
 	if sl.private {
 		if lane = s.otherPrivate(node); lane == nil {
 			s.failNow(tag, errPrivate)
@@ -541,13 +526,14 @@ func (s *Session) sendAgain(tag uint64) {
 		lane.Append(askingRequest)
 		lane.Expect(nobody{}, 0)
 	}
-	lane.Append(ag.request)
+	lane.Append(s.outgoing(ag.request))
 	if ag.tx != nil {
 		for range ag.tx.ahead {
 			lane.Expect(ag.tx, 0)
 		}
+		class = ag.tx.class
 	}
-	lane.Expect(s, tag)
+	lane.ExpectAs(class, s, tag)
 }
 
 const errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
@@ -555,10 +541,10 @@ const errMovedApart = "TRYAGAIN The keys of the request have moved to different 
 var askingRequest = resp.AppendCommand(nil, "ASKING")
 
 // ownerOfAll finds the node of one or more requests, one behind the other. Without keys it is the pool's first.
-func (s *Session) ownerOfAll(requests []byte) (node int, keyed, ok bool) {
-	node = s.pool.first()
-	ok = s.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
-		at, has, together := s.ownerOf(c, a)
+func (ps *poolState) ownerOfAll(requests []byte) (node int, keyed, ok bool) {
+	node = ps.first()
+	ok = ps.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
+		at, has, together := ps.ownerOf(c, a)
 		if !together || has && keyed && at != node {
 			return false
 		}
@@ -578,7 +564,7 @@ func (ps *poolState) nodeAt(said int, address string) int {
 		address = joinAddress(host, address[1:])
 	}
 	for _, i := range ps.topo.order {
-		if ps.topo.nodes[i].Address() == address {
+		if n := ps.topo.nodes[i]; n.Address() == address && n.Options().Pool == ps.topo.nodes[said].Options().Pool {
 			return int(i)
 		}
 	}
@@ -593,9 +579,9 @@ func joinAddress(host, port string) string {
 }
 
 // sendBatch puts a transaction on a lane, and keeps it where the nodes' redirections are followed.
-func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint64) {
+func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, owner pool.Owner, tag uint64) {
 	if !s.pool.follows() {
-		tx.send(&s.worker.server.scripts, lane, s, tag)
+		tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), owner, tag)
 		return
 	}
 	ag := s.worker.takeAgain()
@@ -603,14 +589,14 @@ func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint
 	ag.request = s.worker.loop.Append(ag.request, tx.batch)
 	ag.request = s.worker.loop.Append(ag.request, execRequest)
 	ag.node, ag.to = lane.Index, -1
-	ag.tx = &batch{ahead: tx.count + 1}
+	ag.tx = &batch{ahead: tx.count + 1, class: tx.class}
 	sl.again = ag
 	for _, d := range tx.digests {
 		s.worker.server.scripts.tell(lane, d)
 	}
-	lane.Append(ag.request)
+	lane.Append(s.outgoing(ag.request))
 	for range ag.tx.ahead {
 		lane.Expect(ag.tx, 0)
 	}
-	lane.Expect(s, tag)
+	lane.ExpectAs(tx.class, owner, tag)
 }

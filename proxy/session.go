@@ -32,6 +32,8 @@ type Session struct {
 	seen       int // replies until now, up to the window: the window opens as they come
 	meanReply  int // moving average, in bytes
 
+	keptRequests keptRequests
+
 	ring    uint16 // the size of the last ring of slots that was needed
 	stalls  stalls
 	resumes bool // in the worker's list of those to resume
@@ -58,6 +60,9 @@ type Session struct {
 	subs    *subscriptions // nil unless it listens to a channel
 
 	tracking *tracking // CLIENT TRACKING, nil while it is off
+
+	fate fate        // of the next request, where there is a fault
+	late *loop.Timer // runs while it is delayed; nil until one is
 
 	retrying *retrying // what has to be sent again; nil: nothing
 	wrote    int64     // when it last wrote, where reads go to replicas
@@ -286,6 +291,9 @@ func (s *Session) Flushed(unsent int) {
 	}
 	if unsent == 0 {
 		s.fewerSlots()
+		if s.keptRequests.b != nil && s.head == s.tail {
+			s.forgetKept()
+		}
 		s.maybeClose()
 		return
 	}
@@ -323,6 +331,9 @@ func (s *Session) gone() {
 	if w.forget(s); s.patience != nil {
 		w.loop.StopTimer(s.patience)
 	}
+	if s.late != nil {
+		w.loop.StopTimer(s.late)
+	}
 	if s.retrying != nil {
 		s.endRetrying()
 	}
@@ -346,6 +357,7 @@ func (s *Session) gone() {
 		w.giveSlots(s.slots)
 	}
 	s.slots = s.few[:]
+	s.forgetKept()
 	s.inFlight, s.held = 0, 0
 	s.dropPrivate()
 	s.leaveAll()
@@ -370,11 +382,11 @@ func (s *Session) follow(moves bool) {
 	if s.awaits == nil {
 		return
 	}
-	if sl := s.slot(s.head); sl.again != nil && s.blocked[0].Moved() { // a primary that was replaced lets it go, if it still can
+	if ag := s.kept(tagOf(s.head, 0), s.slot(s.head)); ag != nil && s.blocked[0].Moved() { // a primary that was replaced lets it go, if it still can
 		s.blocked[0].Hurry()
 	} else if s.pool.find(s.awaits) != s.blocked[0].Index {
-		if sl.again != nil {
-			sl.again.moved = true
+		if ag != nil {
+			ag.moved = true
 		}
 		(&unblocking{blocked: s, reason: "ERROR"}).try()
 	}
@@ -382,7 +394,10 @@ func (s *Session) follow(moves bool) {
 
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
-	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched
+	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
+	if !s.pool.extras.faults {
+		s.fate = undecided
+	}
 }
 
 // drop closes the session without sending what was not sent.

@@ -91,9 +91,9 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 		s.readPartsFrom(c, sp)
 	}
 	for i := range sp.parts {
-		if lane := s.set.Lane(sp.parts[i].node); lane.Full() {
+		if lane := s.set.Lane(sp.parts[i].node); lane.Busy() {
 			sp.release(w)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 	}
 	if len(sp.parts) == 1 {
@@ -115,7 +115,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	name := a.At(0)
-	own := s.pool.keeps != keepNothing // each part in a buffer of its own, to be kept; two may be for one lane
+	own := s.pool.keeps != keepNothing || s.pool.extras.strips // each part in a buffer of its own, to be kept or stripped; two may be for one lane
 	for i := range sp.parts {
 		p := &sp.parts[i]
 		if room := p.bytes + len(name) + 64; own {
@@ -135,13 +135,13 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 		p := &sp.parts[i]
 		lane := s.set.Lane(p.node)
 		if own {
-			lane.Append(p.out)
+			lane.Append(s.outgoing(p.out))
 			p.again = s.keepPart(c, p)
 		} else {
 			lane.Commit(p.out)
 		}
 		p.out = nil
-		lane.Expect(s, tagOf(seq, i))
+		lane.ExpectAs(classes[c.ID], s, tagOf(seq, i))
 	}
 }
 

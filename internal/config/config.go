@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -115,6 +116,20 @@ type Pool struct {
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.
 const AsTimeout time.Duration = -1
+
+// AutoRetries in ReadRetries means that reads are sent again where there is another server for them.
+const AutoRetries = -1
+
+// RetryShare resolves ReadRetries: the percentage of the requests that may be reads sent a second time.
+func (p *Pool) RetryShare() int {
+	switch {
+	case p.ReadRetries != AutoRetries:
+		return p.ReadRetries
+	case p.Sentinel != nil || p.Cluster != nil || slices.ContainsFunc(p.Backends, func(b Backend) bool { return len(b.Replicas) > 0 }):
+		return 10
+	}
+	return 0
+}
 
 // ReplyTimeout resolves ReadTimeout, WriteTimeout or ScriptTimeout. 0: for ever.
 func (p *Pool) ReplyTimeout(of time.Duration) time.Duration {

@@ -39,7 +39,7 @@ func DefaultPool() Pool {
 		NodeOutputLimit:   1 << 20,
 		MaxClients:        10000,
 		PrivateLanes:      10000,
-		ReadRetries:       10,
+		ReadRetries:       AutoRetries,
 
 		OnFailure:    "fail",
 		FailureLimit: 3,

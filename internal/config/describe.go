@@ -89,7 +89,7 @@ func (p *Pool) describeServers(row func(name string, parts ...string)) {
 	row("timeouts", "reply "+orFor(p.Timeout, "none"), special("read", p.ReadTimeout), special("write", p.WriteTimeout),
 		special("script", p.ScriptTimeout), "connect "+orFor(p.ConnectTimeout, "none"), "stalled client "+orFor(p.ClientStall, "none"))
 	row("failure", p.failure(), when(p.Sentinel != nil || p.Cluster != nil, "new requests wait "+orFor(p.FailoverWait, "not at all")+" for a new primary"),
-		when(p.ReadRetries > 0, fmt.Sprintf("lost reads are sent again, up to %d %%", p.ReadRetries)), when(p.Preconnect, "connected at start"))
+		when(p.RetryShare() > 0, fmt.Sprintf("lost reads are sent again, up to %d %%", p.RetryShare())), when(p.Preconnect, "connected at start"))
 	row("health", p.health())
 	if p.ReadPolicy != "primary" {
 		row("reads", p.ReadPolicy, when(p.Zone != "", "this is zone "+p.Zone), when(p.MaxLag > 0, "at most "+printDuration(p.MaxLag)+" behind"),

@@ -54,7 +54,7 @@ var poolOptions = []option[Pool]{
 	flag("flush_on_return", func(p *Pool) *bool { return &p.FlushOnReturn }),
 	duration("slow_start", func(p *Pool) *time.Duration { return &p.SlowStart }, "gives all of it back at once"),
 	duration("failover_wait", func(p *Pool) *time.Duration { return &p.FailoverWait }, "waits for none"),
-	percent("read_retry", func(p *Pool) *int { return &p.ReadRetries }),
+	checked("read_retry", parseReadRetry, printReadRetry, func(p *Pool) *int { return &p.ReadRetries }),
 
 	choice("read_policy", func(p *Pool) *string { return &p.ReadPolicy }, readPolicies),
 	duration("max_lag", func(p *Pool) *time.Duration { return &p.MaxLag }, "sets no bound"),
@@ -167,6 +167,21 @@ const asTimeout = "timeout"
 
 func percent[O any](name string, field func(*O) *int) option[O] {
 	return checked(name, parsePercent, func(n int) string { return strconv.Itoa(n) + "%" }, field)
+}
+
+// parseReadRetry takes a percentage or auto.
+func parseReadRetry(s string) (int, error) {
+	if s == "auto" {
+		return AutoRetries, nil
+	}
+	return parsePercent(s)
+}
+
+func printReadRetry(n int) string {
+	if n == AutoRetries {
+		return "auto"
+	}
+	return strconv.Itoa(n) + "%"
 }
 
 func fraction[O any](name string, field func(*O) *float64) option[O] {

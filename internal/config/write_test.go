@@ -140,7 +140,7 @@ func TestDescribe(t *testing.T) {
 pool cache on unix:///run/ringway.sock, mode 0666
   keys      ketama, hash fnv1a_64, no hash tag
   timeouts  reply none, connect none, stalled client 1m
-  failure   a node that is down fails its own keys, lost reads are sent again, up to 10 %
+  failure   a node that is down fails its own keys
   health    asked every 1s, 1s for the answer, down after 3 failures in a row, up after 2 successes
   limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
   access    clients need no password
@@ -151,7 +151,7 @@ pool cache on unix:///run/ringway.sock, mode 0666
 pool any on [::1]:22122
   keys      random, no hash tag
   timeouts  reply none, connect none, stalled client 1m
-  failure   a node that is down fails its own keys, lost reads are sent again, up to 10 %
+  failure   a node that is down fails its own keys
   health    asked every 1s, 1s for the answer, down after 3 failures in a row, up after 2 successes
   limits    clients unlimited, 256 requests in flight for each, arguments of 512mb, 256kb unsent to a client, 1mb unsent to a backend
   access    clients need no password
