@@ -79,8 +79,8 @@ func (la *Lane) Stale() bool { return la.address != la.Node.Address() || la.opt 
 // Moved reports whether the node has another address than when the lane was connected.
 func (la *Lane) Moved() bool { return la.address != la.Node.Address() }
 
-// connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
-// right behind the connection, unless they depend on the handshake.
+// connected greets the node. A lane that was down, or whose node is for others, asks for a sign of life first; one that was not sends its
+// requests right behind the connection, unless they depend on the handshake.
 func (la *Lane) connected(fd int) {
 	la.scan.Reset()
 	la.torn, la.praised = nil, false
@@ -140,7 +140,7 @@ func (la *Lane) handshake() (b []byte) {
 		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
 		la.greets++
 	}
-	if la.greets == 0 && la.state == down {
+	if la.greets == 0 && (la.state == down || !la.Node.Up()) { // a node that hangs accepts connections still
 		b = resp.AppendCommand(b, "PING")
 		la.greets++
 	}

@@ -321,7 +321,7 @@ func (s *Session) lendPrivate(node int) *pool.Lane {
 		free[n-1] = nil
 		free = free[:n-1]
 		s.set.Private[node] = free
-		if la.Fit() {
+		if la.Fit() && la.Node.Up() { // one that hangs has its connections still
 			return la
 		}
 		s.set.Discard(la)

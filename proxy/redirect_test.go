@@ -316,3 +316,23 @@ func TestPipelinesKeepTheirOrderOverRefusals(t *testing.T) {
 	want(t, "the read behind that", c.Recv(), redistest.Bulk("3"))
 	balanced(t, srv)
 }
+
+// Who blocks at a primary that was replaced and hangs is told so: whether an element was popped nobody knows.
+func TestBlockedAtAReplacedPrimaryThatHangs(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 200 * time.Millisecond }), a.Addr())
+	onLoop(t, srv, func(w *worker) { w.pools[0].keeps = keepAll })
+	c := client(t, srv)
+	c.Send("BLPOP", "list", "0")
+	c.Flush()
+	redistest.WaitFor(t, "the client to block", func() bool { return strings.Contains(a.Do("INFO", "clients"), "blocked_clients:1") })
+	a.Stop()
+	defer a.Cont()
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0].Address = b.Addr() }))
+	if got := c.Recv(); !strings.HasPrefix(got, "-ERR node 'n0'") || !strings.Contains(got, "did not answer within 200ms") {
+		t.Errorf("BLPOP: %q", got)
+	}
+	b.Do("RPUSH", "list", "x")
+	want(t, "BLPOP at the new one", c.Do("BLPOP", "list", "1"), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
+	balanced(t, srv)
+}

@@ -51,9 +51,9 @@ func TestClusterReshardUnderLoad(t *testing.T) {
 			v.letRun(time.Second)
 			all := v.finish()
 			shards.stop(t)
-			t.Logf("%d slots in %v, %d requests meanwhile, p99 %v, before %v; the longest %v; %d EXECs of watched keys said nil; errors: %s", n, took.Round(time.Millisecond),
+			t.Logf("%d slots in %v, %d requests meanwhile, p99 %v, before %v; the longest %v; %v requests sent again; %d EXECs of watched keys said nil; errors: %s", n, took.Round(time.Millisecond),
 				len(during(all, began, began+took)), quantile(during(all, began, began+took), 0.99), quantile(during(all, 0, began), 0.99),
-				quantile(all, 1).Round(time.Millisecond), v.nils.Load(), kinds(failures(all)))
+				quantile(all, 1).Round(time.Millisecond), r.metric(t, "ringway_retries_total"), v.nils.Load(), kinds(failures(all)))
 			for _, h := range failures(all) {
 				if strings.HasPrefix(h.failed, "-TRYAGAIN") { // a write with several keys that another write of its pipeline has overtaken
 					continue

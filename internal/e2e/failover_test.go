@@ -99,7 +99,7 @@ func TestSentinelFailoverUnderLoad(t *testing.T) {
 	} {
 		t.Run(f.what, func(t *testing.T) {
 			m := round % 2
-			v := load(t, w.router.addr(), verifiedOptions{mix: "sssMMdiiiteg", lossy: true, mayLose: m, group: func(key string) int { return w.owner[key] }})
+			v := load(t, w.router.addr(), verifiedOptions{mix: "sssMMdiiitegbw", lossy: true, mayLose: m, group: func(key string) int { return w.owner[key] }})
 			v.letRun(size(3*time.Second, time.Second))
 			began := v.now()
 			f.do(m)
@@ -107,10 +107,10 @@ func TestSentinelFailoverUnderLoad(t *testing.T) {
 			v.letRun(size(5*time.Second, 2*time.Second))
 			all := v.finish()
 			failed := failures(all)
-			unsent, byClient := 0, map[string]int{}
+			unsent, byClient := 0, map[string][]happened{}
 			for _, h := range failed {
 				client, _, _ := strings.Cut(h.what[strings.IndexByte(h.what, 'c'):], ":")
-				byClient[client]++
+				byClient[client] = append(byClient[client], h)
 				switch {
 				case !h.touches(m):
 					t.Fatalf("a request for the other master failed: %v", h)
@@ -127,9 +127,9 @@ func TestSentinelFailoverUnderLoad(t *testing.T) {
 			longest := quantile(during(on, began, told+5*time.Second), 1)
 			t.Logf("%d requests; %d clients of 32 saw an error, %d errors (%s); the sentinels were done after %v, the longest request took %v; %d acknowledged writes lost",
 				len(all), len(byClient), len(failed), kinds(failed), (told - began).Round(time.Millisecond), longest.Round(time.Millisecond), v.lost.Load())
-			for client, n := range byClient {
-				if n > 1 {
-					t.Errorf("client %s saw %d errors: only one request of it can have been in flight", client, n)
+			for client, list := range byClient {
+				if len(list) > 1 {
+					t.Errorf("client %s saw %d errors, and only one request of it can have been in flight: %v", client, len(list), list)
 				}
 			}
 			others := only(all, func(h happened) bool { return !h.touches(m) })

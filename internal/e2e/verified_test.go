@@ -549,19 +549,20 @@ func (k *knower) talk(kind byte) {
 	}
 	switch kind {
 	case 'b':
-		key := fmt.Sprintf("c%d:l%d", k.id, k.version())
+		with := k.key(k.IntN(cells)) // the list is where this key is
+		key := fmt.Sprintf("{%s}:l%d", with, k.version())
 		if r := ask("RPUSH", key, "e of "+key); r[0] == '-' {
-			note("RPUSH", key, r)
+			note("RPUSH", with, r)
 			return
 		}
 		start = time.Now()
 		r := ask("BLPOP", key, "2")
 		switch {
 		case r == "*2\r\n"+redistest.Bulk(key)+redistest.Bulk("e of "+key):
-			note("BLPOP", key, "")
+			note("BLPOP", with, "")
 		case r[0] == '-':
-			note("BLPOP", key, r)
-		case (r == "*-1\r\n" || r == "_\r\n") && k.lossy(key):
+			note("BLPOP", with, r)
+		case (r == "*-1\r\n" || r == "_\r\n") && k.lossy(with):
 			k.v.lost.Add(1)
 		default:
 			wrong(fmt.Errorf("BLPOP %s: %q", key, r))
