@@ -140,7 +140,8 @@ func (la *Lane) handshake() (b []byte) {
 		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
 		la.greets++
 	}
-	if la.greets == 0 && (la.state == down || !la.Node.Up()) { // a node that hangs accepts connections still
+	dies := la.attempt > 0 && la.opt.FailoverWait > 0                  // perhaps: its last connection was lost, and requests can wait
+	if la.greets == 0 && (la.state == down || dies || !la.Node.Up()) { // a node that hangs, or is dying, accepts connections still
 		b = resp.AppendCommand(b, "PING")
 		la.greets++
 	}
