@@ -123,6 +123,22 @@ func TestRatesAreMeasuredBetweenTwoLooks(t *testing.T) {
 	}
 }
 
+func TestInfoOfAPoolThatAReloadBrings(t *testing.T) {
+	a := redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	client(t, srv).Do("INFO")
+	listen := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
+	reloadWith(t, srv, func(c *config.Config) {
+		p := poolOf("second", a.Addr())
+		p.Listen = listen
+		c.Pools = append(c.Pools, p)
+	})
+	if m := figures(t, redistest.Dial(t, listen)); m["instantaneous_ops_per_sec"] == "" {
+		t.Errorf("INFO has no rates: %v", m)
+	}
+	balanced(t, srv)
+}
+
 func TestConfigResetStat(t *testing.T) {
 	a := redistest.Server(t)
 	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, a.Addr(), redistest.Server(t).Addr())
