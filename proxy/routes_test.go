@@ -203,6 +203,7 @@ func TestKeysWithoutARoute(t *testing.T) {
 	for _, x := range []struct{ request, key string }{
 		{"GET c", `"c"`}, {"SET c 1", `"c"`}, {"MGET a:1 c b:1", `"c"`}, {"MSET a:1 x c x", `"c"`}, {"DEL c", `"c"`}, {"BLPOP c 0", `"c"`}, {"WATCH c", `"c"`},
 		{"SINTER a:1 c", `"c"`}, {"PUBLISH c x", `"c"`}, {"SUBSCRIBE a:1 c", `"c"`}, {"SSUBSCRIBE c", `"c"`}, {"SPUBLISH c x", `"c"`}, {"EVAL x 1 c", `"c"`},
+		{"DEBUG OBJECT c", `"c"`},
 		{"XREAD BLOCK 0 STREAMS a:s c 0 0", `"c"`}, {"GET " + long, `"` + strings.Repeat("x", 64) + `"...`},
 	} {
 		want(t, x.request, c.Do(strings.Fields(x.request)...), "-ERR no route for this key: "+x.key+"\r\n")
@@ -216,7 +217,7 @@ func TestKeysWithoutARoute(t *testing.T) {
 	c.Do("RPUSH", "a:l", "1")
 	want(t, "SORT by keys without a route", c.Do("SORT", "a:l", "BY", "c*"), "-ERR no route for this key: \"c1\"\r\n")
 	want(t, "keyspace notifications", c.Do("SUBSCRIBE", "__keyspace@0__:c"), confirmation("*", 1, "subscribe", "__keyspace@0__:c"))
-	if n := statsOf(t, srv, "front").Errors[metrics.NoRoute]; n != 16 {
+	if n := statsOf(t, srv, "front").Errors[metrics.NoRoute]; n != 17 {
 		t.Errorf("%d errors were counted", n)
 	}
 	balanced(t, srv)
