@@ -7,7 +7,6 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
-	"ringway/pool"
 )
 
 // door is a listener and the pool that its clients go to. It may pass from one pool to another in a reload.
@@ -237,8 +236,7 @@ func (s *Session) leavePool() {
 func (h *hub) close() {
 	for node, li := range h.lines {
 		if li != nil {
-			h.pool.set(pool.Key{}).Discard(li.lane)
-			h.lines[node] = nil
+			h.drop(node)
 		}
 	}
 }
