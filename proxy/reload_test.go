@@ -153,6 +153,46 @@ func TestReloadUnblocksWhoWaitsForAKeyThatHasMoved(t *testing.T) {
 	balanced(t, srv)
 }
 
+// The lane by which a node that has left is asked to let a client go is closed behind it.
+func TestNothingIsLeftOfANodeThatHasUnblocked(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	c := client(t, srv)
+	c.Send("BLPOP", "list", "0")
+	c.Flush()
+	redistest.WaitFor(t, "the client to block", func() bool { return strings.Contains(a.Do("INFO", "clients"), "blocked_clients:1") })
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0] = config.Backend{Name: "b", Address: b.Addr(), Weight: 1} }))
+	if got := c.Recv(); !strings.HasPrefix(got, "-UNBLOCKED") {
+		t.Errorf("BLPOP: %q", got)
+	}
+	redistest.WaitFor(t, "the last connection to go", func() bool { return strings.Contains(a.Do("INFO", "clients"), "connected_clients:1\r\n") })
+	balanced(t, srv)
+}
+
+// Nobody will push anything to the old address of a node, so nobody may wait there.
+func TestNobodyStaysBlockedAtAnOldAddress(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	pops, waits := client(t, srv), client(t, srv)
+	pops.Send("BLPOP", "list", "0")
+	pops.Flush()
+	waits.Send("WAIT", "1", "0")
+	waits.Flush()
+	redistest.WaitFor(t, "both to block", func() bool { return strings.Contains(a.Do("INFO", "clients"), "blocked_clients:2") })
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0].Address = b.Addr() }))
+	for _, c := range []*redistest.Conn{pops, waits} {
+		want(t, "what was awaited", c.Recv(), "-ERR node 'n0' ("+a.Addr()+") was taken out of the pool\r\n")
+		c.Do("RPUSH", "list", "x")
+		want(t, "BLPOP at the new address", c.Do("BLPOP", "list", "0"), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
+	}
+	onLoop(t, srv, func(w *worker) {
+		if n := w.pools[0].privates; n != 1 {
+			t.Errorf("%d private lanes", n)
+		}
+	})
+	balanced(t, srv)
+}
+
 // Clients with full pipelines, and nodes, weights and pools that come and go: no connection is dropped, no reply is missing, is an
 // error or is another key's. A key may be found empty, since its node has changed.
 func TestReloadsUnderLoad(t *testing.T) {

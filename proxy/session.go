@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"ringway/internal/command"
@@ -373,8 +374,12 @@ func (s *Session) follow(moves bool) {
 	if w := &s.watch; w.lane != nil && (moves || w.lane.Stale()) {
 		w.lost = math.MaxUint64 // what happens to the keys from now on, this lane does not see
 	}
-	if s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index {
-		(&unblocking{blocked: s, reason: "ERROR"}).try()
+	if slices.ContainsFunc(s.blocked, (*pool.Lane).Moved) { // nobody gives anything there any more, and to ask for an end it may be too late
+		for _, la := range s.blocked {
+			la.Close()
+		}
+	} else if s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index {
+		(&unblocking{blocked: s, lane: s.blocked[0], reason: "ERROR"}).try()
 	}
 }
 
