@@ -227,9 +227,9 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 // look when that is back, for nobody else may.
 func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 	la.Patient = false
-	free := set.Private[la.Index]
-	if !la.Usable() || la.Spent || la.Stale() || !ps.topo.used[la.Index] || len(free) >= keptPrivate {
-		if !la.Node.Up() && ps.topo.used[la.Index] {
+	free, used := set.Private[la.Index], ps.topo.used[la.Index] && !ps.left
+	if !la.Usable() || la.Spent || la.Stale() || !used || len(free) >= keptPrivate {
+		if !la.Node.Up() && used {
 			set.Lane(la.Index).Send(pingRequest, nobody{}, 0)
 		}
 		set.Discard(la)

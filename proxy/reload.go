@@ -212,13 +212,18 @@ func (ps *poolState) leave() {
 		}
 		s = next
 	}
-	for _, set := range ps.sets {
-		for i := range ps.topo.nodes {
-			set.Retire(i)
-		}
-	}
+	ps.retire()
 	if ps.pubsub != nil {
 		ps.pubsub.close()
+	}
+}
+
+// retire takes all lanes out of use.
+func (ps *poolState) retire() {
+	for _, set := range ps.sets {
+		for i := range ps.topo.nodes {
+			ps.privates -= set.Retire(i)
+		}
 	}
 }
 

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -191,6 +194,54 @@ func TestNobodyStaysBlockedAtAnOldAddress(t *testing.T) {
 		}
 	})
 	balanced(t, srv)
+}
+
+// Of a pool that is removed no connection stays, though its last clients were still using some.
+func TestNothingIsLeftOfAPoolThatIsRemoved(t *testing.T) {
+	release := make(chan struct{})
+	var open atomic.Int32
+	node := redistest.Accept(t, func(c net.Conn) {
+		open.Add(1)
+		defer open.Add(-1)
+		for r := bufio.NewReader(c); ; {
+			args, err := redistest.ReadCommand(r)
+			if err != nil {
+				return
+			}
+			reply := "+OK\r\n"
+			switch args[0] {
+			case "SET":
+				reply = "+QUEUED\r\n"
+			case "EXEC":
+				<-release
+				reply = "*1\r\n+OK\r\n"
+			}
+			if _, err := io.WriteString(c, reply); err != nil {
+				return
+			}
+		}
+	})
+	listen := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
+	srv := serve(t, func(c *config.Config) {
+		p := poolOf("second", node)
+		p.Listen, p.Timeout, p.Health = listen, 0, config.Health{}
+		c.Pools = append(c.Pools, p)
+	}, nodes(t, 1)...)
+	c := redistest.Dial(t, listen)
+	c.Do("WATCH", "k")
+	c.Do("MULTI")
+	c.Do("SET", "k", "v")
+	c.Send("EXEC")
+	c.Flush()
+	redistest.WaitFor(t, "EXEC", func() (sent bool) {
+		onLoop(t, srv, func(w *worker) { sent = w.sessions != nil && w.sessions.inFlight == 1 })
+		return sent
+	})
+	reloadWith(t, srv, func(c *config.Config) { c.Pools = c.Pools[:1] })
+	close(release)
+	want(t, "EXEC", c.Recv(), "*1\r\n+OK\r\n")
+	c.RecvEOF()
+	redistest.WaitFor(t, "the last connection to go", func() bool { return open.Load() == 0 })
 }
 
 // Clients with full pipelines, and nodes, weights and pools that come and go: no connection is dropped, no reply is missing, is an

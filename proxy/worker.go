@@ -229,6 +229,9 @@ func (w *worker) forget(s *Session) {
 		s.next.prev = s.prev
 	}
 	s.prev, s.next = nil, nil
+	if s.pool.left && s.pool.clients == 0 { // what was still in flight may have needed lanes again
+		s.pool.retire()
+	}
 }
 
 // snapshot copies the counters of pool i. It runs on the loop.
