@@ -173,12 +173,13 @@ func (r *reload) apply() {
 
 // enter makes a pool that is new known to the loops.
 func (srv *Server) enter(sp *sharedPool) {
-	t, err := sp.director.open()
+	err := sp.director.open(func(t *topology) {
+		srv.post(func(w *worker) { w.addPool(sp, t) })
+	})
 	if err != nil { // the configuration was checked with this ring
 		srv.log.Error("cannot open the pool", "pool", sp.cfg.Name, "error", err)
 		return
 	}
-	srv.post(func(w *worker) { w.addPool(sp, t) })
 	sp.director.start()
 	if sp.cfg.Preconnect {
 		srv.preconnect(sp)

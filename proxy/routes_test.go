@@ -310,6 +310,40 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 	balanced(t, srv)
 }
 
+// A pool that routes lead to may change while the one in front of it is being opened: the loops know that before they are told.
+func TestPoolWithRoutesOpensWhileOthersChange(t *testing.T) {
+	srv := serve(t, nil, nodes(t, 1)...)
+	behind := srv.pool(0)
+	cfg := config.DefaultPool()
+	cfg.Name, cfg.Routes = "front", []config.Route{{Pool: behind.cfg.Name}}
+	front := srv.newShared(&cfg, srv.count())
+	front.director = newDirector(srv, front)
+	front.linkTo(srv.open())
+	t.Cleanup(front.director.stop)
+	changed := make(chan struct{})
+	err := front.director.open(func(first *topology) {
+		go func() {
+			behind.director.mu.Lock()
+			behind.director.publish(behind.director.present)
+			behind.director.mu.Unlock()
+			close(changed)
+		}()
+		srv.post(func(w *worker) { w.addPool(front, first) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	front.director.mu.Lock()
+	present := front.director.present
+	front.director.mu.Unlock()
+	onLoop(t, srv, func(w *worker) {
+		if w.pools[1].topo != present {
+			t.Error("the loop has another topology")
+		}
+	})
+}
+
 // A pool may have servers, then lead to others, then have servers again, while its clients stay connected.
 func TestAPoolBecomesOneWithRoutes(t *testing.T) {
 	a, b := redistest.Server(t), redistest.Server(t)
