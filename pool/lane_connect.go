@@ -74,9 +74,9 @@ func (la *Lane) Move() {
 }
 
 // Stale reports whether the node has moved, or has other settings, since the lane was connected.
-func (la *Lane) Stale() bool { return la.address != la.Node.Address() || la.opt != la.Node.Options() }
+func (la *Lane) Stale() bool { return la.Moved() || la.opt != la.Node.Options() }
 
-// Moved reports whether the node has another address than when the lane was connected.
+// Moved reports whether the node has moved since the lane was connected.
 func (la *Lane) Moved() bool { return la.address != la.Node.Address() }
 
 // connected greets the node. A lane that was down, or whose node is for others, asks for a sign of life first; one that was not sends its

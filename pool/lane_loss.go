@@ -72,7 +72,9 @@ func (la *Lane) lose(reason string) {
 	la.tellListener(reason)
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
-		la.countFailure()
+		if la.leaving == nil {
+			la.countFailure()
+		}
 		la.attempt++
 		la.state = connecting
 		la.failAll(fmt.Sprintf("ERR node %s %s", la.label(), reason), true)

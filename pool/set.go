@@ -147,6 +147,9 @@ func (s *Set) Discard(la *Lane) {
 	la.addCounters(s.counted(la.Index))
 }
 
+// DiscardLater is Discard for a lane that may be in the middle of handing a reply over.
+func (s *Set) DiscardLater(la *Lane) { s.loop.Defer(func() { s.Discard(la) }) }
+
 // Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {
 	for _, la := range s.lanes {

@@ -108,24 +108,27 @@ func (d *director) replicaNode(address string, opt *pool.Options) int {
 	return i
 }
 
-// open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node.
-func (d *director) open() (*topology, error) {
+// open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node. enter makes
+// the pool known to the loops, before they can be told of another topology.
+func (d *director) open(enter func(*topology)) error {
 	d.followPools(d.pool.leads)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.composed.held = false
 	if d.pool.leads != nil {
 		d.present = d.compose()
-		return d.present, nil
+		enter(d.present)
+		return nil
 	}
 	d.enrol(d.pool)
 	ring, err := d.firstRing()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	owners, _ := d.owners()
 	d.present = d.assemble(ring, owners, nil)
-	return d.present, nil
+	enter(d.present)
+	return nil
 }
 
 // firstRing is the ring of the configuration's nodes. The mutex is held.

@@ -338,9 +338,9 @@ func (s *Session) lendPrivate(node int) *pool.Lane {
 // look when that is back, for nobody else may.
 func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 	la.Patient = false
-	free := set.Private[la.Index]
-	if !la.Usable() || la.Spent || la.Stale() || !ps.topo.used[la.Index] || len(free) >= keptPrivate {
-		if !la.Node.Up() && ps.topo.used[la.Index] {
+	free, used := set.Private[la.Index], ps.topo.used[la.Index] && !ps.left
+	if !la.Usable() || la.Spent || la.Stale() || !used || len(free) >= keptPrivate {
+		if !la.Node.Up() && used {
 			set.Lane(la.Index).Send(pingRequest, nobody{}, 0)
 		}
 		set.Discard(la)
@@ -366,3 +366,33 @@ func (s *Session) dropPrivate() {
 	}
 	s.blocked, s.watch = nil, watch{}
 }
+
+// alone hands on the reply to a request that has a connection of its own, which ends with it.
+type alone struct {
+	owner pool.Owner
+	set   *pool.Set
+	lane  *pool.Lane
+}
+
+// sendAlone sends one request on a lane that is of no further use: to a node whose shared lane is held up, or one that has left.
+func sendAlone(set *pool.Set, node int, request []byte, owner pool.Owner, tag uint64) {
+	a := &alone{owner, set, set.NewLane(node)}
+	a.lane.Send(request, a, tag)
+}
+
+// Reply is part of pool.Owner.
+func (a *alone) Reply(tag uint64, kind byte, b []byte, done bool) {
+	a.owner.Reply(tag, kind, b, done)
+	if done {
+		a.close()
+	}
+}
+
+// Fail is part of pool.Owner.
+func (a *alone) Fail(tag uint64, reason string, sent bool) {
+	a.owner.Fail(tag, reason, sent)
+	a.close()
+}
+
+// close gives the lane up when it has returned from handing the answer over.
+func (a *alone) close() { a.set.DiscardLater(a.lane) }

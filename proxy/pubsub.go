@@ -436,10 +436,26 @@ func (h *hub) follow() {
 		switch {
 		case li == nil:
 		case !h.pool.topo.used[node]:
-			h.pool.set(pool.Key{}).Discard(li.lane)
-			h.lines[node] = nil
+			h.drop(node)
 		case li.lane.Stale():
 			li.lane.Move()
+		}
+	}
+}
+
+// drop closes the connection to a node. Who waits for what it has still to say waits no longer.
+func (h *hub) drop(node int) {
+	li := h.lines[node]
+	h.lines[node] = nil
+	h.pool.set(pool.Key{}).Discard(li.lane)
+	li.excuse(li.said)
+}
+
+// excuse goes on with what waited for answers that will not come.
+func (li *line) excuse(said []saying) {
+	for _, x := range said {
+		if x.then != nil {
+			x.then()
 		}
 	}
 }
@@ -682,11 +698,7 @@ func (h *hub) down(node int, reason string) {
 	if reason != "" {
 		h.failJoining(node, reason)
 	}
-	for _, x := range said {
-		if x.then != nil {
-			x.then()
-		}
-	}
+	h.lines[node].excuse(said)
 }
 
 // failJoining fails those who wait for a node that is down.

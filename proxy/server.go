@@ -77,7 +77,11 @@ func (srv *Server) addPool(p *config.Pool) error {
 	sp := srv.newShared(p, len(srv.pools))
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
-	t, err := sp.director.open()
+	err := sp.director.open(func(t *topology) {
+		for _, w := range srv.workers {
+			w.addPool(sp, t)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -87,9 +91,6 @@ func (srv *Server) addPool(p *config.Pool) error {
 		}
 	}
 	srv.pools = append(srv.pools, sp)
-	for _, w := range srv.workers {
-		w.addPool(sp, t)
-	}
 	return nil
 }
 

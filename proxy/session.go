@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"ringway/internal/command"
@@ -379,16 +380,22 @@ func (s *Session) follow(moves bool) {
 			s.blocked[0].Reroute()
 		}
 	}
-	if s.awaits == nil {
-		return
+	var ag *again // the blocking request, where it may be sent again
+	if s.awaits != nil {
+		ag = s.kept(tagOf(s.head, 0), s.slot(s.head))
 	}
-	if ag := s.kept(tagOf(s.head, 0), s.slot(s.head)); ag != nil && s.blocked[0].Moved() { // a primary that was replaced lets it go, if it still can
+	switch moved := slices.ContainsFunc(s.blocked, (*pool.Lane).Moved); {
+	case moved && ag != nil: // a primary that was replaced lets it go, if it still can
 		s.blocked[0].Hurry()
-	} else if s.pool.find(s.awaits) != s.blocked[0].Index {
+	case moved: // nobody gives anything there any more, and to ask for an end it may be too late
+		for _, la := range s.blocked {
+			la.Close()
+		}
+	case s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index:
 		if ag != nil {
 			ag.moved = true
 		}
-		(&unblocking{blocked: s, reason: "ERROR"}).try()
+		(&unblocking{blocked: s, lane: s.blocked[0], reason: "ERROR"}).try()
 	}
 }
 
