@@ -113,6 +113,15 @@ func (s *Set) Discard(la *Lane) {
 	la.addCounters(s.counted(la.Index))
 }
 
+// GiveUp closes the connections of all lanes, but for private ones in use: what waits on them fails.
+func (s *Set) GiveUp(reason string) {
+	var all []*Lane
+	s.Each(func(la *Lane) { all = append(all, la) })
+	for _, la := range all {
+		la.GiveUp(reason)
+	}
+}
+
 // Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {
 	for _, la := range s.lanes {

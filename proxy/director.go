@@ -43,6 +43,16 @@ type director struct {
 	stopFind context.CancelFunc
 	complete bool          // the source has found something
 	watch    *replicaWatch // nil: nothing is read from replicas
+
+	// With migration: warm (director_warm.go).
+	place        int       // of the pool in worker.pools
+	registry     *registry // nil without it
+	lease        *lease
+	registryRuns bool
+	warm         warmState
+	rings        map[string]*hashring.Ring // by digest
+	heldFrom     time.Time
+	heldFor      time.Duration
 }
 
 // member is a node that owns keys, or would if it were not ejected.
@@ -59,7 +69,7 @@ type replica struct {
 }
 
 func newDirector(srv *Server, sp *sharedPool) *director {
-	return &director{srv: srv, log: srv.log, pool: sp, index: map[string]int{}, out: map[int]time.Time{}}
+	return &director{srv: srv, log: srv.log, pool: sp, place: sp.index, lease: &lease{}, index: map[string]int{}, out: map[int]time.Time{}}
 }
 
 // node returns the index of the node of a name, which is made if there was none yet. The mutex is held.
@@ -103,6 +113,11 @@ func (d *director) open() (*topology, error) {
 	if err != nil {
 		return nil, err
 	}
+	if warmScaling(d.pool.cfg) {
+		d.openWarm(false)
+		d.present = d.assembleWarm()
+		return d.present, nil
+	}
 	owners, _ := d.owners()
 	d.present = d.assemble(ring, owners, nil)
 	return d.present, nil
@@ -122,6 +137,9 @@ func (d *director) start() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.startFinding()
+	if d.registry != nil {
+		d.startWarm()
+	}
 }
 
 // startFinding starts the source and the watch over replicas. The mutex is held.
@@ -337,6 +355,11 @@ func (d *director) reload(sp *sharedPool) {
 	if before.OnFailure == "eject" && sp.cfg.OnFailure != "eject" {
 		clear(d.out)
 	}
+	if d.registry != nil || warmScaling(sp.cfg) {
+		d.ringOpt = sp.cfg.RingOptions()
+		d.reloadWarm(sp)
+		return
+	}
 	owners, others := d.owners()
 	ring := d.present.ring
 	if d.ringOpt = sp.cfg.RingOptions(); !d.ringFits(ring, before.RingOptions()) {
@@ -462,6 +485,10 @@ func (d *director) consider(i int) {
 // taken without delay. Another ring takes milliseconds to build, on a goroutine of its own. The mutex is held.
 func (d *director) rebuild() {
 	d.version++
+	if d.registry != nil {
+		d.askAgain()
+		return
+	}
 	version := d.version
 	owners, others := d.owners()
 	if d.slots != nil {
@@ -506,6 +533,10 @@ func (d *director) refresh(w *replicaWatch) {
 	if d.stopped || d.watch != w || d.building { // the ring that is being built will have them
 		return
 	}
+	if d.registry != nil {
+		d.publish(d.assembleWarm())
+		return
+	}
 	owners, others := d.owners()
 	d.publish(d.assemble(d.present.ring, owners, others))
 }
@@ -516,6 +547,9 @@ func (d *director) missing() string {
 	defer d.mu.Unlock()
 	if d.source != nil && !d.complete {
 		return "pool " + d.pool.cfg.Name + ": its nodes have not been found yet"
+	}
+	if d.registry != nil && d.warm.mode.kind == warmNone {
+		return "pool " + d.pool.cfg.Name + " waits for its other Ringways: " + *d.registry.why.Load()
 	}
 	return ""
 }

@@ -81,10 +81,26 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	sp.pending = len(sp.parts)
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
+	mv := s.pool.topo.moving
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Send(g.requests[i].request, s, tagOf(seq, i))
+		if r := g.requests[i]; mv != nil && mv.kind >= warmWarm && mv.moves(r.key) {
+			o, _ := s.newOp(mv, command.Lookup(firstArg(r.request)), tagOf(seq, i), sp.parts[i].node, s.worker.loop.Append(nil, r.request))
+			s.ops = append(s.ops, o)
+		} else {
+			s.set.Lane(sp.parts[i].node).Send(r.request, s, tagOf(seq, i))
+		}
+	}
+	if len(s.ops) > 0 {
+		s.pump()
 	}
 	return true
+}
+
+// firstArg is the name of the command in a request that was made here.
+func firstArg(request []byte) []byte {
+	_, rest, _ := resp.ArrayLen(request)
+	elem, _, _ := resp.Element(rest)
+	return text(elem)
 }
 
 // finishGather makes the answer of a gathering whose replies are all in; a large one away from the loop.

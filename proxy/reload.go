@@ -141,6 +141,10 @@ func (r *reload) apply() {
 		if !stays[sp.director] {
 			sp.director.stop()
 			srv.post(func(w *worker) { w.pools[sp.index].leave() })
+			go func() {
+				sp.director.onLoops(func(*poolState) {})
+				sp.director.leaveRegistry()
+			}()
 		}
 	}
 	srv.mu.Lock()

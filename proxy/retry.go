@@ -277,6 +277,10 @@ func (s *Session) sendRetries() {
 // sendAgain sends a kept request once more.
 func (s *Session) sendAgain(tag uint64) {
 	ag := s.kept(tag, s.slot(uint32(tag)))
+	if mv := s.pool.topo.moving; mv != nil && s.anyMoves(mv, ag.request) {
+		s.failNow(tag, errMoving)
+		return
+	}
 	node := ag.to
 	if node < 0 || !s.pool.topo.used[node] {
 		var ok bool

@@ -59,6 +59,9 @@ type Session struct {
 	watch   watch
 	subs    *subscriptions // nil unless it listens to a channel
 
+	ops     []*op // requests for keys that are moving (moving.go), in order
+	waiting int64 // since when it waits for the pool's other Ringways; 0: it does not
+
 	tracking *tracking // CLIENT TRACKING, nil while it is off
 
 	retrying *retrying // what has to be sent again; nil: nothing

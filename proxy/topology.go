@@ -29,6 +29,8 @@ type topology struct {
 	slots    bool       // the ring is the slot map of a Redis Cluster
 	replicas [][]uint16 // by node, those that follow it; nil if there are none
 	readers  [][]uint16 // by node, those that its keys are read from; nil if that is always the node itself
+
+	moving *moving // keys are on their way to another ring, or nothing may be served now; nil: neither
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -168,6 +170,9 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 	if ps.pubsub != nil {
 		ps.pubsub.follow()
+	}
+	if old.moving != nil || t.moving != nil {
+		ps.followMoving(old.moving)
 	}
 }
 

@@ -64,6 +64,7 @@ type poolState struct {
 	keeps    keeps
 	privates int  // private lanes, in use or free
 	left     bool // it is no longer configured
+	moves    moves
 
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
@@ -236,6 +237,10 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	for i, n := range ps.topo.nodes {
 		st.Nodes[i].Up = n.Up()
+	}
+	if w.loop.ID == 0 {
+		st.Migration = ps.shared.director.migration()
+		ps.shared.director.addWalk(&st)
 	}
 	return st
 }
