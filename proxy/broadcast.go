@@ -17,6 +17,11 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	case "config|resetstat":
 		return s.resetStats(c, &scan.Args)
 	}
+	if s.pool.hides() {
+		if dealt, taken := s.keysWithoutReserved(c, scan.Bytes(b)); dealt {
+			return taken
+		}
+	}
 	if s.pool.size() == 1 {
 		return s.send(c, s.pool.nth(0), scan.Bytes(b))
 	}

@@ -65,7 +65,7 @@ func (s *Session) whileMoving(mv *moving, c *command.Command, plan command.Plan,
 		return false, true
 	}
 	switch {
-	case c.Name == "move", c.Name == "swapdb", c.Name == "copy" && hasOption(a, 3, "db"):
+	case c.Name == "swapdb":
 		s.refuse(metrics.BadCommand, fmt.Sprintf(errCantMove, c.Name, s.pool.shared.cfg.Name))
 		return true, true
 	case c.Name == "flushall", c.Name == "flushdb":
@@ -212,6 +212,61 @@ func (ps *poolState) giveUp() {
 	}
 }
 
+// blocking is a blocking command on its private lane, in a pool with warm scaling: a client that is freed for a hold is told nothing, and
+// blocks again afterwards.
+type blocking struct {
+	s       *Session
+	seq     uint32
+	request []byte
+	freed   bool
+}
+
+// sendBlocking is sendPrivate for a blocking command.
+func (s *Session) sendBlocking(c *command.Command, lane *pool.Lane, request []byte) {
+	bl := &blocking{s: s, seq: s.tail, request: bytes.Clone(request)}
+	s.open(c).private = true
+	s.inFlight++
+	s.blocks = bl
+	lane.Send(request, bl, 0)
+	s.stall(metrics.StallBarrier)
+}
+
+func (bl *blocking) Reply(_ uint64, kind byte, b []byte, done bool) {
+	s := bl.s
+	if done && s.blocks == bl {
+		s.blocks = nil
+	}
+	if !bl.freed || !done || s.conn.Closed() || !bytes.HasPrefix(b, []byte("-UNBLOCKED")) {
+		s.Reply(tagOf(bl.seq, 0), kind, b, done)
+		return
+	}
+	s.privateDone(kind)
+	*s.slot(bl.seq) = slot{} // the last one: the parser stands still behind it
+	s.tail--
+	s.inFlight--
+	in := s.worker.loop.Append(nil, bl.request)
+	if s.scan != nil {
+		s.scan.Reset()
+		s.worker.giveScanner(s.scan)
+		s.scan = nil
+	}
+	in = s.worker.loop.Append(in, s.in[s.off:])
+	s.worker.loop.Release(s.in)
+	s.in, s.off = in, 0
+	s.stall(metrics.StallMigration)
+	s.relieve(metrics.StallBarrier)
+	if mv := s.pool.topo.moving; mv == nil || mv.kind > warmHold {
+		s.relieve(metrics.StallMigration)
+	}
+}
+
+func (bl *blocking) Fail(_ uint64, reason string, sent bool) {
+	if bl.s.blocks == bl {
+		bl.s.blocks = nil
+	}
+	bl.s.Fail(tagOf(bl.seq, 0), reason, sent)
+}
+
 // emptying is the wait until nothing is in flight to the nodes that give keys.
 type emptying struct {
 	ps      *poolState
@@ -242,6 +297,9 @@ func (ps *poolState) emptyOut(then func()) {
 	}
 	for s := ps.worker.sessions; s != nil; s = s.next {
 		if s.pool == ps && s.awaits != nil && len(s.blocked) == 1 && gives[s.blocked[0].Index] {
+			if s.blocks != nil {
+				s.blocks.freed = true
+			}
 			(&unblocking{blocked: s, reason: "ERROR"}).try()
 		}
 	}
@@ -411,6 +469,10 @@ func (s *Session) forwardMoving(mv *moving, c *command.Command, scan *resp.Reque
 	if !any || mv.kind == warmDrain && c.Flags.Has(command.ReadOnly) && len(s.ops) == 0 {
 		return false, true
 	}
+	if c.Name == "move" || c.Name == "copy" && hasOption(a, 3, "db") { // what the other database has is not brought
+		s.refuse(metrics.BadCommand, fmt.Sprintf(errCantMove, c.Name, s.pool.shared.cfg.Name))
+		return true, true
+	}
 	if runsDigest(c) {
 		s.worker.server.scripts.tell(s.set.Lane(node), a.At(1))
 	}
@@ -470,6 +532,13 @@ func (s *Session) privateMoving(mv *moving, c *command.Command, scan *resp.Reque
 			askNumber(lane)
 		}
 		o.unmark(lane)
+		if !watches { // a later change may free it
+			bl := &blocking{s: s, seq: seq, request: bytes.Clone(o.request)}
+			s.blocks = bl
+			lane.Send(o.request, bl, 0)
+			o.finish()
+			return
+		}
 		lane.Send(o.request, o, opAnswers)
 	}
 	s.enqueue(o)
@@ -534,9 +603,10 @@ func (s *Session) enqueue(o *op) {
 	s.pump()
 }
 
-// pump lets ops begin and be sent.
+// pump lets ops begin and be sent. A write that voids a key waits for those before it that want what the old node has of it.
 func (s *Session) pump() {
 	writesSent, readsDone := true, true
+	var wanted map[string]struct{}
 	for i := 0; i < len(s.ops); i++ {
 		o := s.ops[i]
 		if o.reads {
@@ -546,11 +616,19 @@ func (s *Session) pump() {
 			readsDone = readsDone && o.state == opDone
 			continue
 		}
-		if o.state == opWaits && readsDone {
+		if o.state == opWaits && readsDone && (o.class == opModify || !o.wants(wanted)) {
 			o.prepare()
 		}
 		if o.state == opReady && writesSent {
 			o.send()
+		}
+		if o.class == opModify && o.state < opSent && i+1 < len(s.ops) {
+			if wanted == nil {
+				wanted = map[string]struct{}{}
+			}
+			for _, k := range o.keys {
+				wanted[k] = struct{}{}
+			}
 		}
 		writesSent = writesSent && o.state >= opSent
 	}
@@ -562,6 +640,16 @@ func (s *Session) pump() {
 	if s.ops = s.ops[n:]; len(s.ops) == 0 {
 		s.ops = nil
 	}
+}
+
+// wants reports whether one of the op's keys is in a set.
+func (o *op) wants(keys map[string]struct{}) bool {
+	for _, k := range o.keys {
+		if _, is := keys[k]; is {
+			return true
+		}
+	}
+	return false
 }
 
 // warm reports whether the op may move keys still. Once the loop drains it voids.

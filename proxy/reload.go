@@ -195,6 +195,7 @@ func (srv *Server) post(f func(w *worker)) {
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
 	ps.keeps = keepsOf(sp.cfg)
+	ps.warm = warmScaling(sp.cfg)
 	ps.setTopology(t)
 }
 

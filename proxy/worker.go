@@ -64,6 +64,7 @@ type poolState struct {
 	keeps    keeps
 	privates int  // private lanes, in use or free
 	left     bool // it is no longer configured
+	warm     bool // it has warm scaling
 	moves    moves
 
 	rereads    float64 // how many reads may be sent again now
@@ -96,6 +97,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 	w.pools = append(w.pools, &poolState{
 		shared: p, worker: w, topo: t,
 		keeps:   keepsOf(p.cfg),
+		warm:    warmScaling(p.cfg),
 		sets:    map[pool.Key]*pool.Set{},
 		partOf:  make([]uint16, t.groups()),
 		stats:   metrics.NewPool(len(t.nodes)),
