@@ -25,6 +25,7 @@ type checked struct {
 	mu    sync.Mutex // the writer's
 	next  int64
 	floor atomic.Int64
+	dead  atomic.Bool  // a write has ended in an error: it may take effect at any later moment
 	sure  atomic.Int64 // of an integer or a list: what has been acknowledged since it was known to be there
 }
 
@@ -86,6 +87,7 @@ func (ck *checker) read(k *checked, floor int64, reply string) {
 	switch {
 	case !ok:
 		ck.failed("GET", reply)
+	case k.dead.Load():
 	case v < 0:
 		ck.misses.Add(1)
 	case v < floor:
@@ -220,6 +222,15 @@ func (ck *checker) step(c *redistest.Conn, rnd *rand.Rand) error {
 func (ck *checker) write(c *redistest.Conn, rnd *rand.Rand, k *checked) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.dead.Load() {
+		return nil
+	}
+	succeeded := false
+	defer func() {
+		if !succeeded {
+			k.dead.Store(true)
+		}
+	}()
 	floor := k.floor.Load()
 	k.next++
 	v := fmt.Sprint(k.next)
@@ -286,6 +297,7 @@ func (ck *checker) write(c *redistest.Conn, rnd *rand.Rand, k *checked) error {
 		ck.misses.Add(1)
 	}
 	k.seen(k.next)
+	succeeded = true
 	if ck.gets.Load() != nil && rnd.IntN(3) == 0 {
 		return ck.evict(k)
 	}
@@ -301,14 +313,17 @@ func (ck *checker) drainErrors(c *redistest.Conn, reply string) error {
 func (ck *checker) count(c *redistest.Conn, rnd *rand.Rand, k *checked) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.dead.Load() {
+		return nil
+	}
 	reply, err := c.TryDo("INCR", k.name)
 	if err != nil {
-		k.sure.Store(-1)
+		k.dead.Store(true)
 		return err
 	}
 	n, ok := strings.CutPrefix(reply, ":")
 	if !ok {
-		k.sure.Store(-1) // it may have been carried out
+		k.dead.Store(true)
 		ck.failed("INCR", reply)
 		return nil
 	}
@@ -340,6 +355,11 @@ func (ck *checker) mset(c *redistest.Conn, rnd *rand.Rand) error {
 		args = append(args, k.name, fmt.Sprint(k.next))
 	}
 	reply, err := c.TryDo(args...)
+	if err != nil || reply != "+OK\r\n" {
+		for _, k := range keys {
+			k.dead.Store(true)
+		}
+	}
 	if err != nil {
 		return err
 	}
