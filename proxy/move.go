@@ -200,7 +200,7 @@ func (m *move) Reply(tag uint64, kind byte, b []byte, done bool) {
 }
 
 // Fail says that there is no reply.
-func (m *move) Fail(tag uint64, reason string, _ bool) {
+func (m *move) Fail(tag uint64, reason string, sent bool) {
 	if int(tag>>8) != m.round {
 		return
 	}
@@ -208,7 +208,9 @@ func (m *move) Fail(tag uint64, reason string, _ bool) {
 		if tag&255 == moveTaken { // the value may be on its way to nobody
 			m.unmark(true)
 		}
-		m.ps.stats.Moves[metrics.MoveLost]++
+		if sent {
+			m.ps.stats.Moves[metrics.MoveLost]++
+		}
 	}
 	m.end(moveFailed, reason)
 }

@@ -58,6 +58,7 @@ type registry struct {
 	holdAt    int64 // no hold before
 	prepareAt int64
 	preparing bool
+	turns     int    // of the loops to another mode
 	walking   func() // ends the background mover
 	said      map[string]int64
 	changed   time.Time // when the change became warm here
@@ -246,7 +247,7 @@ func (n *regNode) drop() {
 func (r *registry) beat(only func(*regNode) bool) {
 	r.follow()
 	r.seq++
-	rec := toJSON(record{r.seq, r.mode, r.asks, r.swept, r.walked})
+	rec := toJSON(record{r.seq, r.mode, r.asks, r.swept, r.walked, r.walk()})
 	var asked sync.WaitGroup
 	var list []*regNode
 	for _, n := range r.nodes {
@@ -285,6 +286,14 @@ func (r *registry) beat(only func(*regNode) bool) {
 			}
 		}
 	}
+}
+
+// walk is how far the background mover is, while it goes.
+func (r *registry) walk() map[string][2]int64 {
+	if r.walking == nil {
+		return nil
+	}
+	return r.progress.all()
 }
 
 // requests is a round's transaction for a node.
@@ -460,6 +469,7 @@ func (r *registry) served(m mode) {
 
 func (r *registry) noted(m mode) {
 	r.serving = m
+	r.turns++
 	r.kindNow.Store(int32(m.kind))
 }
 
@@ -696,8 +706,8 @@ func (r *registry) plain() {
 		settled = settled && n.since > 0 && now-n.since >= int64(r.t.settle) && now >= n.trusted
 	}
 	switch {
-	case !settled:
-	case !swept && lowest && !r.preparing && now >= r.prepareAt:
+	case !settled || r.preparing: // a sweep must not go on in the window
+	case !swept && lowest && now >= r.prepareAt:
 		r.prepare(change, r.specs[y], r.specs[z])
 	case swept && now >= r.holdAt:
 		m := mode{warmHold, y, z}
@@ -718,6 +728,7 @@ func (r *registry) plain() {
 // prepare probes and sweeps, away from here.
 func (r *registry) prepare(change string, y, z *ringSpec) {
 	r.preparing = true
+	turns := r.turns
 	go func() {
 		removed, err := r.sweep(y, z)
 		r.post(func() {
@@ -728,7 +739,9 @@ func (r *registry) prepare(change string, y, z *ringSpec) {
 				return
 			}
 			r.log.Info("nodes swept", "pool", r.pool, "removed", removed)
-			r.swept = change
+			if r.turns == turns { // what was swept before something else was served says nothing
+				r.swept = change
+			}
 		})
 	}()
 }

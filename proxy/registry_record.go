@@ -174,6 +174,9 @@ type record struct {
 	Asks   string   `json:"asks"`             // the ring of its file
 	Swept  string   `json:"swept,omitempty"`  // Y>Z: it has prepared that change
 	Walked []string `json:"walked,omitempty"` // old nodes on which nothing is left
+
+	// Walk is how far its background mover is: keys gone through, of how many. It is for people.
+	Walk map[string][2]int64 `json:"walk,omitempty"`
 }
 
 // force is what is in force, whoever is alive. N grows with each change, so that of two the further is known.

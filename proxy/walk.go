@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,6 +50,16 @@ func (p *walkProgress) node(name string) *walkedNode {
 	return n
 }
 
+func (p *walkProgress) all() map[string][2]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[string][2]int64{}
+	for name, n := range p.nodes {
+		all[name] = [2]int64{n.walked.Load(), n.keys.Load()}
+	}
+	return all
+}
+
 // placing is a ring by the names of its nodes.
 type placing struct {
 	ring  *hashring.Ring
@@ -69,8 +80,7 @@ func placingOf(sp *ringSpec) (*placing, error) {
 
 func (p *placing) owner(key string) string { return p.ring.Node(p.ring.Find([]byte(key))).Name }
 
-// givers are the nodes that may give keys away: all of the old ring, but those who own what they own in the new one are found to have
-// nothing.
+// givers are the nodes that may give keys away: all of the old ring. One that gives none is walked in vain, once.
 func givers(y, z *ringSpec) (names []string) {
 	for _, n := range y.Nodes {
 		names = append(names, n.Name)
@@ -149,6 +159,9 @@ func (r *registry) sweep(y, z *ringSpec) (removed int, err error) {
 			}
 			if len(gone) == 1 {
 				return nil
+			}
+			if !r.lease.Valid() { // the others may have gone on without this one
+				return errors.New("the lease ran out")
 			}
 			removed += len(gone) - 1
 			_, err := c.Ask(gone...)

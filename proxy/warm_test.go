@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,4 +103,89 @@ func TestWarmScaling(t *testing.T) {
 	}
 	balanced(t, a)
 	balanced(t, b)
+}
+
+// Warm scaling is switched on and off by a reload without a moment in which nothing is served.
+func TestWarmScalingIsSwitchedOnAndOff(t *testing.T) {
+	hurried(t)
+	addresses := nodes(t, 3)
+	srv := serve(t, nil, addresses[:2]...)
+	c := client(t, srv)
+	answers := func(when string) {
+		t.Helper()
+		for i := range 50 {
+			want(t, "SET "+when, c.Do("SET", fmt.Sprint("key", i), when), "+OK\r\n")
+			want(t, "GET "+when, c.Do("GET", fmt.Sprint("key", i)), redistest.Bulk(when))
+		}
+	}
+	answers("before")
+	reloadWith(t, srv, onPool(warmed))
+	answers("at once")
+	redistest.WaitFor(t, "the lease", func() bool { return !srv.open()[0].director.lease.free.Load() })
+	answers("under a lease")
+	scale(t, addresses, srv)
+	inMode(t, warmWarm, srv)
+	answers("in the window")
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Migration.Mode = "off" }))
+	answers("afterwards")
+	redistest.WaitFor(t, "its record to be gone", func() bool {
+		return !strings.Contains(redistest.Dial(t, addresses[0]).Do("HKEYS", registryKey("test")), "m:")
+	})
+	balanced(t, srv)
+}
+
+// In a pool that waits for its other Ringways requests wait too, and fail in the end with the reason.
+func TestRequestsWaitForTheOtherRingways(t *testing.T) {
+	hurried(t)
+	warmTimings.grace = time.Hour
+	srv := serve(t, onPool(func(p *config.Pool) { warmed(p); p.Timeout = 100 * time.Millisecond }), redistest.Server(t).Addr())
+	c := client(t, srv)
+	redistest.WaitFor(t, "the reason", func() bool {
+		err := srv.Ready()
+		return err != nil && strings.Contains(err.Error(), "waits for its other Ringways: none is known yet")
+	})
+	want(t, "PING", c.Do("PING"), "+PONG\r\n")
+	c.Send("GET", "k")
+	c.Send("MGET", "k", "l")
+	c.Flush()
+	for range 2 {
+		if got := c.Recv(); !strings.HasPrefix(got, "-ERR pool test waits for its other Ringways: none is known yet") {
+			t.Errorf("%q", got)
+		}
+	}
+	balanced(t, srv)
+}
+
+func TestMigrationReport(t *testing.T) {
+	hurried(t)
+	addresses := nodes(t, 4)
+	srv := serve(t, onPool(func(p *config.Pool) { warmed(p); p.Migration.MoverRate = 50 }), addresses[:3]...)
+	report := func() string {
+		t.Helper()
+		var b strings.Builder
+		if err := WriteMigration(&b, &srv.Config().Pools[0]); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	inMode(t, warmPlain, srv)
+	if got := report(); !strings.Contains(got, "in force   ring ") || !strings.Contains(got, "(3 nodes: n0, n1, n2)") || !strings.Contains(got, " alive\n") {
+		t.Errorf("plain:\n%s", got)
+	}
+	c := client(t, srv)
+	for i := range 600 {
+		c.Do("SET", fmt.Sprint("key", i), "v")
+	}
+	scale(t, addresses, srv)
+	inMode(t, warmWarm, srv)
+	redistest.WaitFor(t, "the walk to be told of", func() bool { return strings.Contains(report(), "% of ") })
+	if got := report(); !strings.Contains(got, "in force   a change, since ") || !strings.Contains(got, " warm ") {
+		t.Errorf("warm:\n%s", got)
+	}
+	onRing(t, 4, srv) // all has been moved
+	want(t, "the keys", c.Do("DBSIZE"), ":600\r\n")
+	for i := range 600 {
+		want(t, "GET", c.Do("GET", fmt.Sprint("key", i)), redistest.Bulk("v"))
+	}
+	balanced(t, srv)
 }
