@@ -49,6 +49,7 @@ type registry struct {
 	mode    mode // in the record
 	serving mode // on the loops
 	force   force
+	ready   string
 	swept   string
 	walked  []string
 
@@ -247,7 +248,7 @@ func (n *regNode) drop() {
 func (r *registry) beat(only func(*regNode) bool) {
 	r.follow()
 	r.seq++
-	rec := toJSON(record{r.seq, r.mode, r.asks, r.swept, r.walked, r.walk()})
+	rec := toJSON(record{r.seq, r.mode, r.asks, r.ready, r.swept, r.walked, r.walk()})
 	var asked sync.WaitGroup
 	var list []*regNode
 	for _, n := range r.nodes {
@@ -454,7 +455,7 @@ func (r *registry) lapse() {
 	r.because("none of its nodes has answered this one for %v", r.t.lease)
 	r.stopWalking()
 	r.mode = mode{}
-	r.swept, r.walked = "", nil
+	r.ready, r.swept, r.walked = "", "", nil
 	r.served(mode{})
 	for _, n := range r.nodes {
 		n.until = 0
@@ -681,6 +682,7 @@ func (r *registry) begin() {
 // plain looks whether all want another ring, and it is prepared.
 func (r *registry) plain() {
 	y, z := r.mode.y, r.asks
+	r.ready = ""
 	if z == y {
 		return
 	}
@@ -690,7 +692,8 @@ func (r *registry) plain() {
 	}
 	living := r.living()
 	change := y + ">" + z
-	swept, lowest := r.swept == change, true
+	hold := mode{warmHold, y, z}
+	swept, lowest, ready, joins := r.swept == change, true, true, false
 	for id, p := range living {
 		if p.Asks != z {
 			if r.remind("waits " + id) {
@@ -700,17 +703,22 @@ func (r *registry) plain() {
 		}
 		swept = swept || p.Swept == change
 		lowest = lowest && r.id < id
+		ready = ready && p.Ready == change
+		joins = joins || p.Mode == hold
 	}
 	settled := now-r.inForce >= int64(r.t.settle)
 	for _, n := range r.nodesOf(mode{y: y, z: z}) {
 		settled = settled && n.since > 0 && now-n.since >= int64(r.t.settle) && now >= n.trusted
 	}
+	if settled {
+		r.ready = change
+	}
 	switch {
 	case !settled || r.preparing: // a sweep must not go on in the window
 	case !swept && lowest && now >= r.prepareAt:
 		r.prepare(change, r.specs[y], r.specs[z])
-	case swept && now >= r.holdAt:
-		m := mode{warmHold, y, z}
+	case swept && (ready && now >= r.holdAt || joins): // all at once, though each has given up at another time
+		m := hold
 		r.log.Info("holding", "pool", r.pool, "from", y, "to", z)
 		r.held = now
 		if !r.loops.hold(m, r.specs[y], r.specs[z], r.t.hold) {

@@ -172,6 +172,7 @@ type record struct {
 	Seq    uint64   `json:"seq"`
 	Mode   mode     `json:"mode"`
 	Asks   string   `json:"asks"`             // the ring of its file
+	Ready  string   `json:"ready,omitempty"`  // Y>Z: as far as it can see that change may be made
 	Swept  string   `json:"swept,omitempty"`  // Y>Z: it has prepared that change
 	Walked []string `json:"walked,omitempty"` // old nodes on which nothing is left
 

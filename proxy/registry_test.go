@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ringway/internal/loop"
 	"ringway/internal/redistest"
 	"ringway/pool/discover"
 )
@@ -226,6 +227,40 @@ func TestHoldIsGivenUp(t *testing.T) {
 	f2.mu.Unlock()
 	awaits(t, "the first", f1, mode{warmWarm, y, z})
 	awaits(t, "the second", f2, mode{warmWarm, y, z})
+}
+
+// Two that learn of a change one long after the other hold at the same time, once.
+func TestNobodyHoldsBeforeAllAreReady(t *testing.T) {
+	hurried(t)
+	a, b := redistest.Server(t), redistest.Server(t)
+	old, next := spec(a), spec(a, b)
+	y, z := old.digest(), next.digest()
+	one, f1 := enrolled(t, old)
+	two, f2 := enrolled(t, old)
+	awaits(t, "the first", f1, mode{kind: warmPlain, y: y})
+	awaits(t, "the second", f2, mode{kind: warmPlain, y: y})
+	one.want(next)
+	redistest.WaitFor(t, "the first to have seen the new node for long", func() bool {
+		since := make(chan int64, 1)
+		one.post(func() {
+			if n := one.nodes["b"]; n != nil && n.since > 0 {
+				since <- loop.Clock() - n.since
+			} else {
+				since <- 0
+			}
+		})
+		return <-since > 2*int64(one.t.settle)
+	})
+	two.want(next)
+	awaits(t, "the first", f1, mode{warmWarm, y, z})
+	awaits(t, "the second", f2, mode{warmWarm, y, z})
+	for i, f := range []*fakeLoops{f1, f2} {
+		f.mu.Lock()
+		if got := len(f.modes); got != 3 {
+			t.Errorf("member %d has been in %v", i, f.modes)
+		}
+		f.mu.Unlock()
+	}
 }
 
 // A dead member is waited for until it was silent for a grace.

@@ -32,7 +32,7 @@ const (
 	second  = 15                   // the second
 )
 
-// second is what was seen in one second.
+// bucket is what was seen in one second.
 type bucket struct {
 	hits, misses, older, errors atomic.Int64
 	slowest                     atomic.Int64 // ns
@@ -75,7 +75,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// ended are processes that are killed at the end of a measurement.
+// processes are those that are killed at the end of a measurement.
 type processes []*exec.Cmd
 
 func (ps *processes) start(log string, name string, args ...string) (*exec.Cmd, error) {
@@ -183,8 +183,10 @@ func measure(dir, program, mode string) ([]bucket, error) {
 		}
 	}
 	done.Wait()
-	log, _ := os.ReadFile(filepath.Join(dir, mode+"0.log"))
-	fmt.Printf("--- migration: %s, the first process said\n%s", mode, log)
+	for i, which := range []string{"first", "second"} {
+		log, _ := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%s%d.log", mode, i)))
+		fmt.Printf("--- migration: %s, the %s process said\n%s", mode, which, log)
+	}
 	return curve, nil
 }
 
