@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"time"
 
 	"ringway/internal/loop"
@@ -53,6 +54,7 @@ type Lane struct {
 	conn    loop.Conn
 	scan    resp.ReplyScanner
 	waiting queue
+	load    *Load
 	held    []byte // requests that wait for the connection
 	greets  int    // replies of the handshake still to come
 	reason  string // why it is down
@@ -60,6 +62,9 @@ type Lane struct {
 	downAt  int64  // since when it has been down
 	leaving func() // called when all it carries is answered: it takes nothing more
 
+	tick     time.Duration // how often a silent node is looked at, 0: never
+	put      uint64        // bytes put on the lane until the last Expect
+	weighing bool          // put is right
 	lastRead int64
 	attempt  int    // in a row, without success
 	praised  bool   // the node has answered on this connection
@@ -85,11 +90,18 @@ type Lane struct {
 
 // NewLane returns a lane that is not connected yet.
 func NewLane(l *loop.Loop, n *Node, index int, key Key) *Lane {
-	la := &Lane{Node: n, Index: index, key: key, opt: n.Options(), loop: l, address: n.Address()}
+	la := &Lane{Node: n, Index: index, key: key, loop: l, load: &unbounded}
+	la.look()
 	la.retry = loop.NewTimer(la.connect)
 	la.patience = loop.NewTimer(la.checkPatience)
 	la.hope = loop.NewTimer(la.despair)
 	return la
+}
+
+// look takes over where the node is now, and its settings.
+func (la *Lane) look() {
+	la.address, la.opt = la.Node.Address(), la.Node.Options()
+	la.tick = la.opt.shortest()
 }
 
 // Down reports whether requests would fail at once, and why.
@@ -143,13 +155,31 @@ func (la *Lane) Full() bool {
 	return len(la.held)+la.conn.Unsent() > la.opt.OutputLimit
 }
 
+// Busy reports whether a request must not be put on the lane now: there is no room for it, or the node has as many as it may.
+func (la *Lane) Busy() bool { return la.Overloaded() || la.Full() }
+
+// Overloaded reports whether the node has as many requests of this loop as it may.
+func (la *Lane) Overloaded() bool { return la.load.bounded && la.load.over() }
+
+// Overload says so to a client.
+func (la *Lane) Overload() string {
+	requests, bytes := la.load.inFlight()
+	if la.load.most > 0 && requests >= la.load.most {
+		return fmt.Sprintf("node %s is overloaded: %d requests in flight", la.label(), requests)
+	}
+	return fmt.Sprintf("node %s is overloaded: %d bytes of requests in flight", la.label(), bytes)
+}
+
 // WaitForRoom has w told once, when the lane is less than half full or has failed.
 func (la *Lane) WaitForRoom(w Waiter) { la.full = append(la.full, w) }
 
 // Send puts a whole request on the lane.
-func (la *Lane) Send(request []byte, owner Owner, tag uint64) {
+func (la *Lane) Send(request []byte, owner Owner, tag uint64) { la.SendAs(Other, request, owner, tag) }
+
+// SendAs is Send for a request of some class.
+func (la *Lane) SendAs(class Class, request []byte, owner Owner, tag uint64) {
 	la.Append(request)
-	la.Expect(owner, tag)
+	la.ExpectAs(class, owner, tag)
 }
 
 // Adopt takes over a large request's buffer instead of copying it, if nothing is queued before it. If it returns false nothing
@@ -195,23 +225,52 @@ func (la *Lane) Commit(b []byte) {
 }
 
 // Expect queues the owner of the request just appended.
-func (la *Lane) Expect(owner Owner, tag uint64) {
-	la.waiting.push(waiting{owner, tag, la.loop.Now()})
+func (la *Lane) Expect(owner Owner, tag uint64) { la.ExpectAs(Other, owner, tag) }
+
+// ExpectAs is Expect for a request of some class.
+func (la *Lane) ExpectAs(class Class, owner Owner, tag uint64) {
+	la.waiting.push(waiting{owner, tag, la.loop.Now()>>classBits<<classBits | int64(class)})
 	la.requests++
+	if la.load.mostBytes > 0 {
+		la.weigh()
+	}
 	switch la.state {
 	case ready:
-		if la.opt.Timeout > 0 && !la.Patient && !la.patience.Set() {
-			la.loop.SetTimer(la.patience, la.opt.Timeout)
+		if la.tick > 0 && !la.Patient && !la.patience.Set() {
+			la.loop.SetTimer(la.patience, la.tick)
 		}
 	case idle:
-		la.connect()
-	case down: // the owner learns of it after it has finished what it is doing
-		if !la.failing && !la.hope.Set() {
-			la.failing = true
-			la.loop.Defer(la.failHeld)
+		if reason, is := la.Node.Unfit(); is {
+			la.rest(reason)
+			la.failSoon()
+			return
 		}
+		la.connect()
+	case down:
+		la.failSoon()
 	}
 }
+
+// failSoon fails what is held by a lane that is down, after the owner has finished what it is doing.
+func (la *Lane) failSoon() {
+	if !la.failing && !la.hope.Set() {
+		la.failing = true
+		la.loop.Defer(la.failHeld)
+	}
+}
+
+// weigh counts the bytes of the request just queued: what was put on the lane since the one before.
+func (la *Lane) weigh() {
+	now := la.allPut()
+	if !la.weighing { // the bound came while this lane was at work
+		la.weighing, la.put = true, now
+	}
+	la.waiting.weigh(max(0, int(now)-int(la.put)))
+	la.put = now
+}
+
+// allPut is how many bytes were ever put on the lane, but for those that were lost unsent.
+func (la *Lane) allPut() uint64 { return la.conn.BytesOut + uint64(la.conn.Unsent()+len(la.held)) }
 
 func (la *Lane) failHeld() {
 	la.failing = false

@@ -23,7 +23,7 @@ func (la *Lane) connect() {
 	}
 	la.dial++
 	attempt := la.dial
-	la.address, la.opt = la.Node.Address(), la.Node.Options()
+	la.look()
 	if la.address == "" {
 		la.loop.Defer(func() {
 			if attempt == la.dial {
@@ -52,7 +52,7 @@ func (la *Lane) connect() {
 // connected and in use.
 func (la *Lane) redial() {
 	if la.state == idle {
-		la.address, la.opt = la.Node.Address(), la.Node.Options()
+		la.look()
 		return
 	}
 	if la.greets > 0 {
@@ -77,6 +77,9 @@ func (la *Lane) Move() {
 
 // Stale reports whether the node has moved, or has other settings, since the lane was connected.
 func (la *Lane) Stale() bool { return la.address != la.Node.Address() || la.opt != la.Node.Options() }
+
+// Moved reports whether the node has another address than when the lane was connected.
+func (la *Lane) Moved() bool { return la.address != la.Node.Address() }
 
 // connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
 // right behind the connection, unless they depend on the handshake.
@@ -103,6 +106,7 @@ func (la *Lane) connected(fd int) {
 		la.state = greeting
 	}
 	la.conn.Append(hello)
+	la.put += uint64(len(hello))
 	limit := la.opt.ConnectTimeout
 	if limit == 0 {
 		limit = la.opt.Timeout
@@ -171,7 +175,7 @@ func (la *Lane) begin() {
 		}
 		la.held = nil
 	}
-	if la.waiting.len() > 0 && la.opt.Timeout > 0 && !la.Patient {
-		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	if la.waiting.len() > 0 && la.tick > 0 && !la.Patient {
+		la.loop.SetTimer(la.patience, la.tick)
 	}
 }

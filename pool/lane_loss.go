@@ -2,12 +2,14 @@ package pool
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
 )
 
-// checkPatience gives a silent node up.
+// checkPatience gives a silent node up. How long it may be silent is said by the class of the first request: the others are not its turn
+// yet. That can change with each reply, so it is looked at as often as the least patient class wants.
 func (la *Lane) checkPatience() {
 	if la.conn.Closed() || la.state == connecting {
 		return
@@ -16,28 +18,49 @@ func (la *Lane) checkPatience() {
 		la.heartbeat()
 		return
 	}
-	limit := la.opt.Timeout
-	if la.greets > 0 && la.opt.ConnectTimeout > 0 {
-		limit = la.opt.ConnectTimeout
-	} else if la.greets == 0 {
-		if la.waiting.len() == 0 || limit == 0 || la.Patient {
+	limit, again := la.opt.Timeout, time.Duration(math.MaxInt64)
+	since := la.lastRead
+	if la.greets > 0 {
+		if la.opt.ConnectTimeout > 0 {
+			limit = la.opt.ConnectTimeout
+		}
+	} else {
+		if la.waiting.len() == 0 || la.tick == 0 || la.Patient {
 			return
 		}
-	}
-	since := la.lastRead
-	if la.greets == 0 {
+		limit, again = la.opt.timeout(la.waiting.first().class()), la.tick
 		since = max(since, la.waiting.first().since)
 	}
 	if la.conn.Unsent() > 0 {
 		since = max(since, la.conn.LastWrite())
 	}
-	if left := time.Duration(since-la.loop.Now()) + limit; left > 0 {
-		la.loop.SetTimer(la.patience, left)
+	left := time.Duration(since-la.loop.Now()) + limit
+	if limit == 0 {
+		left = again
+	}
+	if left > 0 {
+		la.loop.SetTimer(la.patience, min(left, again))
 		return
 	}
 	la.stats.Timeouts++
 	la.conn.Close()
 	la.fallAfterLoss(fmt.Sprintf("did not answer within %v", limit))
+}
+
+// Reroute hands back what waits for the connection, and has not been sent.
+func (la *Lane) Reroute() {
+	if la.state != ready && la.state != idle && la.waiting.len() > 0 {
+		la.failAll(la.down(), false)
+	}
+}
+
+// Hurry has a private lane wait for its reply no longer than others do, from now on.
+func (la *Lane) Hurry() {
+	la.Patient = false
+	if la.state == ready && la.waiting.len() > 0 && la.opt.Timeout > 0 {
+		la.waiting.first().since = la.loop.Now()
+		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	}
 }
 
 // lose gives the connection up. Whatever was sent and not answered fails: it may have been carried out, so it is never sent
@@ -71,11 +94,8 @@ func (la *Lane) countFailure() {
 // praise forgets past failures: the node has answered.
 func (la *Lane) praise() {
 	la.attempt, la.praised, la.torn = 0, true, la.torn[:0]
-	if !la.Node.Up() {
-		la.Node.downUntil.Store(0)
-		if la.opt.OnChange != nil {
-			la.opt.OnChange(la.Node, true, "")
-		}
+	if !la.Node.Up() && la.Node.revive() && la.opt.OnChange != nil {
+		la.opt.OnChange(la.Node, true, "")
 	}
 	if la.Node.failures.Load() != 0 {
 		la.Node.Forgive()
@@ -89,16 +109,51 @@ func (la *Lane) fallAfterLoss(reason string) {
 
 // fall marks the node and the lane as down.
 func (la *Lane) fall(reason string) {
-	was := la.state
+	was, news := la.state, false
 	if la.leaving == nil {
 		la.countFailure()
-		la.Node.downUntil.Store(1)
+		news = !la.Node.lostDown()
 	}
 	la.rest(reason)
-	if was != down && la.leaving == nil && la.opt.OnChange != nil {
+	if news && la.opt.OnChange != nil {
 		la.opt.OnChange(la.Node, false, reason)
 	}
 	la.failOrHope(was)
+}
+
+// Abandon gives the connection up because the node was found to be down in another way than by this lane.
+func (la *Lane) Abandon(reason string) {
+	switch la.state {
+	case idle, down:
+		return // it will find out, or has
+	case ready, greeting:
+		la.conn.Close()
+		la.stats.Losses++
+	}
+	la.fall(reason)
+}
+
+// Retry has a lane that is down try to come back now.
+func (la *Lane) Retry() {
+	if la.state == down && la.greets == 0 && la.leaving == nil {
+		la.loop.StopTimer(la.retry)
+		la.connect()
+	}
+}
+
+// Served reports whether the node has answered on this lane since a time, or is given the time for a script that it may be busy with.
+func (la *Lane) Served(since int64, silent bool) bool {
+	if la.state != ready {
+		return false
+	}
+	if la.praised && la.lastRead >= since {
+		return true
+	}
+	if !silent || la.waiting.len() == 0 || la.waiting.first().class() != Script {
+		return false
+	}
+	limit := la.opt.timeout(Script)
+	return limit == 0 || time.Duration(la.loop.Now()-max(la.lastRead, la.waiting.first().since)) < limit
 }
 
 // failOrHope deals with what waits on a lane that has just gone down. What was sent fails: only a lane that is ready has sent anything. The
@@ -175,8 +230,12 @@ func (la *Lane) failAll(message string, sent bool) {
 	la.scripts = nil
 	la.loop.Release(la.held)
 	la.held = nil
+	la.put = la.allPut()
 	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane
 		w := *la.waiting.first()
+		if la.waiting.sizes != nil {
+			la.waiting.unweigh()
+		}
 		la.waiting.pop()
 		w.owner.Fail(w.tag, message, sent)
 	}

@@ -66,6 +66,9 @@ func (la *Lane) Data(b []byte) {
 		default:
 			w := *la.waiting.first()
 			if done {
+				if la.waiting.sizes != nil {
+					la.waiting.unweigh()
+				}
 				la.waiting.pop()
 				if kind != '-' {
 					la.praise()

@@ -583,7 +583,7 @@ func TestEachRequestEndsOnceWhileTheNodeComesAndGoes(t *testing.T) {
 func TestSet(t *testing.T) {
 	l := runLoop(t)
 	nodes := []*Node{NewNode("a", "127.0.0.1:1", &Options{}), NewNode("127.0.0.1:2", "127.0.0.1:2", &Options{})}
-	s := NewSet(l, nodes, Key{}, func(int) *metrics.Node { return &metrics.Node{} })
+	s := NewSet(l, nodes, Key{}, func(int) *metrics.Node { return &metrics.Node{} }, func(int) *Load { return &Load{} })
 	made := 0
 	s.Each(func(*Lane) { made++ })
 	if made != 0 {

@@ -17,12 +17,31 @@ type Node struct {
 	address atomic.Pointer[string]
 	options atomic.Pointer[Options]
 
-	Ejections atomic.Uint64 // times it was taken off the ring
+	Ejections [EjectionReasons]atomic.Uint64 // times it was taken off the ring
 
-	failures  atomic.Int32 // lanes lost since the last reply
-	failedAt  atomic.Int64 // when the last was counted, loop clock
-	downUntil atomic.Int64 // for the metrics: not zero while some loop knows it as down
+	failures atomic.Int32  // lanes lost since the last reply
+	failedAt atomic.Int64  // when the last was counted, loop clock
+	down     atomic.Uint32 // lanesSay and checksSay
+
+	unfit        atomic.Pointer[string] // what the checks say, while they say down
+	successes    atomic.Int32           // checks in a row that went well
+	failedChecks atomic.Uint64
 }
+
+// Who says that a node is down. It is up again when neither does. A reply on any lane proves both wrong.
+const (
+	lanesSay = 1 << iota
+	checksSay
+)
+
+// EjectionReason says why a node was taken off the ring.
+type EjectionReason uint8
+
+const (
+	EjectedFailures EjectionReason = iota // lanes were lost
+	EjectedCheck                          // health checks have failed
+	EjectionReasons
+)
 
 // NewNode returns a node at an address: host:port, unix:///path, or "" while nobody knows where it is.
 func NewNode(name, address string, opt *Options) *Node {
@@ -36,7 +55,11 @@ func NewNode(name, address string, opt *Options) *Node {
 func (n *Node) Address() string { return *n.address.Load() }
 
 // SetAddress moves the node. Lanes go on with the address that they have until their loop is told (Set.Follow).
-func (n *Node) SetAddress(address string) { n.address.Store(&address) }
+// What checks have found at the old address is forgotten.
+func (n *Node) SetAddress(address string) {
+	n.address.Store(&address)
+	n.forgetChecks()
+}
 
 // Options are the settings of new lanes to the node.
 func (n *Node) Options() *Options { return n.options.Load() }
@@ -70,13 +93,49 @@ func (n *Node) fail(now int64) int {
 const sameFailure = 10 * time.Millisecond
 
 // Up reports whether the node was reachable when last tried. A node that was never tried is up. Any goroutine may ask.
-func (n *Node) Up() bool { return n.downUntil.Load() == 0 }
+func (n *Node) Up() bool { return n.down.Load() == 0 }
+
+// Unfit reports whether the health checks take the node for down, and why. Any goroutine may ask.
+func (n *Node) Unfit() (reason string, is bool) {
+	if n.down.Load()&checksSay == 0 {
+		return "", false
+	}
+	return *n.unfit.Load(), true
+}
+
+// Successes is how many health checks in a row have gone well. Any goroutine may ask.
+func (n *Node) Successes() int { return int(n.successes.Load()) }
+
+// FailedChecks is how many health checks have failed. Any goroutine may ask.
+func (n *Node) FailedChecks() uint64 { return n.failedChecks.Load() }
+
+// foundDown is the checks' verdict. It reports whether the node was known to be down before.
+func (n *Node) foundDown(reason string) (was bool) {
+	n.unfit.Store(&reason)
+	return n.down.Or(checksSay) != 0
+}
+
+// lostDown is a lane's verdict.
+func (n *Node) lostDown() (was bool) { return n.down.Or(lanesSay) != 0 }
+
+// revive says that the node is up, for a lane has had a reply, and reports whether it was known to be down.
+func (n *Node) revive() (was bool) { return n.down.Swap(0) != 0 }
+
+// foundUp is the checks' verdict. Lanes find out for themselves. It reports whether the node is up now, and was not before.
+func (n *Node) foundUp() (news bool) { return n.down.And(^uint32(checksSay)) == checksSay }
+
+// forgetChecks takes back what the checks say.
+func (n *Node) forgetChecks() {
+	n.down.And(^uint32(checksSay))
+	n.successes.Store(0)
+}
 
 // Options are the settings of a pool that its lanes need.
 type Options struct {
 	Pool           string
-	Timeout        time.Duration // a node that is silent for so long while a reply is due is taken for gone; 0: never
-	ConnectTimeout time.Duration // 0: the system's
+	Timeout        time.Duration          // a node that is silent for so long while a reply is due is taken for gone; 0: never
+	Timeouts       [Classes]time.Duration // in its place, by the class of the request that is due; 0: as Timeout, AnyTime: never
+	ConnectTimeout time.Duration          // 0: the system's
 	KeepAlive      bool
 	Username       string
 	Password       string
@@ -84,6 +143,9 @@ type Options struct {
 
 	// ReadOnly tells a replica of a Redis Cluster that reads are meant for it (READONLY).
 	ReadOnly bool
+
+	// ReplicasOnly says of a replica that its primary is not to be read in its place. For the caller; nothing here looks at it.
+	ReplicasOnly bool
 
 	// FailoverWait is how long what was not sent yet waits for a node that is down, counted from its loss. 0: it fails at once.
 	FailoverWait time.Duration
@@ -100,11 +162,37 @@ type Options struct {
 	OnFailure func(n *Node, times int)
 }
 
+// AnyTime among Timeouts means that such a request may take as long as it likes.
+const AnyTime time.Duration = -1
+
+// timeout is how long the reply to a request of a class may take, 0: for ever.
+func (o *Options) timeout(c Class) time.Duration {
+	switch t := o.Timeouts[c]; t {
+	case 0:
+		return o.Timeout
+	case AnyTime:
+		return 0
+	default:
+		return t
+	}
+}
+
+// shortest is the least of all timeouts, 0 if there are none.
+func (o *Options) shortest() (least time.Duration) {
+	for c := range Classes {
+		if t := o.timeout(c); t > 0 && (least == 0 || t < least) {
+			least = t
+		}
+	}
+	return least
+}
+
 // Same reports whether lanes with these settings are as those with other ones. What the settings call is left out.
 func (o *Options) Same(other *Options) bool {
-	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.ConnectTimeout == other.ConnectTimeout && o.KeepAlive == other.KeepAlive &&
-		o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit && o.FailoverWait == other.FailoverWait &&
-		o.ReadOnly == other.ReadOnly && (o.Valid == nil) == (other.Valid == nil)
+	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout &&
+		o.KeepAlive == other.KeepAlive && o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit &&
+		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly && o.ReplicasOnly == other.ReplicasOnly &&
+		(o.Valid == nil) == (other.Valid == nil)
 }
 
 // Stats are what a lane counts of its own life.

@@ -18,18 +18,19 @@ type Set struct {
 	nodes   []*Node
 	loop    *loop.Loop
 	counted func(index int) *metrics.Node // where a lane that is closed leaves its counters
+	load    func(index int) *Load
 }
 
-// NewSet returns a set without connections. counted gives the shard of a node.
-func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metrics.Node) *Set {
-	s := &Set{Key: key, loop: l, counted: counted}
+// NewSet returns a set without connections. counted gives the shard of a node, load what this loop has in flight to it.
+func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metrics.Node, load func(index int) *Load) *Set {
+	s := &Set{Key: key, loop: l, counted: counted, load: load}
 	s.Follow(nodes)
 	return s
 }
 
 // Follow takes over a list of nodes that begins with those of the list before. Lanes whose node has moved or has other settings go
-// along with it.
-func (s *Set) Follow(nodes []*Node) {
+// along with it. The result is how many private lanes were closed.
+func (s *Set) Follow(nodes []*Node) (closed int) {
 	s.nodes = nodes
 	for len(s.lanes) < len(nodes) {
 		s.lanes = append(s.lanes, nil)
@@ -43,12 +44,14 @@ func (s *Set) Follow(nodes []*Node) {
 		for _, la := range s.Private[i] {
 			if la.Stale() {
 				s.Discard(la)
+				closed++
 			} else {
 				kept = append(kept, la)
 			}
 		}
 		s.Private[i] = kept
 	}
+	return closed
 }
 
 // follow brings the shared lane of a node where the node is now. A lane that is not connected has sent nothing of what it holds, and takes
@@ -62,23 +65,50 @@ func (s *Set) follow(i int, la *Lane) {
 	s.retire(la)
 }
 
-// Retire takes the lanes of a node that has left out of use. What they carry is answered still.
-func (s *Set) Retire(i int) {
+// Retire takes the lanes of a node that has left out of use. What they carry is answered still. The result is how many private lanes were
+// closed.
+func (s *Set) Retire(i int) (closed int) {
 	if la := s.lanes[i]; la != nil {
 		s.lanes[i] = nil
 		s.retire(la)
 	}
+	return s.discardPrivate(i)
+}
+
+func (s *Set) discardPrivate(i int) (closed int) {
+	closed = len(s.Private[i])
 	for _, la := range s.Private[i] {
 		s.Discard(la)
 	}
 	s.Private[i] = nil
+	return closed
 }
 
-// Reroute hands back what waits on lanes that are down: its keys may be elsewhere now.
+// Abandon has the lanes of a node that was found to be down give it up. The result is how many private lanes were closed.
+func (s *Set) Abandon(i int, reason string) (closed int) {
+	if la := s.lanes[i]; la != nil {
+		la.Abandon(reason)
+	}
+	return s.discardPrivate(i)
+}
+
+// Retry has the lane of a node that may be back try so.
+func (s *Set) Retry(i int) {
+	if la := s.lanes[i]; la != nil {
+		la.Retry()
+	}
+}
+
+// Served reports whether the shared lane speaks for its node: see Lane.Served.
+func (s *Set) Served(i int, since int64, silent bool) bool {
+	return s.lanes[i] != nil && s.lanes[i].Served(since, silent)
+}
+
+// Reroute hands back what waits on lanes that are not connected: its keys may be elsewhere now.
 func (s *Set) Reroute() {
 	for _, la := range s.lanes {
-		if la != nil && la.state == down {
-			la.failAll(la.down(), false)
+		if la != nil {
+			la.Reroute()
 		}
 	}
 }
@@ -100,6 +130,7 @@ func (s *Set) Lane(i int) *Lane {
 		return la
 	}
 	la := s.NewLane(i)
+	s.load(i).carry(la)
 	s.lanes[i] = la
 	return la
 }
@@ -110,6 +141,9 @@ func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key
 // Discard closes a lane for good. What it has counted is kept.
 func (s *Set) Discard(la *Lane) {
 	la.Close()
+	if la.load != &unbounded {
+		la.load.drop(la)
+	}
 	la.addCounters(s.counted(la.Index))
 }
 

@@ -38,6 +38,8 @@ func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
 			return true
 		}
 		s.answerOK() // ROLE says that it is so
+	case c.Name == "debug":
+		return s.debug(c, a)
 	case c.Name == "config|set":
 		return s.configSet(c, a)
 	default:

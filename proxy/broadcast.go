@@ -17,6 +17,9 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	case "config|resetstat":
 		return s.resetStats(c, &scan.Args)
 	}
+	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey") {
+		return s.keysByName(c, &scan.Args)
+	}
 	if s.pool.hides() {
 		if dealt, taken := s.keysWithoutReserved(c, scan.Bytes(b)); dealt {
 			return taken
@@ -30,9 +33,9 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	sp.merge, sp.weight, sp.resp3 = c.Merge, s.pool.size(), s.resp3
 	for i := range s.pool.size() {
 		node := s.pool.nth(i)
-		if lane := s.set.Lane(node); lane.Full() {
+		if lane := s.set.Lane(node); lane.Busy() {
 			sp.release(w)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 		sp.parts = append(sp.parts, part{node: node})
 	}
@@ -49,6 +52,6 @@ func (s *Session) sendWhole(c *command.Command, sp *split, request []byte) {
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).Send(request, s, tagOf(seq, i))
+		s.set.Lane(sp.parts[i].node).SendAs(classes[c.ID], request, s, tagOf(seq, i))
 	}
 }

@@ -173,7 +173,7 @@ func TestWholePoolWithANodeEjected(t *testing.T) {
 	}
 	var before string // a cursor in the middle of the node that has left
 	onLoop(t, srv, func(w *worker) {
-		all := walkOf(w.pools[0].topo.nodes, []uint16{0, 1, 2})
+		all := w.pools[0].topo.walkOf([]uint16{0, 1, 2})
 		for _, at := range all {
 			if at.node == 0 {
 				before = strconv.Itoa(5<<placeBits | int(at.place))

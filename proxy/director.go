@@ -19,12 +19,16 @@ import (
 //	discovery ------+--> members --> owners (those not ejected) --> ring --> topology --> loops
 //	failures -------/
 //
-// With `on_failure: eject`, twemproxy's auto_eject_hosts, a node is ejected after failure_limit failures without a reply between them. Its keys
-// belong to the others until it returns, so it is for caches only. It returns when retry_timeout has passed and a lane
-// has reached it (twemproxy takes it back untried). The last node is never ejected.
+// With `on_failure: eject`, twemproxy's auto_eject_hosts, a node is ejected after failure_limit failures without a reply between them, or when
+// health checks find it down. Its keys belong to the others until it returns, so it is for caches only. It returns when
+// retry_timeout has passed and it is fit again (twemproxy takes it back untried), emptied first if that is asked for. The last node is never
+// ejected, nor more than max_ejected.
 type director struct {
 	srv *Server
 	log *slog.Logger
+	at  int // the index of the pool in worker.pools
+	ctx context.Context
+	end context.CancelFunc // of ctx, with the director
 
 	mu       sync.Mutex
 	pool     *sharedPool
@@ -32,7 +36,10 @@ type director struct {
 	index    map[string]int               // of a node, by its name
 	members  []member                     // those of now
 	slots    *[hashring.Partitions]uint16 // of a Redis Cluster: for each slot the member; nil otherwise
-	out      map[int]time.Time            // ejected nodes, and when they may return
+	out      map[int]*ejection            // ejected nodes
+	slow     []returning                  // nodes that take their share back, in the order of their return
+	placed   *placement                   // of the present ring, while there are such nodes
+	stepping bool                         // the next step of theirs is on its way
 	present  *topology                    // what the loops have, or are about to
 	ringOpt  hashring.Options             // of its ring
 	building bool                         // a ring
@@ -41,11 +48,10 @@ type director struct {
 
 	source   discover.Source // nil: the configuration names all nodes
 	stopFind context.CancelFunc
-	complete bool          // the source has found something
+	complete bool          // the source has found all nodes, once at least
 	watch    *replicaWatch // nil: nothing is read from replicas
 
 	// With migration: warm (director_warm.go).
-	place        int       // of the pool in worker.pools
 	registry     *registry // nil without it
 	lease        *lease
 	registryRuns bool
@@ -53,6 +59,11 @@ type director struct {
 	rings        map[string]*hashring.Ring // by digest
 	heldFrom     time.Time
 	heldFor      time.Duration
+
+	checks  map[int]*pool.Check // of the members, once the server runs
+	running bool
+
+	composed composition // of a pool with routes
 }
 
 // member is a node that owns keys, or would if it were not ejected.
@@ -69,7 +80,9 @@ type replica struct {
 }
 
 func newDirector(srv *Server, sp *sharedPool) *director {
-	return &director{srv: srv, log: srv.log, pool: sp, place: sp.index, lease: &lease{}, index: map[string]int{}, out: map[int]time.Time{}}
+	d := &director{srv: srv, log: srv.log, at: sp.index, lease: &lease{}, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	return d
 }
 
 // node returns the index of the node of a name, which is made if there was none yet. The mutex is held.
@@ -106,8 +119,14 @@ func (d *director) replicaNode(address string, opt *pool.Options) int {
 
 // open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node.
 func (d *director) open() (*topology, error) {
+	d.followPools(d.pool.leads)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.composed.held = false
+	if d.pool.leads != nil {
+		d.present = d.compose()
+		return d.present, nil
+	}
 	d.enrol(d.pool)
 	ring, err := d.firstRing()
 	if err != nil {
@@ -132,10 +151,12 @@ func (d *director) firstRing() (*hashring.Ring, error) {
 	return d.ringOf()
 }
 
-// start begins to look for what the configuration does not name. It is called once the loops run.
+// start begins to look for what the configuration does not name, and to check what there is. It is called once the loops run.
 func (d *director) start() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.running = true
+	d.checkMembers()
 	d.startFinding()
 	if d.registry != nil {
 		d.startWarm()
@@ -144,7 +165,7 @@ func (d *director) start() {
 
 // startFinding starts the source and the watch over replicas. The mutex is held.
 func (d *director) startFinding() {
-	d.source = newSource(d.pool.cfg, d.log)
+	d.source = newSource(d.pool.cfg, d.log, d.srv.lookup)
 	ctx, cancel := context.WithCancel(context.Background())
 	d.stopFind = cancel
 	if d.source != nil {
@@ -161,9 +182,13 @@ func (d *director) startFinding() {
 // nudge has the source look again: a node has said that its part in the pool has changed. Any goroutine may call it.
 func (d *director) nudge() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	leads := d.pool.leads
 	if d.source != nil {
 		d.source.Nudge()
+	}
+	d.mu.Unlock()
+	for _, sp := range leads { // not with our mutex: theirs comes before it
+		sp.director.nudge()
 	}
 }
 
@@ -187,8 +212,8 @@ func sourceOf(cfg *config.Pool) int {
 	return fromFile
 }
 
-// newSource returns what finds the nodes of a pool, nil if its configuration names them all.
-func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
+// newSource returns what finds the nodes of a pool, nil if its configuration names them all. lookup may be nil.
+func newSource(cfg *config.Pool, log *slog.Logger, lookup discover.Lookup) discover.Source {
 	opt := discover.Options{
 		Pool: cfg.Name, Log: log, Username: cfg.Username, Password: cfg.Password.Reveal(), Timeout: cfg.ConnectTimeout,
 	}
@@ -214,7 +239,7 @@ func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
 			}
 			list = append(list, d)
 		}
-		return discover.NewDNS(list, nil, opt)
+		return discover.NewDNS(list, lookup, opt)
 	}
 	return nil
 }
@@ -245,11 +270,13 @@ func (d *director) found(ctx context.Context, u discover.Update) {
 		}
 		d.members = append(d.members, m)
 	}
-	d.slots, d.complete = u.Slots, true
+	d.slots = u.Slots
+	d.complete = d.complete || !slices.ContainsFunc(u.Nodes, func(n discover.Node) bool { return n.Address == "" })
 	d.forgetOthers()
 	if d.slots != nil {
 		d.addNobody()
 	}
+	d.checkMembers()
 	d.rebuild()
 }
 
@@ -331,14 +358,23 @@ func (d *director) refusing(name, refusal string, opt *pool.Options) int {
 // forgetOthers forgets the ejection of nodes that are no members any more. The mutex is held.
 func (d *director) forgetOthers() {
 	for i := range d.out {
-		if !slices.ContainsFunc(d.members, func(m member) bool { return m.node == i }) {
+		if !d.has(i) {
 			delete(d.out, i)
 		}
 	}
+	if len(d.out) == len(d.members) { // the last that worked has left: better those that have failed than none
+		clear(d.out)
+	}
+}
+
+// has reports whether a node is a member. The mutex is held.
+func (d *director) has(node int) bool {
+	return slices.ContainsFunc(d.members, func(m member) bool { return m.node == node })
 }
 
 // reload takes over another configuration. The loops get it with the topology that goes with it, at once.
 func (d *director) reload(sp *sharedPool) {
+	d.followPools(sp.leads)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.pool.cfg
@@ -351,10 +387,24 @@ func (d *director) reload(sp *sharedPool) {
 		d.enrol(sp)
 	}
 	d.version++ // a ring that is being built is out of date
-	d.building = false
-	if before.OnFailure == "eject" && sp.cfg.OnFailure != "eject" {
-		clear(d.out)
+	d.composed.held = false
+	if sp.leads != nil {
+		if d.registry != nil {
+			d.endWarm()
+			d.lease.free.Store(true)
+		}
+		d.stopFind()
+		d.startFinding() // of which nothing is left, if it had servers before
+		d.checkMembers()
+		d.adopt(sp, d.compose())
+		return
 	}
+	d.building = false
+	if sp.cfg.OnFailure != "eject" {
+		clear(d.out)
+		d.slow = nil
+	}
+	d.checkMembers()
 	if d.registry != nil || warmScaling(sp.cfg) {
 		d.ringOpt = sp.cfg.RingOptions()
 		d.reloadWarm(sp)
@@ -364,26 +414,37 @@ func (d *director) reload(sp *sharedPool) {
 	ring := d.present.ring
 	if d.ringOpt = sp.cfg.RingOptions(); !d.ringFits(ring, before.RingOptions()) {
 		var err error
+		p := d.plan()
 		if sp.cfg.Placement() == "" && len(others) == 0 {
 			ring, err = sp.cfg.Ring()
 		} else {
 			ring, err = d.ringOf()
 		}
+		if err == nil {
+			err = p.build(d.ringOpt)
+		}
 		if err != nil { // the configuration was checked with this ring
 			d.log.Error("cannot build the ring; the old one stays", "pool", sp.cfg.Name, "error", err)
 			return
 		}
+		d.placed = p
 	}
 	d.stopFind()
 	d.startFinding()
-	t := d.assemble(ring, owners, others)
+	d.adopt(sp, d.assemble(ring, owners, others))
+}
+
+// adopt hands a configuration to all loops, with the topology that goes with it. The mutex is held.
+func (d *director) adopt(sp *sharedPool, t *topology) {
 	d.present = t
-	d.srv.post(func(w *worker) { w.pools[sp.index].adopt(sp, t) })
+	d.srv.post(func(w *worker) { w.pools[d.at].adopt(sp, t) })
+	d.step()
+	d.tellFronts()
 }
 
 // ringFits reports whether a ring made with these options is the one that is wanted now. The mutex is held.
 func (d *director) ringFits(ring *hashring.Ring, opt hashring.Options) bool {
-	return d.slots == nil && !d.present.slots && opt == d.ringOpt && slices.Equal(ring.Nodes(), d.ringNodes())
+	return ring != nil && d.slots == nil && !d.present.slots && opt == d.ringOpt && slices.Equal(ring.Nodes(), d.ringNodes())
 }
 
 // owners tells the members that own keys from those that are ejected. The mutex is held.
@@ -424,6 +485,9 @@ func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topol
 	}
 	t := newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, owners, others)
 	t.slots, t.readers = d.slots != nil, readers
+	if d.placed != nil {
+		t.slow = d.placed.earlier(time.Now(), d.pool.cfg.SlowStart)
+	}
 	for _, list := range readers {
 		for _, i := range list {
 			t.used[i] = true
@@ -437,50 +501,6 @@ func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topol
 	return t
 }
 
-// failed is a lane's call, on a loop: a node has failed so many times in a row.
-func (d *director) failed(n *pool.Node, times int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	cfg := d.pool.cfg
-	if d.source != nil {
-		d.source.Nudge()
-	}
-	i, known := d.index[n.Name]
-	if cfg.OnFailure != "eject" || times < cfg.FailureLimit || !known || d.nodes[i] != n || d.stopped {
-		return
-	}
-	if _, already := d.out[i]; already {
-		return
-	}
-	if owners, _ := d.owners(); len(owners) <= 1 {
-		return
-	}
-	d.out[i] = time.Now().Add(cfg.RetryTimeout)
-	n.Ejections.Add(1)
-	n.Forgive()
-	d.log.Warn("node ejected", "pool", cfg.Name, "node", n.Name, "failures", times, "retry_in", cfg.RetryTimeout)
-	d.rebuild()
-	time.AfterFunc(cfg.RetryTimeout, func() { d.consider(i) })
-}
-
-// consider takes node i back if it can be reached, and looks again soon if not.
-func (d *director) consider(i int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	cfg, n := d.pool.cfg, d.nodes[i]
-	if _, out := d.out[i]; !out || d.stopped {
-		return
-	}
-	if !n.Up() {
-		time.AfterFunc(min(time.Second, cfg.RetryTimeout), func() { d.consider(i) })
-		return
-	}
-	delete(d.out, i)
-	n.Forgive()
-	d.log.Info("node returned", "pool", cfg.Name, "node", n.Name)
-	d.rebuild()
-}
-
 // rebuild has a topology made of what is known now. Where the ring stays as it is that is done at once: the place of a dead primary is
 // taken without delay. Another ring takes milliseconds to build, on a goroutine of its own. The mutex is held.
 func (d *director) rebuild() {
@@ -490,6 +510,7 @@ func (d *director) rebuild() {
 		return
 	}
 	version := d.version
+	d.building = false // what is being built is out of date
 	owners, others := d.owners()
 	if d.slots != nil {
 		d.publish(d.assemble(hashring.FromSlots(d.ringNodes(), d.slots), owners, others))
@@ -499,10 +520,13 @@ func (d *director) rebuild() {
 		d.publish(d.assemble(d.present.ring, owners, others))
 		return
 	}
-	nodes, opt := d.ringNodes(), d.ringOpt
+	nodes, opt, p := d.ringNodes(), d.ringOpt, d.plan()
 	d.building = true
 	go func() {
 		ring, err := hashring.New(nodes, opt)
+		if err == nil {
+			err = p.build(opt)
+		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if version == d.version {
@@ -515,15 +539,17 @@ func (d *director) rebuild() {
 		if version != d.version || d.stopped {
 			return // a newer one is on its way
 		}
+		d.placed = p
 		d.publish(d.assemble(ring, owners, others))
+		d.step()
 	}()
 }
 
 // publish hands a topology to all loops. The mutex is held, so that they all get the last one last.
 func (d *director) publish(t *topology) {
 	d.present = t
-	index := d.pool.index
-	d.srv.post(func(w *worker) { w.pools[index].setTopology(t) })
+	d.srv.post(func(w *worker) { w.pools[d.at].setTopology(t) })
+	d.tellFronts()
 }
 
 // refresh hands out the present topology with the replicas that are fit to be read now.
@@ -560,7 +586,7 @@ func (d *director) names() (names []string) {
 	defer d.mu.Unlock()
 	for i, n := range d.nodes {
 		if i < len(d.present.used) && d.present.used[i] && n.Refusal == "" {
-			names = append(names, n.Name)
+			names = append(names, d.present.name(i))
 		} else {
 			names = append(names, "")
 		}
@@ -569,10 +595,13 @@ func (d *director) names() (names []string) {
 }
 
 func (d *director) stop() {
+	d.end()
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.stopped = true
+	d.checkMembers()
 	if d.stopFind != nil {
 		d.stopFind()
 	}
+	d.mu.Unlock()
+	d.followPools(nil)
 }

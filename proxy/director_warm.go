@@ -90,7 +90,7 @@ func (d *director) reloadWarm(sp *sharedPool) {
 		}
 		owners, others := d.owners()
 		d.restartFinding()
-		d.hand(sp, d.assemble(ring, owners, others))
+		d.adopt(sp, d.assemble(ring, owners, others))
 		return
 	}
 	d.ringFor(d.fileSpec()) // built here, not when the registry waits for it
@@ -102,13 +102,7 @@ func (d *director) reloadWarm(sp *sharedPool) {
 		had.want(d.fileSpec())
 	}
 	d.startWarm()
-	d.hand(sp, d.assembleWarm())
-}
-
-// hand gives the loops a configuration with the topology that goes with it. The mutex is held.
-func (d *director) hand(sp *sharedPool, t *topology) {
-	d.present = t
-	d.srv.post(func(w *worker) { w.pools[sp.index].adopt(sp, t) })
+	d.adopt(sp, d.assembleWarm())
 }
 
 func (d *director) restartFinding() {
@@ -170,10 +164,12 @@ func (d *director) assembleWarm() *topology {
 	}
 	if kind == warmHold {
 		t := d.assemble(ring, owners, nextOwners)
+		t.ejected = nil
 		t.moving = mv
 		return t
 	}
 	t := d.assemble(next, nextOwners, owners)
+	t.ejected = nil
 	t.moving = mv
 	t.order = slices.Clone(t.order)
 	for _, i := range owners {
@@ -181,7 +177,7 @@ func (d *director) assembleWarm() *topology {
 			t.order = append(t.order, i)
 		}
 	}
-	t.walk = walkOf(t.nodes, t.order)
+	t.walk = t.walkOf(t.order)
 	return t
 }
 
@@ -233,14 +229,14 @@ func (d *director) turn(m mode, y, z *ringSpec) bool {
 
 // onLoops runs f on all loops, and waits.
 func (d *director) onLoops(f func(ps *poolState)) {
-	index := d.place
+	index := d.at
 	for _, w := range d.srv.workers {
 		w.wait(func() { f(w.pools[index]) })
 	}
 }
 
-// hold is part of warmLoops.
-func (d *director) hold(m mode, y, z *ringSpec, limit time.Duration) bool {
+// holdStill is part of warmLoops.
+func (d *director) holdStill(m mode, y, z *ringSpec, limit time.Duration) bool {
 	if !d.turn(m, y, z) {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ringway/internal/config"
 	"ringway/internal/redistest"
+	"ringway/pool"
 )
 
 func TestNodeThatIsGoneFailsItsOwnKeysOnly(t *testing.T) {
@@ -117,8 +118,8 @@ func TestRefusedDatabaseIsNoFailureOfTheNode(t *testing.T) {
 	}
 	want(t, "another client", d.Do("GET", "a"), "$1\r\n1\r\n")
 	for _, n := range srv.pool(0).director.nodes {
-		if n.Ejections.Load() != 0 || !n.Up() {
-			t.Errorf("%s was ejected %d times, up: %v", n.Name, n.Ejections.Load(), n.Up())
+		if times := n.Ejections[pool.EjectedFailures].Load(); times != 0 || !n.Up() {
+			t.Errorf("%s was ejected %d times, up: %v", n.Name, times, n.Up())
 		}
 	}
 }
@@ -154,7 +155,7 @@ func TestEjection(t *testing.T) {
 	}
 	servers[1].Kill()
 	redistest.WaitFor(t, "the others to take the keys over", func() bool { return all("meanwhile") })
-	if n := srv.pool(0).director.nodes[1].Ejections.Load(); n != 1 {
+	if n := srv.pool(0).director.nodes[1].Ejections[pool.EjectedFailures].Load(); n != 1 {
 		t.Errorf("it was ejected %d times", n)
 	}
 	for i, s := range servers {

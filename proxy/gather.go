@@ -65,13 +65,21 @@ func argsOf(a *resp.Args, from, to int) (keys [][]byte) {
 
 // gather sends the requests of g and keeps their replies until all are in.
 func (s *Session) gather(c *command.Command, g *gathering) bool {
+	at := make([]int, len(g.requests))
+	for i, r := range g.requests {
+		at[i] = s.pool.find(r.key)
+	}
+	return s.gatherAt(c, g, at)
+}
+
+// gatherAt does the same with the nodes for each request.
+func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	sp := s.worker.takeSplit()
 	sp.gather, sp.weight = g, 1
-	for _, r := range g.requests {
-		node := s.pool.find(r.key)
-		if lane := s.set.Lane(node); lane.Full() {
+	for _, node := range at {
+		if lane := s.set.Lane(node); lane.Busy() {
 			sp.release(s.worker)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 		sp.parts = append(sp.parts, part{node: node})
 	}
@@ -83,12 +91,16 @@ func (s *Session) gather(c *command.Command, g *gathering) bool {
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	mv := s.pool.topo.moving
 	for i := range sp.parts {
-		if r := g.requests[i]; mv != nil && mv.kind >= warmWarm && mv.moves(r.key) {
-			o, _ := s.newOp(mv, command.Lookup(firstArg(r.request)), tagOf(seq, i), sp.parts[i].node, s.worker.loop.Append(nil, r.request))
+		p, r := &sp.parts[i], g.requests[i]
+		if mv != nil && mv.kind >= warmWarm && mv.moves(r.key) {
+			o, _ := s.newOp(mv, command.Lookup(firstArg(r.request)), tagOf(seq, i), p.node, s.worker.loop.Append(nil, r.request))
 			s.ops = append(s.ops, o)
-		} else {
-			s.set.Lane(sp.parts[i].node).Send(r.request, s, tagOf(seq, i))
+			continue
 		}
+		if s.pool.follows() || s.pool.keeps == keepReads && c.Flags.Has(command.ReadOnly) {
+			p.again = s.keepApart(p.node, r.request)
+		}
+		s.set.Lane(p.node).SendAs(classes[c.ID], s.outgoing(r.request), s, tagOf(seq, i))
 	}
 	if len(s.ops) > 0 {
 		s.pump()
@@ -446,6 +458,9 @@ func (s *Session) crossSlot(c *command.Command, a *resp.Args) bool {
 	case g == nil:
 		s.refuse(metrics.CrossSlot, errCrossSlot)
 	default:
+		if s.pool.extras.strips && c.Name == "xread" {
+			s.restoreParts(g)
+		}
 		return s.gather(c, g)
 	}
 	return true

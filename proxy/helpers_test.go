@@ -20,6 +20,7 @@ func serve(t testing.TB, change func(*config.Config), addresses ...string) *Serv
 	cfg.Threads = 1
 	p := config.DefaultPool()
 	p.Name, p.Listen = "test", "127.0.0.1:0"
+	p.Health = config.Health{} // scripted nodes play to one connection, and nobody else is to find a death out
 	for i, a := range addresses {
 		p.Backends = append(p.Backends, config.Backend{Name: fmt.Sprintf("n%d", i), Address: a, Weight: 1})
 	}

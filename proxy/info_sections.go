@@ -330,7 +330,11 @@ func (r *infoReport) ringway() {
 	r.add("pool", cfg.Name)
 	r.add("pools", len(s.worker.server.open()))
 	r.add("threads", r.loops)
-	r.add("distribution", cfg.Distribution)
+	distribution := cfg.Distribution
+	if s.pool.topo.routes != nil {
+		distribution = "routes"
+	}
+	r.add("distribution", distribution)
 	r.add("nodes", s.pool.topo.count())
 	t := r.totals()
 	for k, n := range t.errors {
@@ -374,7 +378,7 @@ func (r *infoReport) ringway() {
 			state = "ejected"
 		}
 		r.add("node"+strconv.Itoa(i), fmt.Sprintf("name=%s,address=%s,state=%s,version=%s,lanes=%d,in_flight=%d,requests=%d,losses=%d,timeouts=%d",
-			node.Name, node.Address(), state, version, n.Lanes, n.Depth, n.Requests, n.Losses, n.Timeouts))
+			s.pool.topo.name(i), node.Address(), state, version, n.Lanes, n.Depth, n.Requests, n.Losses, n.Timeouts))
 	}
 }
 

@@ -229,7 +229,7 @@ func (sp *split) appendText(dst []byte) []byte {
 	return resp.AppendVerbatim(dst, sp.resp3, "txt", string(all))
 }
 
-func (sp *split) name(i int) string { return sp.topo.nodes[sp.parts[i].node].Name }
+func (sp *split) name(i int) string { return sp.topo.name(sp.parts[i].node) }
 
 // text returns what a simple, bulk or verbatim string says.
 func text(b []byte) []byte {

@@ -177,7 +177,7 @@ func (m *move) Reply(tag uint64, kind byte, b []byte, done bool) {
 	case movePut:
 		m.put = append(m.put, b...)
 		if done {
-			result := restored(m.put)
+			result := putResult(m.put)
 			m.end(result, trimmed(m.put))
 		}
 	default:
@@ -394,8 +394,8 @@ func ttlLeft(ttl, since int64) (left int64, expired bool) {
 	return left, left <= 0
 }
 
-// restored reads the reply of step 3.
-func restored(b []byte) int {
+// putResult reads the reply of step 3.
+func putResult(b []byte) int {
 	list := elements(b)
 	switch {
 	case len(list) == 2 && list[0][0] == '+':

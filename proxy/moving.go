@@ -134,35 +134,14 @@ func (s *Session) waitForOthers(mv *moving) (taken bool) {
 	return false
 }
 
-// anyMoves reports whether any of the requests, one behind the other, has a key that moves. What can't be read does.
+// anyMoves reports whether any of the requests, one behind the other, has a key that moves.
 func (s *Session) anyMoves(mv *moving, requests []byte) bool {
 	if mv.kind == warmNone {
 		return true
 	}
 	any := false
-	ok := s.eachKey(requests, func(_ *command.Command, key []byte) { any = any || mv.moves(key) })
-	return any || !ok
-}
-
-// eachKey calls f for each key of requests that stand one behind the other.
-func (s *Session) eachKey(requests []byte, f func(c *command.Command, key []byte)) (ok bool) {
-	scan := s.worker.takeScanner(s.pool.shared.limits)
-	defer s.worker.giveScanner(scan)
-	for rest := requests; len(rest) > 0; {
-		n, err := scan.Scan(rest)
-		if err != nil || n == 0 {
-			scan.Reset()
-			return false
-		}
-		c, _ := command.Resolve(&scan.Args)
-		keys, _ := c.Keys(s.worker.keys[:0], &scan.Args)
-		s.worker.keys = keys[:0]
-		for _, k := range keys {
-			f(c, scan.Args.At(k))
-		}
-		rest = rest[n:]
-	}
-	return true
+	s.eachKey(requests, func(key []byte) { any = any || mv.moves(key) })
+	return any
 }
 
 // followMoving is called when the topology has changed and one of the two, or both, has keys that move.
@@ -419,7 +398,7 @@ func classOf(c *command.Command, a *resp.Args) opClass {
 // newOp makes an op of a request, whose buffer becomes its own.
 func (s *Session) newOp(mv *moving, c *command.Command, tag uint64, node int, request []byte) (o *op, mixed bool) {
 	o = &op{s: s, tag: tag, mv: mv, c: c, set: s.set, node: node, request: request, class: opModify}
-	s.eachKey(request, func(_ *command.Command, key []byte) {
+	s.eachKey(request, func(key []byte) {
 		if mv.moves(key) {
 			o.keys = append(o.keys, string(key))
 		} else {
@@ -590,7 +569,7 @@ func (s *Session) execMoving(mv *moving, c *command.Command) (dealt, taken bool)
 			s.watch.ending = true
 		}
 		o.unmark(lane)
-		tx.send(&s.worker.server.scripts, lane, o, opAnswers)
+		tx.send(&s.worker.server.scripts, lane, tx.batch, o, opAnswers)
 	}
 	s.endTransaction()
 	s.enqueue(o)

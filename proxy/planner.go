@@ -20,12 +20,15 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	}
 	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain && (s.pool.topo.moving == nil || s.stays(c, a.At(1))) {
 		node := s.pool.find(a.At(1))
+		if node == nowhere {
+			return s.handleOther(c, scan, b)
+		}
 		if s.pool.topo.readers != nil {
 			node = s.readFrom(c, node)
 		}
 		lane := s.set.Lane(node)
-		if lane.Full() {
-			return s.waitFor(lane)
+		if lane.Busy() {
+			return s.handleOther(c, scan, b) // which deals with that
 		}
 		st.Requests[c.ID]++
 		s.total++
@@ -38,10 +41,10 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 			s.keep(sl, c, node, request)
 		}
 		if len(request) >= adoptFrom && s.giveAway(lane, request) {
-			lane.Expect(s, tagOf(seq, 0))
+			lane.ExpectAs(classes[c.ID], s, tagOf(seq, 0))
 			return true
 		}
-		lane.Send(request, s, tagOf(seq, 0))
+		lane.SendAs(classes[c.ID], request, s, tagOf(seq, 0))
 		return true
 	}
 	return s.handleOther(c, scan, b)
@@ -108,7 +111,23 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 			return taken
 		}
 	}
-	taken := true
+	if s.pool.extras.faults {
+		if stop, taken := s.suffer(c); stop {
+			if taken {
+				st.Requests[c.ID]++
+			}
+			return taken
+		}
+	}
+	if s.pool.extras.strays {
+		if key, is := s.stray(c, a); is {
+			st.Requests[c.ID]++
+			s.fate = undecided
+			s.refuseQueued(metrics.NoRoute, errNoRoute(key))
+			return true
+		}
+	}
+	taken, tx, before := true, s.tx, s.inFlight
 	plan := c.For(a)
 	if mv := s.pool.topo.moving; mv != nil && (s.tx == nil || controlsTransaction(c)) {
 		dealt, take := s.whileMoving(mv, c, plan, scan, b)
@@ -147,6 +166,14 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		st.Requests[c.ID]++
 		s.total++
 		s.last = c
+		s.fate = undecided
+		if m := s.pool.mirror; m != nil && s.inFlight > before { // it went to nodes
+			if c.Name != "exec" {
+				m.copyRequest(s, c, plan, a, scan.Bytes(b))
+			} else if tx != nil && s.watch.lane == nil {
+				m.copyTransaction(s, tx)
+			}
+		}
 		if s.worker.watched || s.tracking != nil {
 			s.tapped(c, a)
 		}
@@ -177,6 +204,9 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 	if !ok {
 		return s.crossSlot(c, &scan.Args)
 	}
+	if restore := s.restorerFor(c, &scan.Args); restore != nil {
+		return s.gather(c, restored(s.keysOf(c, &scan.Args)[0], scan.Bytes(b), restore))
+	}
 	if s.pool.topo.readers != nil {
 		node = s.readFrom(c, node)
 	}
@@ -189,8 +219,8 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 // send puts a request on the lane to node.
 func (s *Session) send(c *command.Command, node int, request []byte) bool {
 	lane := s.set.Lane(node)
-	if lane.Full() {
-		return s.waitFor(lane)
+	if lane.Busy() {
+		return s.putOff(lane)
 	}
 	seq := s.tail
 	sl := s.open(c)
@@ -201,31 +231,36 @@ func (s *Session) send(c *command.Command, node int, request []byte) bool {
 		s.keep(sl, c, node, request)
 	}
 	s.inFlight++
-	lane.Send(request, s, tagOf(seq, 0))
+	lane.SendAs(classes[c.ID], s.outgoing(request), s, tagOf(seq, 0))
 	return true
 }
 
 // ownerOf finds the node of a request that can't be split, and says whether keys chose it. Without keys it is where the channel or
 // index hashes to, or the pool's first node.
 func (s *Session) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
-	keys, _ := c.Keys(s.worker.keys[:0], a) // those that were found decide, even if the request is malformed
+	return s.pool.ownerOf(c, a)
+}
+
+func (ps *poolState) ownerOf(c *command.Command, a *resp.Args) (node int, keyed, ok bool) {
+	keys, _ := c.Keys(ps.worker.keys[:0], a) // those that were found decide, even if the request is malformed
 	if len(keys) == 0 {
 		if c.RouteArg > 0 && c.RouteArg < a.Len() {
-			return s.pool.find(a.At(c.RouteArg)), true, true
+			node = ps.findName(a.At(c.RouteArg))
+			return node, true, node != nowhere
 		}
-		return s.pool.first(), false, true
+		return ps.first(), false, true
 	}
-	s.worker.keys = keys[:0]
-	node = s.pool.find(a.At(keys[0]))
-	if s.pool.topo.slots {
-		return node, true, s.pool.oneSlot(a, keys)
+	ps.worker.keys = keys[:0]
+	node = ps.find(a.At(keys[0]))
+	if ps.topo.slots {
+		return node, true, node != nowhere && ps.together(a, keys)
 	}
 	for _, k := range keys[1:] {
-		if s.pool.find(a.At(k)) != node {
+		if ps.find(a.At(k)) != node {
 			return 0, true, false
 		}
 	}
-	return node, true, true
+	return node, true, node != nowhere
 }
 
 // waitFor stops the parser until the lane has room.

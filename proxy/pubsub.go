@@ -11,6 +11,9 @@ import (
 	"ringway/resp"
 )
 
+// In front of a Redis Cluster a shard channel follows its slot: a node that has given the slot away ends the subscription by itself
+// (sunsubscribe), and one that does not have it answers MOVED.
+//
 // Pub/sub: all clients of a loop that listen to a channel share one subscription at the node to which the channel's name
 // hashes, on one connection per node. Patterns, and the channels of keyspace notifications, are listened to on all nodes, since
 // they may speak on any. When a node comes back its subscriptions are renewed; what was published meanwhile is lost, as it is
@@ -61,6 +64,8 @@ type topic struct {
 	confirmed map[int]bool   // nodes that have said so
 	sessions  map[*Session]struct{}
 	joining   []joining // who waits for the confirmation
+	strays    int       // how often in a row it was not found where it was looked for
+	strayedAt int64     // the first time of these
 }
 
 // joining is a session whose SUBSCRIBE is answered when all its topics are confirmed.
@@ -383,18 +388,30 @@ func (h *hub) join(s *Session, k topicKind, name string) *topic {
 }
 
 // nodesOf says where a topic has to be listened to.
-func (h *hub) nodesOf(k topicKind, name string) (nodes []int) {
-	everywhere := k == patternTopic
-	if h.pool.topo.slots { // the nodes of a cluster pass on to each other what is published, but not what happens to keys
-		everywhere = k == patternTopic && strings.HasPrefix(name, "__key")
-	}
-	if everywhere || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@")) {
-		for i := range h.pool.size() {
-			nodes = append(nodes, h.pool.nth(i))
+func (h *hub) nodesOf(k topicKind, name string) []int { return h.pool.topo.speakers(k, name) }
+
+// speakers are the nodes that have to be listened to for a topic. There are none if its route was removed after it was asked for.
+func (t *topology) speakers(k topicKind, name string) (nodes []int) {
+	switch {
+	case !onAllNodes(k, name):
+		if node := t.findName([]byte(name)); node != nowhere {
+			nodes = append(nodes, node)
 		}
 		return nodes
+	case t.routes != nil:
+		return t.routes.speakers(k, name)
+	case t.slots && k == patternTopic && !strings.HasPrefix(name, "__key"):
+		return append(nodes, t.find([]byte(name))) // a cluster's nodes pass on what is published, but not what happens to keys
 	}
-	return []int{h.pool.find([]byte(name))}
+	for _, node := range t.order {
+		nodes = append(nodes, int(node))
+	}
+	return nodes
+}
+
+// onAllNodes tells the topics that any node may speak on.
+func onAllNodes(k topicKind, name string) bool {
+	return k == patternTopic || k == channelTopic && (strings.HasPrefix(name, "__keyspace@") || strings.HasPrefix(name, "__keyevent@"))
 }
 
 // leave takes a session off a topic; the last one ends the subscription.
@@ -514,7 +531,7 @@ func (h *hub) renew(node int) {
 // receive takes what a node says: a message, a confirmation, the answer to a PING, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
-		if said := h.lines[node].ponged(); said.join {
+		if said := h.lines[node].ponged(); said.join && !h.stray(node, said, string(text(b))) {
 			said.topic.fail(string(text(b)))
 		}
 		return
@@ -536,19 +553,75 @@ func (h *hub) receive(node int, b []byte) {
 	for k := range topicKinds {
 		switch verb {
 		case topicMessages[k]:
-			if t := h.topics[k][string(name)]; t != nil {
+			if t := h.topics[k][string(name)]; t != nil && (!h.pool.topo.slots || slices.Contains(t.nodes, node)) {
 				for s := range t.sessions {
 					s.deliver(b)
 				}
 			}
 			return
 		case topicVerbs[k], topicUnverbs[k]:
+			if verb == topicUnverbs[k] && !h.lines[node].leaves(k, string(name)) {
+				h.ended(node, h.topics[k][string(name)])
+				return
+			}
 			if said, ok := h.lines[node].answered(); ok && said.join && said.number == said.topic.asked[node] {
 				said.topic.confirm(node)
 			}
 			return
 		}
 	}
+}
+
+// leaves reports whether the first thing that the node has not answered is the end of a subscription.
+func (li *line) leaves(k topicKind, name string) bool {
+	return len(li.said) > 0 && !li.said[0].join && li.said[0].topic != nil && li.said[0].topic.kind == k && li.said[0].topic.name == name
+}
+
+// ended is called when a node has ended a subscription by itself, since its slot is another node's now. It is asked once more, to say whose.
+func (h *hub) ended(node int, t *topic) {
+	if t == nil || !slices.Contains(t.nodes, node) {
+		return
+	}
+	delete(t.confirmed, node)
+	h.say(node, t, true)
+}
+
+// stray deals with the refusal of a subscription by a node that does not have the channel's slot, or not now. It returns false if that is
+// for the clients to hear.
+func (h *hub) stray(node int, said saying, message string) bool {
+	t, now := said.topic, h.pool.worker.loop.Now()
+	word, rest, _ := strings.Cut(message, " ")
+	if !h.pool.follows() || !refusals[word] {
+		return false
+	}
+	if said.number != t.asked[node] || len(t.sessions) == 0 || !slices.Contains(t.nodes, node) {
+		return true // it has gone elsewhere, or nobody listens any more
+	}
+	h.pool.shared.director.nudge()
+	if t.strays++; t.strays == 1 {
+		t.strayedAt = now
+	}
+	if len(t.joining) > 0 && now-t.strayedAt > int64(h.pool.shared.traits.patience) {
+		t.strays = 0
+		return false
+	}
+	if _, address, _ := strings.Cut(rest, " "); word == "MOVED" && t.strays < 3 {
+		if to := h.pool.nodeAt(node, address); to >= 0 && to != node {
+			t.nodes = []int{to}
+			h.say(to, t, true)
+			return true
+		}
+	}
+	h.pool.worker.loop.SetTimer(loop.NewTimer(func() {
+		if h.topics[t.kind][t.name] != t || h.pool.left {
+			return
+		}
+		before := t.nodes
+		if t.nodes = h.nodesOf(t.kind, t.name); !slices.Equal(before, t.nodes) || !t.confirmed[t.nodes[0]] {
+			h.say(t.nodes[0], t, true)
+		}
+	}), pauseOf(t.strays))
+	return true
 }
 
 // answered takes off what the node has answered.
@@ -573,6 +646,7 @@ func (li *line) ponged() saying {
 
 func (t *topic) confirm(node int) {
 	if slices.Contains(t.nodes, node) && !t.confirmed[node] {
+		t.strays = 0
 		t.confirmed[node] = true
 		if len(t.confirmed) == len(t.nodes) {
 			t.confirmAll()

@@ -75,8 +75,8 @@ type registry struct {
 type warmLoops interface {
 	address(name string) string // where a node is; "" if that is not known here
 	serve(m mode, y, z *ringSpec)
-	// hold stops what moves, and reports whether nothing of it is in flight any more.
-	hold(m mode, y, z *ringSpec, limit time.Duration) bool
+	// holdStill stops what moves, and reports whether nothing of it is in flight any more.
+	holdStill(m mode, y, z *ringSpec, limit time.Duration) bool
 	// settle waits until no move is under way.
 	settle(limit time.Duration)
 	walkOptions() walkOptions
@@ -721,7 +721,7 @@ func (r *registry) plain() {
 		m := hold
 		r.log.Info("holding", "pool", r.pool, "from", y, "to", z)
 		r.held = now
-		if !r.loops.hold(m, r.specs[y], r.specs[z], r.t.hold) {
+		if !r.loops.holdStill(m, r.specs[y], r.specs[z], r.t.hold) {
 			r.served(r.mode)
 			r.holdAt = loop.Clock() + int64(r.t.again)
 			r.log.Warn("hold given up", "pool", r.pool, "member", "this one: requests are in flight still")

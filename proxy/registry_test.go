@@ -17,6 +17,7 @@ import (
 type fakeLoops struct {
 	mu     sync.Mutex
 	modes  []mode
+	seen   int  // of these, by awaits
 	busy   bool // hold does not succeed
 	window time.Duration
 }
@@ -27,7 +28,7 @@ func (f *fakeLoops) serve(m mode, y, z *ringSpec) {
 	defer f.mu.Unlock()
 	f.modes = append(f.modes, m)
 }
-func (f *fakeLoops) hold(m mode, y, z *ringSpec, limit time.Duration) bool {
+func (f *fakeLoops) holdStill(m mode, y, z *ringSpec, limit time.Duration) bool {
 	f.serve(m, y, z)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +73,17 @@ func (r *registry) dies() { r.cancel(); <-r.ended }
 
 func awaits(t *testing.T, what string, f *fakeLoops, m mode) {
 	t.Helper()
-	redistest.WaitFor(t, what+" to be in "+m.String(), func() bool { return f.last() == m })
+	redistest.WaitFor(t, what+" to be in "+m.String(), func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for i, had := range f.modes[f.seen:] { // it may have gone on already
+			if had == m {
+				f.seen += i
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func TestModesExcludeEachOther(t *testing.T) {
@@ -171,7 +182,12 @@ func TestRegistry(t *testing.T) {
 		if got := a.Do("HKEYS", registryKey("p")); strings.Contains(got, one.id) || strings.Contains(got, three.id) {
 			t.Errorf("the hash has %q", got)
 		}
-		_, f := enrolled(t, old) // all are gone, and it comes with the old file: what is in force is served, and then its own asked for
+		last, f := enrolled(t, old) // all are gone, and it comes with the old file: what is in force is served, and then its own asked for
+		defer func() {
+			if t.Failed() {
+				t.Logf("%s; it has been in %v; node a has %s", *last.why.Load(), f.modes, a.Do("HGETALL", registryKey("p")))
+			}
+		}()
 		awaits(t, "it", f, plainZ)
 		awaits(t, "it", f, mode{warmWarm, z, y})
 	})

@@ -28,6 +28,9 @@ func (srv *Server) Reload(cfg *config.Config) error {
 	if srv.closed.Load() {
 		return fmt.Errorf("shutting down")
 	}
+	if err := Check(cfg); err != nil {
+		return err
+	}
 	r := &reload{srv: srv, cfg: cfg, old: map[string]*sharedPool{}, free: map[string]*door{}}
 	if err := r.prepare(); err != nil {
 		return err
@@ -58,7 +61,7 @@ type reload struct {
 	cfg  *config.Config
 	old  map[string]*sharedPool // by name
 	free map[string]*door       // of the old pools that no longer want them, by listen
-	next []*sharedPool          // of the new configuration, in its order
+	next []*sharedPool          // of the new configuration, those that others lead to first
 	made []*door                // listeners that were opened for it
 }
 
@@ -75,8 +78,7 @@ func (r *reload) prepare() error {
 		}
 	}
 	index := r.srv.count()
-	for i := range r.cfg.Pools {
-		p := &r.cfg.Pools[i]
+	for _, p := range ordered(r.cfg.Pools) {
 		old := r.old[p.Name]
 		sp := r.srv.newShared(p, index)
 		if old != nil {
@@ -91,6 +93,7 @@ func (r *reload) prepare() error {
 			index++
 			sp.director = newDirector(r.srv, sp)
 		}
+		sp.linkTo(r.next)
 		if err := r.findDoor(sp, old); err != nil {
 			for _, d := range r.made {
 				d.Close()
@@ -129,6 +132,9 @@ func (r *reload) findDoor(sp, old *sharedPool) error {
 func (r *reload) apply() {
 	srv := r.srv
 	stays := map[*director]bool{}
+	for _, sp := range r.next {
+		sp.director.hold()
+	}
 	for _, sp := range r.next {
 		stays[sp.director] = true
 		if sp.director.present == nil {
@@ -194,8 +200,11 @@ func (srv *Server) post(f func(w *worker)) {
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
-	ps.keeps = keepsOf(sp.cfg)
 	ps.warm = warmScaling(sp.cfg)
+	ps.keeps = sp.traits.keeps
+	for node := range ps.loads {
+		ps.bound(node)
+	}
 	ps.setTopology(t)
 }
 

@@ -77,7 +77,7 @@ func (s *Session) mergeGraphs(answers []nodeAnswer) []byte {
 	var all []byte
 	for i := range answers {
 		if a := &answers[i]; a.down == "" && !resp.IsError(a.reply) {
-			all = append(all, "# node "+s.pool.topo.nodes[a.node].Name+"\r\n"...)
+			all = append(all, "# node "+s.pool.topo.name(a.node)+"\r\n"...)
 			all = append(append(all, text(a.reply)...), "\r\n"...)
 		}
 	}

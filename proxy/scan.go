@@ -6,6 +6,7 @@ import (
 
 	"ringway/internal/command"
 	"ringway/internal/metrics"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -24,6 +25,7 @@ type scanning struct {
 	session *Session
 	seq     uint32
 	args    [][]byte // of the request, but for its name and cursor
+	match   int      // where the pattern is among them; -1 if there is none
 	count   int      // elements still wanted
 	at      stop     // the node that is asked
 	reply   []byte   // its answer
@@ -49,13 +51,16 @@ func (s *Session) scanPool(c *command.Command, scan *resp.RequestScanner) bool {
 	if cursor >>= placeBits; at.place != place {
 		cursor = 0 // its node has left, or this is where SCAN begins
 	}
-	if lane := s.set.Lane(int(at.node)); lane.Full() {
-		return s.waitFor(lane)
+	if lane := s.set.Lane(int(at.node)); lane.Busy() {
+		return s.putOff(lane)
 	}
-	sc := &scanning{session: s, seq: s.tail, at: at, count: scanCount}
+	sc := &scanning{session: s, seq: s.tail, at: at, count: scanCount, match: -1}
 	for i := 2; i < a.Len(); i++ {
 		if n, isNumber := integer(a.At(i)); isNumber && equalFold(a.At(i-1), "count") {
 			sc.count = n
+		}
+		if equalFold(a.At(i-1), "match") && i%2 == 1 {
+			sc.match = i - 2
 		}
 		sc.args = append(sc.args, append([]byte(nil), a.At(i)...))
 	}
@@ -71,13 +76,16 @@ func (sc *scanning) ask(cursor uint64) {
 	request := resp.AppendArray(s.worker.scratch[:0], 2+len(sc.args))
 	request = resp.AppendBulkString(request, "SCAN")
 	request = resp.AppendBulk(request, strconv.AppendUint(nil, cursor, 10))
-	for _, arg := range sc.args {
+	for i, arg := range sc.args {
+		if i == sc.match && s.pool.extras.strips {
+			arg = s.pool.topo.routes.patternAt(int(sc.at.node), arg)
+		}
 		request = resp.AppendBulk(request, arg)
 	}
 	s.worker.scratch = request
 	s.pool.stats.Parts++
 	sc.reply = sc.reply[:0]
-	s.set.Lane(int(sc.at.node)).Send(request, sc, 0)
+	s.set.Lane(int(sc.at.node)).SendAs(pool.Read, request, sc, 0)
 }
 
 // Reply takes the next bytes of a node's answer.
@@ -106,7 +114,11 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		list := withoutReserved(elements(parts[1]))
 		n, keys = len(list), bytes.Join(list, nil)
 	}
-	sc.found = append(sc.found, keys...)
+	if s.pool.extras.strips {
+		sc.found, n = s.pool.topo.routes.appendNames(sc.found, int(sc.at.node), keys, n, sc.pattern())
+	} else {
+		sc.found = append(sc.found, keys...)
+	}
 	sc.n += n
 	sc.count -= n
 	if cursor != 0 {
@@ -118,11 +130,19 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		sc.answer(0)
 		return
 	}
-	if sc.at = next; sc.count <= 0 || len(sc.found) > scanBytes || s.set.Lane(int(next.node)).Full() {
+	if sc.at = next; sc.count <= 0 || len(sc.found) > scanBytes || s.set.Lane(int(next.node)).Busy() {
 		sc.answer(uint64(next.place))
 		return
 	}
 	sc.ask(0)
+}
+
+// pattern is what the client wants to match; nil for all.
+func (sc *scanning) pattern() []byte {
+	if sc.match < 0 {
+		return nil
+	}
+	return sc.args[sc.match]
 }
 
 // Fail takes the reason why a node does not answer.

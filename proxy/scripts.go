@@ -113,7 +113,7 @@ func (sc *scripts) tell(lane *pool.Lane, digest []byte) {
 		clear(told)
 	}
 	told[string(digest)] = struct{}{}
-	lane.Send(resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
+	lane.SendAs(pool.Script, resp.AppendCommand(nil, "SCRIPT", "LOAD", body), nobody{}, 0)
 }
 
 // scriptsExist is SCRIPT EXISTS: 1 for what EVALSHA finds on every node, because they all have it, or because one has and the body can be given

@@ -15,6 +15,7 @@ import (
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/pool"
+	"ringway/pool/discover"
 	"ringway/resp"
 )
 
@@ -28,6 +29,7 @@ type Server struct {
 	closed  atomic.Bool
 	scripts scripts
 	running bool
+	lookup  discover.Lookup // of dns:// names; nil: the system's
 
 	reloading              sync.Mutex // one reload at a time
 	reloads, failedReloads atomic.Uint64
@@ -41,6 +43,9 @@ type Server struct {
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
+	if err := Check(cfg); err != nil {
+		return nil, err
+	}
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
 	srv.reloadedAt.Store(srv.started.UnixNano())
 	for i := range Threads(cfg) {
@@ -50,10 +55,10 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		}
 		srv.workers = append(srv.workers, w)
 	}
-	for i := range cfg.Pools {
-		if err := srv.addPool(&cfg.Pools[i]); err != nil {
+	for _, p := range ordered(cfg.Pools) {
+		if err := srv.addPool(p); err != nil {
 			srv.closeListeners()
-			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
+			return nil, fmt.Errorf("pool %q: %w", p.Name, err)
 		}
 	}
 	return srv, nil
@@ -71,6 +76,7 @@ func Threads(cfg *config.Config) int {
 func (srv *Server) addPool(p *config.Pool) error {
 	sp := srv.newShared(p, len(srv.pools))
 	sp.director = newDirector(srv, sp)
+	sp.linkTo(srv.pools)
 	t, err := sp.director.open()
 	if err != nil {
 		return err
@@ -91,12 +97,13 @@ func (srv *Server) addPool(p *config.Pool) error {
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
 	sp.limits.MaxBulk = p.MaxRequestSize
+	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{
-		Pool: p.Name, Timeout: p.Timeout, ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
+		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
 		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
 		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
-		OnFailure: func(n *pool.Node, times int) { sp.director.failed(n, times) },
+		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },
 	}
 	if sourceOf(p) == fromSentinel || sourceOf(p) == fromCluster {
 		sp.opt.FailoverWait = p.FailoverWait
@@ -107,6 +114,7 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	replicas := *sp.opt
 	replicas.FailoverWait = 0
 	replicas.ReadOnly = sourceOf(p) == fromCluster
+	replicas.ReplicasOnly = p.ReadPolicy == "replica"
 	sp.replicaOpt = &replicas
 	return sp
 }
@@ -243,7 +251,7 @@ func (srv *Server) onLoops(f func(w *worker)) {
 	}
 }
 
-// Stats returns the counters of pool i, one shard a loop.
+// Stats returns the counters of the pool of an index, one shard a loop.
 func (srv *Server) Stats(i int) []metrics.Pool {
 	var shards []metrics.Pool
 	srv.onLoops(func(w *worker) { shards = append(shards, w.snapshot(i)) })

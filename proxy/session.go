@@ -65,6 +65,9 @@ type Session struct {
 
 	tracking *tracking // CLIENT TRACKING, nil while it is off
 
+	fate fate        // of the next request, where there is a fault
+	late *loop.Timer // runs while it is delayed; nil until one is
+
 	retrying *retrying // what has to be sent again; nil: nothing
 	wrote    int64     // when it last wrote, where reads go to replicas
 
@@ -332,9 +335,11 @@ func (s *Session) gone() {
 	if w.forget(s); s.patience != nil {
 		w.loop.StopTimer(s.patience)
 	}
+	if s.late != nil {
+		w.loop.StopTimer(s.late)
+	}
 	if s.retrying != nil {
-		w.loop.StopTimer(s.retrying.timer)
-		s.retrying = nil
+		s.endRetrying()
 	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
@@ -371,14 +376,32 @@ func (s *Session) follow(moves bool) {
 	if w := &s.watch; w.lane != nil && (moves || w.lane.Stale()) {
 		w.lost = math.MaxUint64 // what happens to the keys from now on, this lane does not see
 	}
-	if s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index {
+	if moves && s.pool.follows() { // what was not sent yet may go elsewhere
+		if s.watch.lane != nil {
+			s.watch.lane.Reroute()
+		} else if len(s.blocked) == 1 {
+			s.blocked[0].Reroute()
+		}
+	}
+	if s.awaits == nil {
+		return
+	}
+	if ag := s.kept(tagOf(s.head, 0), s.slot(s.head)); ag != nil && s.blocked[0].Moved() { // a primary that was replaced lets it go, if it still can
+		s.blocked[0].Hurry()
+	} else if s.pool.find(s.awaits) != s.blocked[0].Index {
+		if ag != nil {
+			ag.moved = true
+		}
 		(&unblocking{blocked: s, reason: "ERROR"}).try()
 	}
 }
 
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
-	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched
+	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
+	if !s.pool.extras.faults {
+		s.fate = undecided
+	}
 }
 
 // drop closes the session without sending what was not sent.

@@ -53,8 +53,8 @@ func (s *Session) sort(c *command.Command, scan *resp.RequestScanner, b []byte) 
 	if !ok || s.pool.size() == 1 || !so.parse(c, a) {
 		return s.forward(c, scan, b)
 	}
-	if lane := s.set.Lane(node); lane.Full() {
-		return s.waitFor(lane)
+	if lane := s.set.Lane(node); lane.Busy() {
+		return s.putOff(lane)
 	}
 	so.request, so.key = bytes.Clone(scan.Bytes(b)), bytes.Clone(a.At(1))
 	s.open(c)
@@ -308,7 +308,11 @@ func (so *sorting) ask(list []gatherRequest, then func()) {
 	so.replies, so.pending, so.then = make([][]byte, len(list)), len(list)+1, then
 	s.pool.stats.Parts += uint64(len(list))
 	for i, r := range list {
-		s.set.Lane(s.pool.find(r.key)).Send(r.request, so, uint64(i))
+		if node := s.pool.find(r.key); node != nowhere {
+			s.set.Lane(node).Send(s.outgoing(r.request), so, uint64(i))
+		} else {
+			so.Fail(uint64(i), errNoRoute(r.key), false)
+		}
 	}
 	so.oneDone()
 }

@@ -105,9 +105,9 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 		s.readPartsFrom(c, sp)
 	}
 	for i := range sp.parts {
-		if lane := s.set.Lane(sp.parts[i].node); lane.Full() {
+		if lane := s.set.Lane(sp.parts[i].node); lane.Busy() {
 			sp.release(w)
-			return s.waitFor(lane)
+			return s.putOff(lane)
 		}
 	}
 	if len(sp.parts) == 1 && !sp.parts[0].moving {
@@ -129,7 +129,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	name := a.At(0)
-	own := s.pool.keeps != keepNothing // each part in a buffer of its own, to be kept; two may be for one lane
+	own := s.pool.keeps != keepNothing || s.pool.extras.strips // each part in a buffer of its own, to be kept or stripped; two may be for one lane
 	for i := range sp.parts {
 		p := &sp.parts[i]
 		if room := p.bytes + len(name) + 64; own || p.moving {
@@ -155,13 +155,13 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 		}
 		lane := s.set.Lane(p.node)
 		if own {
-			lane.Append(p.out)
+			lane.Append(s.outgoing(p.out))
 			p.again = s.keepPart(c, p)
 		} else {
 			lane.Commit(p.out)
 		}
 		p.out = nil
-		lane.Expect(s, tagOf(seq, i))
+		lane.ExpectAs(classes[c.ID], s, tagOf(seq, i))
 	}
 	if len(s.ops) > 0 {
 		s.pump()
@@ -179,11 +179,11 @@ func end(a *resp.Args, i int) int {
 func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, done bool) {
 	p := &sl.split.parts[i]
 	if p.again != nil && done {
-		if kind == '-' && s.refused(tagOf(seq, i), sl, p.reply, b) {
+		if s.comesBack(tagOf(seq, i), sl, p.reply, kind, b) {
 			return
 		}
-		s.worker.forgetAgain(p.again)
-		p.again = nil
+	} else if done && s.retrying != nil {
+		s.carriedOut(tagOf(seq, i), sl, nil)
 	}
 	if !p.tooMuch {
 		p.reply = s.worker.loop.Append(p.reply, b)

@@ -26,9 +26,14 @@ type topology struct {
 	used  []bool   // by node: it is part of the pool now, on the ring or ejected from it
 	walk  []stop   // the way of SCAN
 
-	slots    bool       // the ring is the slot map of a Redis Cluster
+	routes *routing // of a pool whose keys lead to other pools; nil for one that has a ring
+	names  []string // of such a pool's nodes; those of other pools have their own
+
+	slots    bool       // the ring is the slot map of a Redis Cluster, or that of one of the pools that routes lead to is
 	replicas [][]uint16 // by node, those that follow it; nil if there are none
 	readers  [][]uint16 // by node, those that its keys are read from; nil if that is always the node itself
+	ejected  []uint16   // the nodes that own no keys because they have failed
+	slow     *earlier   // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
 
 	moving *moving // keys are on their way to another ring, or nothing may be served now; nil: neither
 }
@@ -42,7 +47,7 @@ type stop struct {
 
 // newTopology takes the nodes that own keys in the order of the ring, and those that are in the pool and own none now.
 func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint16) *topology {
-	t := &topology{nodes: nodes, ring: ring, used: make([]bool, len(nodes))}
+	t := &topology{nodes: nodes, ring: ring, ejected: others, used: make([]bool, len(nodes))}
 	for _, i := range owners {
 		if nodes[i].Refusal == "" {
 			t.order = append(t.order, i)
@@ -66,7 +71,7 @@ func newTopology(nodes []*pool.Node, ring *hashring.Ring, owners, others []uint1
 			t.first = int(i)
 		}
 	}
-	t.walk = walkOf(nodes, t.order)
+	t.walk = t.walkOf(t.order)
 	return t
 }
 
@@ -91,13 +96,13 @@ func countsUp(list []uint16) bool {
 
 // walkOf gives each node its place. Places are never 0, which begins a SCAN; of two nodes that want the same the second by name takes the
 // next one.
-func walkOf(nodes []*pool.Node, owners []uint16) []stop {
+func (t *topology) walkOf(owners []uint16) []stop {
 	byName := slices.Clone(owners)
-	slices.SortFunc(byName, func(x, y uint16) int { return strings.Compare(nodes[x].Name, nodes[y].Name) })
+	slices.SortFunc(byName, func(x, y uint16) int { return strings.Compare(t.name(int(x)), t.name(int(y))) })
 	taken := map[uint16]bool{0: true}
 	var walk []stop
 	for _, i := range byName {
-		place := uint16(xxhash.Sum64String(nodes[i].Name))
+		place := uint16(xxhash.Sum64String(t.name(int(i))))
 		for taken[place] {
 			place++
 		}
@@ -137,7 +142,10 @@ func (t *topology) count() (n int) {
 
 // movesKeys reports whether keys are on other nodes in t than in old.
 func (t *topology) movesKeys(old *topology) bool {
-	return t.ring != old.ring || !slices.Equal(t.order, old.order)
+	if t.routes != nil || old.routes != nil {
+		return !t.routes.same(old.routes)
+	}
+	return t.ring != old.ring || t.slow != old.slow || !slices.Equal(t.order, old.order)
 }
 
 // setTopology changes where keys are from now on. Requests in flight finish where they were sent. A client that has some waits for
@@ -145,15 +153,16 @@ func (t *topology) movesKeys(old *topology) bool {
 func (ps *poolState) setTopology(t *topology) {
 	old := ps.topo
 	ps.topo = t
+	ps.findExtras()
 	for len(ps.partOf) < t.groups() {
 		ps.partOf = append(ps.partOf, 0)
 	}
 	ps.stats.Grow(len(t.nodes))
 	for _, set := range ps.sets {
-		set.Follow(t.nodes)
+		ps.privates -= set.Follow(t.nodes)
 		for i, used := range t.used {
 			if !used {
-				set.Retire(i)
+				ps.privates -= set.Retire(i)
 			}
 		}
 	}
@@ -166,6 +175,7 @@ func (ps *poolState) setTopology(t *topology) {
 	for s := ps.worker.sessions; s != nil; s = s.next {
 		if s.pool == ps {
 			s.follow(moves)
+			s.update()
 		}
 	}
 	if ps.pubsub != nil {
@@ -176,9 +186,24 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 }
 
-// find returns the node that owns a key.
-func (ps *poolState) find(key []byte) int {
-	t := ps.topo
+// name is what a node is called in reports and metrics.
+func (t *topology) name(node int) string {
+	if t.names != nil {
+		return t.names[node]
+	}
+	return t.nodes[node].Name
+}
+
+// find returns the node that owns a key; nowhere for one that no route is for.
+func (ps *poolState) find(key []byte) int { return ps.topo.find(key) }
+
+func (t *topology) find(key []byte) int {
+	if t.routes != nil {
+		return t.routes.find(key)
+	}
+	if t.slow != nil {
+		return t.findSlowly(key)
+	}
 	i := t.ring.Find(key)
 	if t.live != nil {
 		return int(t.live[i])
@@ -187,10 +212,15 @@ func (ps *poolState) find(key []byte) int {
 }
 
 // place returns the node that owns a key, and what tells the parts of a split command apart: the node, or the slot.
-func (ps *poolState) place(key []byte) (node, group int) {
-	node = ps.find(key)
-	if ps.topo.slots {
-		group, _ = ps.topo.ring.Partition(key)
+func (ps *poolState) place(key []byte) (node, group int) { return ps.topo.place(key) }
+
+func (t *topology) place(key []byte) (node, group int) {
+	if t.routes != nil {
+		return t.routes.place(key)
+	}
+	node = t.find(key)
+	if t.slots {
+		group, _ = t.ring.Partition(key)
 		return node, group
 	}
 	return node, node
@@ -198,17 +228,20 @@ func (ps *poolState) place(key []byte) (node, group int) {
 
 // groups is how many groups place may tell apart.
 func (t *topology) groups() int {
-	if t.slots {
+	switch {
+	case t.routes != nil:
+		return t.routes.groups
+	case t.slots:
 		return max(len(t.nodes), hashring.Partitions)
 	}
 	return len(t.nodes)
 }
 
-// oneSlot reports whether keys have the same slot.
-func (ps *poolState) oneSlot(a *resp.Args, keys []int) bool {
-	slot, _ := ps.topo.ring.Partition(a.At(keys[0]))
+// together reports whether keys may be in one command in front of a Redis Cluster: they have the same slot.
+func (ps *poolState) together(a *resp.Args, keys []int) bool {
+	_, group := ps.place(a.At(keys[0]))
 	for _, k := range keys[1:] {
-		if other, _ := ps.topo.ring.Partition(a.At(k)); other != slot {
+		if _, other := ps.place(a.At(k)); other != group {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"ringway/internal/command"
 	"ringway/internal/metrics"
+	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -14,11 +15,12 @@ type transaction struct {
 	batch    []byte
 	digests  [][]byte // of the scripts that EVALSHA names
 	count    int
-	node     int       // of the keys and channels; -1 while there were none
-	group    int       // what they have in common: the node, or the slot
-	topo     *topology // by which that is so
-	channels bool      // there were channels
-	dirty    bool      // a request was refused: EXEC will be too
+	class    pool.Class // of the most patient of them, for EXEC has the replies of all
+	node     int        // of the keys and channels; -1 while there were none
+	group    int        // what they have in common: the node, or the slot
+	topo     *topology  // by which that is so
+	channels bool       // there were channels
+	dirty    bool       // a request was refused: EXEC will be too
 }
 
 const (
@@ -90,7 +92,7 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	node, keyed, ok := s.ownerOf(c, a)
 	group := node
 	if s.pool.topo.slots {
-		keyed = keyed && c.Name != "publish" // a cluster's nodes pass it on to all
+		keyed = keyed && (c.Name != "publish" || s.pool.topo.routes != nil) // a cluster's nodes pass it on to all
 		group = s.slotOf(c, a)
 	}
 	if !ok || keyed && tx.node >= 0 && group != tx.group {
@@ -113,17 +115,18 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		tx.digests = append(tx.digests, bytes.Clone(a.At(1)))
 	}
 	tx.batch = append(tx.batch, scan.Bytes(b)...)
+	tx.class = max(tx.class, classes[c.ID])
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
 }
 
-// slotOf is the slot of a request's first key or channel.
+// slotOf is the slot of a request's first key or channel, or what stands for it in a pool with routes.
 func (s *Session) slotOf(c *command.Command, a *resp.Args) (slot int) {
 	if keys, _ := c.Keys(s.worker.keys[:0], a); len(keys) > 0 {
 		s.worker.keys = keys[:0]
-		slot, _ = s.pool.topo.ring.Partition(a.At(keys[0]))
+		_, slot = s.pool.place(a.At(keys[0]))
 	} else if c.RouteArg > 0 && c.RouteArg < a.Len() {
-		slot, _ = s.pool.topo.ring.Partition(a.At(c.RouteArg))
+		_, slot = s.pool.topo.placeName(a.At(c.RouteArg))
 	}
 	return slot
 }
@@ -183,13 +186,18 @@ func (s *Session) exec(c *command.Command) bool {
 		return true
 	}
 	lane := s.set.Lane(node)
+	if lane.Overloaded() {
+		s.endTransaction()
+		s.shed(lane, "EXECABORT Transaction discarded because of: ")
+		return true
+	}
 	if lane.Full() {
 		return s.waitFor(lane)
 	}
 	seq := s.tail
 	sl := s.open(c)
 	s.inFlight++
-	s.sendBatch(tx, lane, sl, tagOf(seq, 0))
+	s.sendBatch(tx, lane, sl, s, tagOf(seq, 0))
 	s.endTransaction()
 	return true
 }
@@ -197,7 +205,7 @@ func (s *Session) exec(c *command.Command) bool {
 // findAgain looks for the node of a transaction's keys when these may have moved since they were queued. It returns false if they are
 // not on one node any more.
 func (s *Session) findAgain(tx *transaction) bool {
-	node, keyed, ok := s.ownerOfAll(tx.batch)
+	node, keyed, ok := s.pool.ownerOfAll(tx.batch)
 	if !keyed {
 		node = -1
 	}

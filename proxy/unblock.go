@@ -97,7 +97,7 @@ func (u *unblocking) try() {
 	u.tries++
 	u.pending = 1
 	for _, la := range x.blocked {
-		if la.Number > 0 {
+		if la.Number > 0 && !la.Moved() { // who has its node's place does not know the number
 			u.pending++
 			x.set.Lane(la.Index).Send(resp.AppendCommand(nil, "CLIENT", "UNBLOCK", strconv.FormatInt(la.Number, 10), u.reason), u, 0)
 			la.Spent = true // it may be answered before UNBLOCK arrives, and must not serve another client then

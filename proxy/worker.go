@@ -18,7 +18,7 @@ type worker struct {
 	server *Server
 	loop   *loop.Loop
 	log    *slog.Logger
-	pools  []*poolState // in the order of the configuration
+	pools  []*poolState // by index
 
 	sessions *Session // the youngest; linked by next
 	count    int
@@ -28,6 +28,8 @@ type worker struct {
 	scanners    []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
 	keys        []int
 	scratch     []byte
+	stripped    []byte // what outgoing lends
+	copyGroups  []int  // scratch of mirror.split
 	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
 	freeAgain   []*again
@@ -45,6 +47,9 @@ type sharedPool struct {
 	opt        *pool.Options
 	replicaOpt *pool.Options
 	director   *director
+	fault      *fault
+	leads      []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
+	traits     traits
 	clients    *atomic.Int64 // over all loops
 	door       *door         // nil if no client can come
 
@@ -55,16 +60,19 @@ type sharedPool struct {
 type poolState struct {
 	shared   *sharedPool
 	worker   *worker
-	topo     *topology              // where the keys are
+	topo     *topology // where the keys are
+	extras   extras
+	mirror   *mirror
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
 	partOf   []uint16               // scratch of split
 	pubsub   *hub                   // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
 	keeps    keeps
-	privates int  // private lanes, in use or free
-	left     bool // it is no longer configured
-	warm     bool // it has warm scaling
+	loads    []*pool.Load // what this loop has in flight, by node
+	privates int          // private lanes, in use or free
+	left     bool         // it is no longer configured
+	warm     bool         // it has warm scaling
 	moves    moves
 
 	rereads    float64 // how many reads may be sent again now
@@ -94,22 +102,24 @@ func (w *worker) wait(f func()) {
 
 // addPool gives the worker its view of a pool.
 func (w *worker) addPool(p *sharedPool, t *topology) {
-	w.pools = append(w.pools, &poolState{
+	ps := &poolState{
 		shared: p, worker: w, topo: t,
-		keeps:   keepsOf(p.cfg),
 		warm:    warmScaling(p.cfg),
+		keeps:   p.traits.keeps,
 		sets:    map[pool.Key]*pool.Set{},
 		partOf:  make([]uint16, t.groups()),
 		stats:   metrics.NewPool(len(t.nodes)),
 		rereads: fewRereads,
-	})
+	}
+	ps.findExtras()
+	w.pools = append(w.pools, ps)
 }
 
 // set returns the lanes for a RESP version and database.
 func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
-		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] })
+		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] }, ps.load)
 		ps.sets[k] = s
 	}
 	return s
@@ -238,7 +248,17 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
 	}
 	for i, n := range ps.topo.nodes {
-		st.Nodes[i].Up = n.Up()
+		of := &st.Nodes[i]
+		of.Up = n.Up()
+		if w.loop.ID == 0 { // one tells for all
+			of.FailedChecks = n.FailedChecks()
+			for reason := range n.Ejections {
+				of.Ejections[reason] = n.Ejections[reason].Load()
+			}
+		}
+	}
+	for _, i := range ps.topo.ejected {
+		st.Nodes[i].Ejected = true
 	}
 	if w.loop.ID == 0 {
 		st.Migration = ps.shared.director.migration()

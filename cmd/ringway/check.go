@@ -10,6 +10,7 @@ import (
 
 	"ringway/hashring"
 	"ringway/internal/config"
+	"ringway/proxy"
 )
 
 var errNoConfig = errors.New("no configuration given: say --config proxy.yml")
@@ -18,7 +19,14 @@ func load(file string) (*config.Config, error) {
 	if file == "" {
 		return nil, errNoConfig
 	}
-	return config.Load(file)
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := proxy.Check(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
 }
 
 func checkCommand(file *string) *cobra.Command {

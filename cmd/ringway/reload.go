@@ -59,9 +59,16 @@ func (r *reloader) take(cause string) error {
 	}
 	cfg, err := config.Load(r.file)
 	if err == nil {
+		before := r.srv.Config()
 		if err = r.srv.Reload(cfg); err == nil {
 			for _, warning := range cfg.Warnings {
 				r.log.Warn(warning)
+			}
+			for _, line := range config.Compare(before, cfg).Lines() {
+				r.log.Info("configuration changed", "change", line)
+			}
+			for _, option := range config.NeedsRestart(before, cfg) {
+				r.log.Warn("an option takes effect after a restart only", "option", option)
 			}
 			r.log.Info("configuration reloaded", "file", r.file, "cause", cause)
 			return nil

@@ -30,6 +30,7 @@ var differences = []Difference{
 	{"MODULE LIST", "the modules that every node has, in the first one's words", "TestModuleListHasWhatAllNodesHave"},
 	{"CLIENT TRACKING", "each key is invalidated right after it was read: caches are correct and empty; BCAST, PREFIX and REDIRECT are refused", "TestTrackingInvalidatesWhatWasRead"},
 	{"CLIENT PAUSE", "concerns Ringway's clients; a pause of writes holds every FCALL; UNPAUSE is carried out during a pause of everything", "TestClientPause"},
+	{"DEBUG", "OBJECT and what else looks at a key goes to its node, SLEEP, SET-ACTIVE-EXPIRE and the like to all, ERROR and PROTOCOL to the first; what could stop or break a node is refused. The nodes decide whether they allow it, and take a router on their machine for a local client", "TestDebug"},
 	{"CLIENT KILL CLIENT UNBLOCK", "concern Ringway's clients", "TestClientKill"},
 	{"MONITOR", "shows what passes through this Ringway, not what scripts call; a monitor that does not read is closed", "TestMonitor"},
 	{"CLIENT LIST CLIENT INFO CLIENT ID", "tell of Ringway's clients; the nodes see Ringway", "TestClientListTellsOfOurClients"},

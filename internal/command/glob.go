@@ -28,7 +28,7 @@ func globFold(pattern []byte, name string) bool {
 			if name == "" {
 				return false
 			}
-			if in, pattern = inClass(pattern[1:], name[0]); !in {
+			if in, pattern = inClass(pattern[1:], name[0], lower); !in {
 				return false
 			}
 		default:
@@ -51,9 +51,50 @@ func globFold(pattern []byte, name string) bool {
 	return len(pattern) == 0 && name == ""
 }
 
+// Glob says whether key fits the pattern of KEYS or SCAN. However many stars there are, it takes no longer than the product of the lengths.
+func Glob(pattern, key []byte) bool {
+	var behindStar, retry []byte // where to go on when what follows the last star does not fit
+	star := false
+	for len(key) > 0 {
+		switch {
+		case len(pattern) > 0 && pattern[0] == '*':
+			pattern = pattern[1:]
+			star, behindStar, retry = true, pattern, key
+			continue
+		case len(pattern) > 0:
+			if fits, rest := globByte(pattern, key[0]); fits {
+				pattern, key = rest, key[1:]
+				continue
+			}
+		}
+		if !star {
+			return false
+		}
+		retry = retry[1:]
+		pattern, key = behindStar, retry
+	}
+	for len(pattern) > 0 && pattern[0] == '*' {
+		pattern = pattern[1:]
+	}
+	return len(pattern) == 0
+}
+
+// globByte says whether c fits what the pattern begins with, which is no star.
+func globByte(pattern []byte, c byte) (fits bool, rest []byte) {
+	switch {
+	case pattern[0] == '?':
+		return true, pattern[1:]
+	case pattern[0] == '[':
+		return inClass(pattern[1:], c, func(c byte) byte { return c })
+	case pattern[0] == '\\' && len(pattern) > 1:
+		pattern = pattern[1:]
+	}
+	return pattern[0] == c, pattern[1:]
+}
+
 // inClass says whether c is in the class that p begins with, behind its '['. A class that doesn't end goes to
-// the end of the pattern.
-func inClass(p []byte, c byte) (in bool, rest []byte) {
+// the end of the pattern. What fold makes the same is the same.
+func inClass(p []byte, c byte, fold func(byte) byte) (in bool, rest []byte) {
 	not := len(p) > 0 && p[0] == '^'
 	if not {
 		p = p[1:]
@@ -68,11 +109,11 @@ func inClass(p []byte, c byte) (in bool, rest []byte) {
 		case p[0] == ']':
 			return in != not, p[1:]
 		case len(p) >= 3 && p[1] == '-':
-			lo, hi := lower(p[0]), lower(p[2])
-			in = in || min(lo, hi) <= lower(c) && lower(c) <= max(lo, hi)
+			lo, hi := fold(p[0]), fold(p[2])
+			in = in || min(lo, hi) <= fold(c) && fold(c) <= max(lo, hi)
 			p = p[2:]
 		default:
-			in = in || lower(p[0]) == lower(c)
+			in = in || fold(p[0]) == fold(c)
 		}
 		p = p[1:]
 	}

@@ -164,7 +164,6 @@ var badFiles = []struct{ name, says string }{
 	{"private_connections_zero", `4: pool "cache": max_private_connections "0" is not a whole number of at least 1`},
 	{"read_policy", `4: pool "cache": unknown read_policy "replicas" (known: primary, prefer-replica, replica, any, nearest)`},
 	{"read_policy_without_replicas", `4: pool "cache": read_policy any, but no backend has replicas; add them, or remove the line`},
-	{"read_policy_without_zone", `4: pool "cache": read_policy nearest needs to know where this Ringway is; add zone:`},
 	{"read_timeout_words", `4: pool "cache": read_timeout "none" is not a duration; write it like 400ms, 1s or 1m30s`},
 	{"replica_address", `7: pool "cache": replica address "7002" is a port without a host; write 127.0.0.1:7002
 8: pool "cache": a replica without an address; expected host:port or {address: host:port, zone: ..}
@@ -177,6 +176,7 @@ var badFiles = []struct{ name, says string }{
 	{"route_to_nowhere", `5: pool "cache": route "" leads to pool "cach", which is not in this file (did you mean cache?)
 6: pool "cache": route "a:" leads back to its own pool; expected another
 7: pool "cache": route "b:" leads to pool "elsewhere", which is not in this file (known: cache)`},
+	{"route_to_warm", `5: pool "front": route "" leads to pool "cache", which has migration: warm; its clients have to come to it directly for that`},
 	{"route_to_routes", `4: pool "front": route "" leads to pool "other", which has routes itself; expected a pool with servers
 5: pool "other": no listen; every pool needs one, unless a route or a mirror leads to it
 6: pool "other": route "" leads to pool "front", which has routes itself; expected a pool with servers`},

@@ -274,7 +274,7 @@ var placing = map[string]bool{
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
-	"name", "listen", "listen_mode", "requirepass", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
+	"name", "listen", "listen_mode", "requirepass", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
 	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "mirror", "fault", "routes",
 }
 
@@ -326,9 +326,6 @@ func (r *reader) readsTogether(p *Pool, given map[string]entry) {
 	if !ok || p.ReadPolicy == "primary" || e.value.Value != p.ReadPolicy {
 		return
 	}
-	if p.ReadPolicy == "nearest" && p.Zone == "" {
-		r.fail(e.value.Line, "read_policy nearest needs to know where this Ringway is; add zone:")
-	}
 	replicas := func(b Backend) bool { return len(b.Replicas) > 0 }
 	if len(p.Backends) > 0 && !slices.ContainsFunc(p.Backends, replicas) {
 		r.fail(e.value.Line, "read_policy %s, but no backend has replicas; add them, or remove the line", p.ReadPolicy)
@@ -363,6 +360,8 @@ func (r *reader) links(c *Config, silent []int) {
 			r.fail(line, "%s leads back to its own pool; expected another", what)
 		case len(to.Routes) > 0:
 			r.fail(line, "%s leads to pool %s, which has routes itself; expected a pool with servers", what, quote(name))
+		case to.Migration.Mode == "warm":
+			r.fail(line, "%s leads to pool %s, which has migration: warm; its clients have to come to it directly for that", what, quote(name))
 		default:
 			leads[p.Name] = append(leads[p.Name], name)
 		}

@@ -60,6 +60,7 @@ var notTwins = map[string]string{
 	"readwrite":           "see asking",
 	"acl|cat":             "Ringway knows later commands as well: TestACLCatSaysWhatAServerSays",
 	"acl|genpass":         "is a matter of chance: TestGenPass",
+	"debug":               "the nodes' own configuration decides: TestDebug of proxy",
 	"replicaof":           "refused but for NO ONE: the tests of proxy",
 	"slaveof":             "as replicaof",
 	"cluster|help":        "refused by a server that is no cluster: the tests of proxy",

@@ -634,7 +634,7 @@ func TestWaitAsksEveryNode(t *testing.T) {
 			return "+PONG\r\n"
 		})).Addr())
 	}
-	r = serve(t, pool{nodes: addrs})
+	r = serve(t, pool{nodes: addrs, options: scripted})
 	want(t, redistest.Dial(t, r.addr()), "*2\r\n:0\r\n:0\r\n", "WAITAOF", "1", "1", "1000")
 }
 

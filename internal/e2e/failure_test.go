@@ -164,6 +164,9 @@ func TestNodeThatHangs(t *testing.T) {
 	}
 }
 
+// scripted is for nodes that play to a script: they expect the client's requests once each, and nothing else.
+var scripted = map[string]string{"timeout": "2s", "read_retry": "0%", "health_check": "off"}
+
 // A node that answers rubbish, or in part, or too much: the request fails, nobody gets another's reply.
 func TestNodeThatMisbehaves(t *testing.T) {
 	for name, answer := range map[string]string{
@@ -176,7 +179,7 @@ func TestNodeThatMisbehaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			node := redistest.Node(t, redistest.Expect("GET a"), redistest.Reply(answer), redistest.Close(),
 				redistest.Expect("GET b"), redistest.Reply("$1\r\nb\r\n"))
-			r := serve(t, pool{nodes: []string{node.Addr()}, options: map[string]string{"timeout": "2s"}})
+			r := serve(t, pool{nodes: []string{node.Addr()}, options: scripted})
 			c := redistest.Dial(t, r.addr())
 			if got := c.Do("GET", "a"); got[0] != '-' || !strings.Contains(got, "n0") {
 				t.Errorf("GET a: %q, want an error that names n0", got)
@@ -187,7 +190,7 @@ func TestNodeThatMisbehaves(t *testing.T) {
 	t.Run("a reply that nobody asked for", func(t *testing.T) {
 		node := redistest.Node(t, redistest.Expect("GET a"), redistest.Reply("$1\r\na\r\n$5\r\nextra\r\n"), redistest.Hang(),
 			redistest.Expect("GET b"), redistest.Reply("$1\r\nb\r\n"))
-		r := serve(t, pool{nodes: []string{node.Addr()}, options: map[string]string{"timeout": "2s"}})
+		r := serve(t, pool{nodes: []string{node.Addr()}, options: scripted})
 		c := redistest.Dial(t, r.addr())
 		if got := c.Do("GET", "a"); got != "$1\r\na\r\n" {
 			t.Errorf("GET a: %q", got)

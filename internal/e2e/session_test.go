@@ -237,7 +237,7 @@ func TestRefusals(t *testing.T) {
 	r := serve(t, pool{nodes: addresses(servers(t, 3))})
 	c := redistest.Dial(t, r.addr())
 	for _, args := range [][]string{
-		{"SHUTDOWN"}, {"REPLICAOF", "a", "1"}, {"DEBUG", "SLEEP", "9"}, {"SYNC"}, {"CLUSTER", "RESET"},
+		{"SHUTDOWN"}, {"REPLICAOF", "a", "1"}, {"DEBUG", "SEGFAULT"}, {"SYNC"}, {"CLUSTER", "RESET"},
 	} {
 		if got := c.Do(args...); got[0] != '-' {
 			t.Errorf("%s: %q", strings.Join(args, " "), got)

@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -30,7 +31,7 @@ func dial(addr string, timeout time.Duration, keepAlive bool) (int, error) {
 	d := net.Dialer{Timeout: timeout, KeepAlive: -1}
 	c, err := d.DialContext(context.Background(), network, addr)
 	if err != nil {
-		return -1, cause(err)
+		return -1, errors.New(Cause(err))
 	}
 	defer c.Close()
 	raw, err := c.(syscall.Conn).SyscallConn()
@@ -49,19 +50,22 @@ func dial(addr string, timeout time.Duration, keepAlive bool) (int, error) {
 	return fd, nil
 }
 
-// cause strips from a dial error what its reader knows already: "connection refused", not "dial tcp ...: connect: ...".
-func cause(err error) error {
+// Cause strips from an error of package net what its reader knows already: "connection refused", not "dial tcp ...: connect: ...".
+func Cause(err error) string {
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
-		return errors.New("connection timed out")
+		return "connection timed out"
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return errno
+		return errno.Error()
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return errors.New("cannot look up " + dns.Name + ": " + dns.Err)
+		return "cannot look up " + dns.Name + ": " + dns.Err
 	}
-	return err
+	if errors.Is(err, io.EOF) {
+		return "it closed the connection"
+	}
+	return err.Error()
 }

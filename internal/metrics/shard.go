@@ -23,10 +23,13 @@ const (
 	TooManyClients             // beyond max_clients
 	Stalled                    // a client that did not read its replies was closed
 	Merge                      // the nodes' answers don't fit together
+	Shed                       // the node has as many requests as it may
+	NoRoute                    // a key that no route of the pool is for
+	Injected                   // the error of `fault`
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -38,13 +41,27 @@ const (
 	StallOutput                 // replies that the client does not read
 	StallNode                   // a node that does not read its requests
 	StallBarrier                // SELECT, HELLO or RESET behind requests in flight
+	StallFault                  // the delay of `fault`
 	StallMigration              // the other Ringways of the pool have to agree first
 	Stalls
 )
 
-var stallNames = [Stalls]string{"window", "output", "node", "barrier", "migration"}
+var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration"}
 
 func (s Stall) String() string { return stallNames[s] }
+
+// Fault is what `fault` does to a request.
+type Fault uint8
+
+const (
+	FaultDelay Fault = iota
+	FaultError
+	Faults
+)
+
+var faultNames = [Faults]string{"delay", "error"}
+
+func (f Fault) String() string { return faultNames[f] }
 
 // Retry says why a request was sent a second time.
 type Retry uint8
@@ -100,6 +117,11 @@ type Pool struct {
 	Voids     uint64 // writes that were preceded by the removal of what an old node had
 	Migration Migration
 
+	Mirrored      uint64         // requests of which the mirror was sent a copy
+	MirrorDropped uint64         // of which it was not, though it should have been
+	MirrorErrors  uint64         // copies, or parts of them, that were answered with an error or not at all
+	Faults        [Faults]uint64 // injected
+
 	Clients  int // now
 	Accepted uint64
 	BytesIn  uint64 // from clients
@@ -111,14 +133,18 @@ type Pool struct {
 // Node is what one loop knows of a node.
 type Node struct {
 	Up                                                 bool
-	Lanes                                              int // connections that are open
-	Depth                                              int // replies awaited
-	Unsent                                             int // bytes
+	Ejected                                            bool      // now
+	Ejections                                          [2]uint64 // by pool.EjectionReason; no loop's own: only one of them tells
+	FailedChecks                                       uint64    // likewise
+	Lanes                                              int       // connections that are open
+	Depth                                              int       // replies awaited
+	Unsent                                             int       // bytes
 	Requests                                           uint64
 	Walked, Walk                                       int // keys that the background mover has gone through, of how many
 	BytesIn                                            uint64
 	BytesOut                                           uint64
 	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64
+	Sheds                                              uint64
 }
 
 // Loop is what a loop counts of itself.

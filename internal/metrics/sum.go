@@ -38,6 +38,12 @@ func (p *Pool) add(q *Pool) {
 	m.Held += o.Held
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.Mirrored += q.Mirrored
+	p.MirrorDropped += q.MirrorDropped
+	p.MirrorErrors += q.MirrorErrors
+	for i, n := range q.Faults {
+		p.Faults[i] += n
+	}
 	p.Clients += q.Clients
 	p.Accepted += q.Accepted
 	p.BytesIn += q.BytesIn
@@ -58,6 +64,11 @@ func (h *Histogram) add(o *Histogram) {
 // add leaves a node up that one loop says is up: the loops share what they know of that, but are asked one by one.
 func (n *Node) add(o *Node) {
 	n.Up = n.Up || o.Up
+	n.Ejected = n.Ejected || o.Ejected
+	for i := range n.Ejections {
+		n.Ejections[i] += o.Ejections[i]
+	}
+	n.FailedChecks += o.FailedChecks
 	n.Lanes += o.Lanes
 	n.Depth += o.Depth
 	n.Walked += o.Walked
@@ -71,6 +82,7 @@ func (n *Node) add(o *Node) {
 	n.Losses += o.Losses
 	n.Timeouts += o.Timeouts
 	n.Garbage += o.Garbage
+	n.Sheds += o.Sheds
 }
 
 func (l *Loop) add(o *Loop) {

@@ -107,11 +107,57 @@ var table = []section{
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
 		},
 	}},
+	{"Copies and faults", []family{
+		{
+			name: "ringway_mirrored_total", kind: counter,
+			help: "Requests of which a copy was sent to the pool's mirror.",
+			pool: func(p *Pool, put put) { put(float64(p.Mirrored)) },
+		},
+		{
+			name: "ringway_mirror_dropped_total", kind: counter,
+			help: "Copies that were not sent, because a node of the mirror was down or behind, or because it has the keys on different nodes.",
+			pool: func(p *Pool, put put) { put(float64(p.MirrorDropped)) },
+		},
+		{
+			name: "ringway_mirror_errors_total", kind: counter,
+			help: "Copies that the mirror answered with an error, or not at all; of one that was split each part counts.",
+			pool: func(p *Pool, put put) { put(float64(p.MirrorErrors)) },
+		},
+		{
+			name: "ringway_faults_injected_total", kind: counter, labels: []string{"kind"},
+			values: []value{{"delay", "a request was held back"}, {"error", "a request was answered with the error, not sent"}},
+			help:   "What the pool's `fault` did to requests. One that is held back and then gets the error counts as both.",
+			pool: func(p *Pool, put put) {
+				for k, n := range p.Faults {
+					put(float64(n), Fault(k).String())
+				}
+			},
+		},
+	}},
 	{"Nodes", []family{
 		{
 			name: "ringway_node_up", kind: gauge,
-			help: "1 if the node was reachable when last tried, or was never tried; 0 if its keys fail at once.",
+			help: "1 unless the node was found to be down, by a lost connection or by health checks; 0 if its keys fail at once.",
 			node: func(n *Node, put put) { put(one(n.Up)) },
+		},
+		{
+			name: "ringway_node_ejected", kind: gauge,
+			help: "1 while the node is off the ring and its keys belong to the others (on_failure: eject).",
+			node: func(n *Node, put put) { put(one(n.Ejected)) },
+		},
+		{
+			name: "ringway_node_ejections_total", kind: counter, labels: []string{"reason"}, values: ejectionValues,
+			help: "Times the node was taken off the ring, by reason.",
+			node: func(n *Node, put put) {
+				for i, v := range ejectionValues {
+					put(float64(n.Ejections[i]), v.name)
+				}
+			},
+		},
+		{
+			name: "ringway_node_checks_failed_total", kind: counter,
+			help: "Health checks that failed. One alone means nothing; failures in a row take the node down.",
+			node: func(n *Node, put put) { put(float64(n.FailedChecks)) },
 		},
 		{
 			name: "ringway_node_lanes", kind: gauge,
@@ -166,6 +212,11 @@ var table = []section{
 			name: "ringway_node_garbage_total", kind: counter,
 			help: "Replies that were not RESP, or that no request had asked for.",
 			node: func(n *Node, put put) { put(float64(n.Garbage)) },
+		},
+		{
+			name: "ringway_node_sheds_total", kind: counter,
+			help: "Requests refused because the node had max_node_requests or max_node_bytes in flight.",
+			node: func(n *Node, put put) { put(float64(n.Sheds)) },
 		},
 	}},
 	{"Warm scaling", []family{
@@ -286,6 +337,15 @@ var kindValues = []value{
 	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
 	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	Injected:       {"injected", "The error of the pool's `fault`."},
+	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
+	Shed:           {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+}
+
+// ejectionValues are in the order of pool.EjectionReason.
+var ejectionValues = []value{
+	{"failures", "`failure_limit` connections in a row were refused, lost or timed out."},
+	{"health_check", "Health checks found it down."},
 }
 
 var stallValues = []value{
@@ -293,6 +353,7 @@ var stallValues = []value{
 	StallOutput:  {"output", "`client_output_limit` bytes of replies wait because the client does not read them."},
 	StallNode:    {"node", "A node does not take its requests: `backend_output_limit` bytes wait for it."},
 	StallBarrier: {"barrier", "SELECT, HELLO or RESET waits for the requests before it."},
+	StallFault:   {"fault", "The pool's `fault` delays the client's next request."},
 
 	StallMigration: {"migration", "The key moves, and the Ringways of the pool are changing over; or this one waits for the others."},
 }
