@@ -306,15 +306,20 @@ func (r *registry) requests(n *regNode, rec string) [][]string {
 			set = append(set, field, value)
 		}
 	}
-	for _, d := range []string{r.asks, r.mode.y, r.mode.z} {
-		if sp := r.specs[d]; sp != nil && n.fields["r:"+d] == "" {
-			add("r:"+d, toJSON(sp))
-		}
-	}
+	rings := []string{r.asks, r.mode.y, r.mode.z}
 	if r.mode.kind != warmNone && r.force.N > 0 {
 		var f force
 		if json.Unmarshal([]byte(n.fields["force"]), &f); f.N < r.force.N {
 			add("force", toJSON(r.force))
+			rings = []string{r.asks, r.force.Mode.y, r.force.Mode.z} // never without its rings: the node may have forgotten since
+			for _, d := range rings {
+				delete(n.fields, "r:"+d)
+			}
+		}
+	}
+	for _, d := range rings {
+		if sp := r.specs[d]; sp != nil && n.fields["r:"+d] == "" {
+			add("r:"+d, toJSON(sp))
 		}
 	}
 	if n.came && loop.Clock() >= n.trusted {
