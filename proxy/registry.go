@@ -62,7 +62,6 @@ type registry struct {
 	turns     int    // of the loops to another mode
 	walking   func() // ends the background mover
 	said      map[string]int64
-	changed   time.Time // when the change became warm here
 
 	members  atomic.Int64
 	why      atomic.Pointer[string] // why nothing is served
@@ -770,7 +769,6 @@ func (r *registry) holding() {
 	}
 	if r.force.Mode.kind == warmWarm || all {
 		if r.attempt(mode{warmWarm, m.y, m.z}) {
-			r.changed = time.Now()
 			r.log.Info("warm", "pool", r.pool, "held", time.Duration(loop.Clock()-r.held).Round(time.Millisecond))
 			r.startWalking()
 			return

@@ -34,8 +34,12 @@ func (f *fakeLoops) holdStill(m mode, y, z *ringSpec, limit time.Duration) bool 
 	defer f.mu.Unlock()
 	return !f.busy
 }
-func (f *fakeLoops) settle(time.Duration)     {}
-func (f *fakeLoops) walkOptions() walkOptions { return walkOptions{f.window, 0} }
+func (f *fakeLoops) settle(time.Duration) {}
+func (f *fakeLoops) walkOptions() walkOptions {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return walkOptions{f.window, 0}
+}
 
 func (f *fakeLoops) last() mode {
 	f.mu.Lock()
@@ -233,7 +237,9 @@ func TestHoldIsGivenUp(t *testing.T) {
 	awaits(t, "the first", f1, mode{kind: warmPlain, y: y})
 	two, f2 := enrolled(t, old)
 	awaits(t, "the second", f2, mode{kind: warmPlain, y: y})
+	f2.mu.Lock()
 	f2.busy = true // before its change is known
+	f2.mu.Unlock()
 	one.want(next)
 	two.want(next)
 	awaits(t, "the first", f1, mode{warmHold, y, z})
