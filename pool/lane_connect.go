@@ -2,9 +2,11 @@ package pool
 
 import (
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"ringway/internal/loop"
 	"ringway/resp"
 )
 
@@ -91,6 +93,9 @@ func (la *Lane) connected(fd int) {
 		la.fall(err.Error())
 		return
 	}
+	if la.opt.Valid != nil {
+		loop.GiveUpUnsent(fd, lateness)
+	}
 	la.lastRead = la.loop.Now()
 	hello := la.handshake()
 	if la.greets == 0 {
@@ -110,6 +115,9 @@ func (la *Lane) connected(fd int) {
 		la.loop.SetTimer(la.patience, limit)
 	}
 }
+
+// lateness bounds how long the kernel goes on trying to deliver what a lane has sent that is given up by now.
+const lateness = 5 * time.Second
 
 // handshake builds what must be said first and counts the replies it will have.
 func (la *Lane) handshake() (b []byte) {

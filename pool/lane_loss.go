@@ -247,6 +247,24 @@ func (la *Lane) failAll(message string, sent bool) {
 	}
 }
 
+// GiveUp closes the connection: all that waits fails, and what was sent may have been carried out. The node is not to blame, and the next
+// request connects again.
+func (la *Lane) GiveUp(reason string) {
+	if la.listener != nil {
+		return
+	}
+	sent := la.state == ready
+	if sent {
+		la.conn.Close()
+		la.scan.Reset()
+		la.loop.StopTimer(la.patience)
+		la.torn = nil
+		la.stats.Losses++
+		la.state = idle
+	}
+	la.failAll(fmt.Sprintf("ERR node %s %s", la.label(), reason), sent)
+}
+
 // retire has the lane take no more requests. then is called, later in a turn, when all that it carries is answered.
 func (la *Lane) retire(then func()) {
 	la.leaving = then

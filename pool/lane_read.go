@@ -27,7 +27,11 @@ func (la *Lane) Readable() {
 	}
 	if n > 0 {
 		la.lastRead = la.loop.Now()
-		la.Data(b[:n])
+		if la.opt.Valid != nil && la.waiting.len() > 0 && !la.opt.Valid() {
+			la.GiveUp("was not believed: this router had lost touch with the others of the pool")
+		} else {
+			la.Data(b[:n])
+		}
 	}
 	if la.leaving != nil {
 		la.leaveWhenDone()

@@ -150,6 +150,10 @@ type Options struct {
 	// FailoverWait is how long what was not sent yet waits for a node that is down, counted from its loss. 0: it fails at once.
 	FailoverWait time.Duration
 
+	// Valid says, after bytes have come from a node, whether they may be believed: if not, the lane is given up with all that waits
+	// on it. Nil: always. As OnChange.
+	Valid func() bool
+
 	// OnChange is told of a node's loss (with the reason) and return. It is called on a loop and must not block.
 	OnChange func(n *Node, up bool, reason string)
 	// OnRefusal is told that a node has refused a connection: it is alive, and does not want us. As OnChange.
@@ -187,7 +191,8 @@ func (o *Options) shortest() (least time.Duration) {
 func (o *Options) Same(other *Options) bool {
 	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout &&
 		o.KeepAlive == other.KeepAlive && o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit &&
-		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly && o.ReplicasOnly == other.ReplicasOnly
+		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly && o.ReplicasOnly == other.ReplicasOnly &&
+		(o.Valid == nil) == (other.Valid == nil)
 }
 
 // Stats are what a lane counts of its own life.

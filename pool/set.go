@@ -150,6 +150,15 @@ func (s *Set) Discard(la *Lane) {
 // DiscardLater is Discard for a lane that may be in the middle of handing a reply over.
 func (s *Set) DiscardLater(la *Lane) { s.loop.Defer(func() { s.Discard(la) }) }
 
+// GiveUp closes the connections of all lanes, but for private ones in use: what waits on them fails.
+func (s *Set) GiveUp(reason string) {
+	var all []*Lane
+	s.Each(func(la *Lane) { all = append(all, la) })
+	for _, la := range all {
+		la.GiveUp(reason)
+	}
+}
+
 // Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {
 	for _, la := range s.lanes {

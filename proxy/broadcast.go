@@ -20,6 +20,11 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey") {
 		return s.keysByName(c, &scan.Args)
 	}
+	if s.pool.hides() {
+		if dealt, taken := s.keysWithoutReserved(c, scan.Bytes(b)); dealt {
+			return taken
+		}
+	}
 	if s.pool.size() == 1 {
 		return s.send(c, s.pool.nth(0), scan.Bytes(b))
 	}

@@ -51,6 +51,15 @@ type director struct {
 	complete bool          // the source has found all nodes, once at least
 	watch    *replicaWatch // nil: nothing is read from replicas
 
+	// With migration: warm (director_warm.go).
+	registry     *registry // nil without it
+	lease        *lease
+	registryRuns bool
+	warm         warmState
+	rings        map[string]*hashring.Ring // by digest
+	heldFrom     time.Time
+	heldFor      time.Duration
+
 	checks  map[int]*pool.Check // of the members, once the server runs
 	running bool
 
@@ -71,7 +80,7 @@ type replica struct {
 }
 
 func newDirector(srv *Server, sp *sharedPool) *director {
-	d := &director{srv: srv, log: srv.log, at: sp.index, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
+	d := &director{srv: srv, log: srv.log, at: sp.index, lease: &lease{}, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -125,8 +134,13 @@ func (d *director) open(enter func(*topology)) error {
 	if err != nil {
 		return err
 	}
-	owners, _ := d.owners()
-	d.present = d.assemble(ring, owners, nil)
+	if warmScaling(d.pool.cfg) {
+		d.openWarm(false)
+		d.present = d.assembleWarm()
+	} else {
+		owners, _ := d.owners()
+		d.present = d.assemble(ring, owners, nil)
+	}
 	enter(d.present)
 	return nil
 }
@@ -147,6 +161,9 @@ func (d *director) start() {
 	d.running = true
 	d.checkMembers()
 	d.startFinding()
+	if d.registry != nil {
+		d.startWarm()
+	}
 }
 
 // startFinding starts the source and the watch over replicas. The mutex is held.
@@ -375,6 +392,10 @@ func (d *director) reload(sp *sharedPool) {
 	d.version++ // a ring that is being built is out of date
 	d.composed.held = false
 	if sp.leads != nil {
+		if d.registry != nil {
+			d.endWarm()
+			d.lease.free.Store(true)
+		}
 		d.stopFind()
 		d.startFinding() // of which nothing is left, if it had servers before
 		d.checkMembers()
@@ -387,6 +408,11 @@ func (d *director) reload(sp *sharedPool) {
 		d.slow = nil
 	}
 	d.checkMembers()
+	if d.registry != nil || warmScaling(sp.cfg) {
+		d.ringOpt = sp.cfg.RingOptions()
+		d.reloadWarm(sp)
+		return
+	}
 	owners, others := d.owners()
 	ring := d.present.ring
 	if d.ringOpt = sp.cfg.RingOptions(); !d.ringFits(ring, before.RingOptions()) {
@@ -482,6 +508,10 @@ func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topol
 // taken without delay. Another ring takes milliseconds to build, on a goroutine of its own. The mutex is held.
 func (d *director) rebuild() {
 	d.version++
+	if d.registry != nil {
+		d.askAgain()
+		return
+	}
 	version := d.version
 	d.building = false // what is being built is out of date
 	owners, others := d.owners()
@@ -532,6 +562,10 @@ func (d *director) refresh(w *replicaWatch) {
 	if d.stopped || d.watch != w || d.building { // the ring that is being built will have them
 		return
 	}
+	if d.registry != nil {
+		d.publish(d.assembleWarm())
+		return
+	}
 	owners, others := d.owners()
 	d.publish(d.assemble(d.present.ring, owners, others))
 }
@@ -542,6 +576,9 @@ func (d *director) missing() string {
 	defer d.mu.Unlock()
 	if d.source != nil && !d.complete {
 		return "pool " + d.pool.cfg.Name + ": its nodes have not been found yet"
+	}
+	if d.registry != nil && d.warm.mode.kind == warmNone {
+		return "pool " + d.pool.cfg.Name + " waits for its other Ringways: " + *d.registry.why.Load()
 	}
 	return ""
 }

@@ -89,14 +89,30 @@ func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	sp.pending = len(sp.parts)
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
+	mv := s.pool.topo.moving
 	for i := range sp.parts {
-		p := &sp.parts[i]
-		if s.pool.follows() || s.pool.keeps == keepReads && c.Flags.Has(command.ReadOnly) {
-			p.again = s.keepApart(p.node, g.requests[i].request)
+		p, r := &sp.parts[i], g.requests[i]
+		if mv != nil && mv.kind >= warmWarm && mv.moves(r.key) {
+			o, _ := s.newOp(mv, command.Lookup(firstArg(r.request)), tagOf(seq, i), p.node, s.worker.loop.Append(nil, r.request))
+			s.ops = append(s.ops, o)
+			continue
 		}
-		s.set.Lane(p.node).SendAs(classes[c.ID], s.outgoing(g.requests[i].request), s, tagOf(seq, i))
+		if s.pool.follows() || s.pool.keeps == keepReads && c.Flags.Has(command.ReadOnly) {
+			p.again = s.keepApart(p.node, r.request)
+		}
+		s.set.Lane(p.node).SendAs(classes[c.ID], s.outgoing(r.request), s, tagOf(seq, i))
+	}
+	if len(s.ops) > 0 {
+		s.pump()
 	}
 	return true
+}
+
+// firstArg is the name of the command in a request that was made here.
+func firstArg(request []byte) []byte {
+	_, rest, _ := resp.ArrayLen(request)
+	elem, _, _ := resp.Element(rest)
+	return text(elem)
 }
 
 // finishGather makes the answer of a gathering whose replies are all in; a large one away from the loop.

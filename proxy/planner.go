@@ -18,7 +18,7 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	if s.replies != replyOn {
 		s.stepReplyMode()
 	}
-	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain {
+	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain && (s.pool.topo.moving == nil || s.stays(c, a.At(1))) {
 		node := s.pool.find(a.At(1))
 		if node == nowhere {
 			return s.handleOther(c, scan, b)
@@ -129,6 +129,15 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	}
 	taken, tx, before := true, s.tx, s.inFlight
 	plan := c.For(a)
+	if mv := s.pool.topo.moving; mv != nil && (s.tx == nil || controlsTransaction(c)) {
+		dealt, take := s.whileMoving(mv, c, plan, scan, b)
+		if dealt && !take {
+			return false
+		}
+		if dealt {
+			plan = queued
+		}
+	}
 	if s.tx != nil && !controlsTransaction(c) {
 		s.queue(c, scan, b)
 		plan = queued

@@ -96,6 +96,10 @@ func (s *Session) private(c *command.Command, scan *resp.RequestScanner, b []byt
 	s.conn.WatchEnd(true)
 	lane.Patient = true
 	askNumber(lane)
+	if s.pool.warm && !s.pool.follows() {
+		s.sendBlocking(c, lane, scan.Bytes(b))
+		return true
+	}
 	s.sendPrivate(c, lane, &scan.Args, scan.Bytes(b))
 	return true
 }

@@ -23,7 +23,9 @@ func (s *Session) readPartsFrom(c *command.Command, sp *split) {
 	}
 	s.worker.readTurn++
 	for i := range sp.parts {
-		sp.parts[i].node = s.pool.reader(sp.parts[i].node, s.worker.readTurn)
+		if !sp.parts[i].moving {
+			sp.parts[i].node = s.pool.reader(sp.parts[i].node, s.worker.readTurn)
+		}
 	}
 }
 

@@ -146,6 +146,10 @@ func (r *reload) apply() {
 		if !stays[sp.director] {
 			sp.director.stop()
 			srv.post(func(w *worker) { w.pools[sp.index].leave() })
+			go func() {
+				sp.director.onLoops(func(*poolState) {})
+				sp.director.leaveRegistry()
+			}()
 		}
 	}
 	srv.mu.Lock()
@@ -196,6 +200,7 @@ func (srv *Server) post(f func(w *worker)) {
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.shared = sp
+	ps.warm = warmScaling(sp.cfg)
 	ps.keeps = sp.traits.keeps
 	for node := range ps.loads {
 		ps.bound(node)

@@ -500,6 +500,10 @@ func (ps *poolState) eachRequest(requests []byte, f func(c *command.Command, a *
 // sendAgain sends a kept request once more.
 func (s *Session) sendAgain(tag uint64) {
 	ag := s.kept(tag, s.slot(uint32(tag)))
+	if mv := s.pool.topo.moving; mv != nil && s.anyMoves(mv, ag.request) {
+		s.failNow(tag, errMoving)
+		return
+	}
 	node := ag.to
 	if node < 0 || !s.pool.topo.used[node] {
 		var ok bool

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"strconv"
 
 	"ringway/internal/command"
@@ -108,6 +109,10 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 	if err != nil || notList != nil || cursor > 1<<(64-placeBits)-1 {
 		sc.fail(resp.AppendError(nil, errMergedReply))
 		return
+	}
+	if s.pool.hides() && bytes.Contains(keys, []byte(reservedPrefix)) {
+		list := withoutReserved(elements(parts[1]))
+		n, keys = len(list), bytes.Join(list, nil)
 	}
 	if s.pool.extras.strips {
 		sc.found, n = s.pool.topo.routes.appendNames(sc.found, int(sc.at.node), keys, n, sc.pattern())

@@ -109,6 +109,9 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	if sourceOf(p) == fromSentinel || sourceOf(p) == fromCluster {
 		sp.opt.FailoverWait = p.FailoverWait
 	}
+	if warmScaling(p) {
+		sp.opt.Valid = func() bool { return sp.director.lease.Valid() }
+	}
 	replicas := *sp.opt
 	replicas.FailoverWait = 0
 	replicas.ReadOnly = sourceOf(p) == fromCluster
@@ -350,6 +353,9 @@ func (srv *Server) Shutdown(grace time.Duration) {
 	}
 	for _, w := range srv.workers {
 		<-w.loop.Done()
+	}
+	for _, sp := range srv.open() {
+		sp.director.leaveRegistry()
 	}
 }
 

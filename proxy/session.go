@@ -60,6 +60,10 @@ type Session struct {
 	watch   watch
 	subs    *subscriptions // nil unless it listens to a channel
 
+	ops     []*op // requests for keys that are moving (moving.go), in order
+	blocks  *blocking
+	waiting int64 // since when it waits for the pool's other Ringways; 0: it does not
+
 	tracking *tracking // CLIENT TRACKING, nil while it is off
 
 	fate fate        // of the next request, where there is a fault

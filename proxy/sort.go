@@ -301,6 +301,10 @@ func (so *sorting) fetch() {
 // ask sends requests to the nodes of their keys, and goes on when all are answered.
 func (so *sorting) ask(list []gatherRequest, then func()) {
 	s := so.session
+	if s.pool.topo.moving != nil {
+		so.answer(resp.AppendError(nil, errMoving))
+		return
+	}
 	so.replies, so.pending, so.then = make([][]byte, len(list)), len(list)+1, then
 	s.pool.stats.Parts += uint64(len(list))
 	for i, r := range list {

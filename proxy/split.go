@@ -27,6 +27,7 @@ type part struct {
 	group   int    // what its keys have in common: the node, or the slot
 	count   int    // keys
 	bytes   int    // of the keys with what belongs to them
+	moving  bool   // its keys are on their way to the node
 	tooMuch bool   // the reply is dropped as it comes, and an error stands for it
 	out     []byte // the lane's output, while the part is written; or a buffer of its own
 	again   *again // the request, if it may have to be sent once more
@@ -71,12 +72,25 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 	w := s.worker
 	sp := w.takeSplit()
 	sp.merge, sp.weight, sp.resp3 = c.Merge, (a.Len()-1)/step, s.resp3
+	mv := s.pool.topo.moving
+	if mv != nil && (mv.kind == warmHold || mv.kind == warmDrain && c.Flags.Has(command.ReadOnly) && len(s.ops) == 0) {
+		mv = nil
+	}
+	if mv != nil {
+		for len(s.pool.partOf) < 2*len(s.pool.topo.nodes) {
+			s.pool.partOf = append(s.pool.partOf, 0)
+		}
+	}
 	partOf := s.pool.partOf // by node, or by slot in front of a Redis Cluster: its part's index plus one
 	for i := 1; i < a.Len(); i += step {
 		node, group := s.pool.place(a.At(i))
+		moves := mv != nil && mv.moves(a.At(i))
+		if moves { // keys that move and keys that stay are parts of their own
+			group += len(s.pool.topo.nodes)
+		}
 		p := partOf[group]
 		if p == 0 {
-			sp.parts = append(sp.parts, part{node: node, group: group})
+			sp.parts = append(sp.parts, part{node: node, group: group, moving: moves})
 			p = uint16(len(sp.parts))
 			partOf[group] = p
 		}
@@ -96,7 +110,7 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 			return s.putOff(lane)
 		}
 	}
-	if len(sp.parts) == 1 {
+	if len(sp.parts) == 1 && !sp.parts[0].moving {
 		node := sp.parts[0].node
 		sp.release(w)
 		return s.send(c, node, scan.Bytes(b))
@@ -119,7 +133,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	own := s.pool.keeps != keepNothing || s.pool.extras.strips || s.pool.topo.readers != nil
 	for i := range sp.parts {
 		p := &sp.parts[i]
-		if room := p.bytes + len(name) + 64; own {
+		if room := p.bytes + len(name) + 64; own || p.moving {
 			p.out = s.worker.loop.Buffer(room)
 		} else {
 			p.out = s.set.Lane(p.node).Extend(room)
@@ -134,6 +148,12 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	}
 	for i := range sp.parts {
 		p := &sp.parts[i]
+		if p.moving {
+			o, _ := s.newOp(s.pool.topo.moving, c, tagOf(seq, i), p.node, p.out)
+			p.out = nil
+			s.ops = append(s.ops, o)
+			continue
+		}
 		lane := s.set.Lane(p.node)
 		if own {
 			lane.Append(s.outgoing(p.out))
@@ -143,6 +163,9 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 		}
 		p.out = nil
 		lane.ExpectAs(classes[c.ID], s, tagOf(seq, i))
+	}
+	if len(s.ops) > 0 {
+		s.pump()
 	}
 }
 

@@ -34,6 +34,8 @@ type topology struct {
 	readers  [][]uint16 // by node, those that its keys are read from; nil if that is always the node itself
 	ejected  []uint16   // the nodes that own no keys because they have failed
 	slow     *earlier   // where keys are that have not moved yet to nodes that have returned; nil unless there are such nodes
+
+	moving *moving // keys are on their way to another ring, or nothing may be served now; nil: neither
 }
 
 // stop is a node on the way of SCAN. Its place goes into cursors, so it is made from the name: it is the same in every process and
@@ -178,6 +180,9 @@ func (ps *poolState) setTopology(t *topology) {
 	}
 	if ps.pubsub != nil {
 		ps.pubsub.follow()
+	}
+	if old.moving != nil || t.moving != nil {
+		ps.followMoving(old.moving)
 	}
 }
 

@@ -72,6 +72,8 @@ type poolState struct {
 	loads    []*pool.Load // what this loop has in flight, by node
 	privates int          // private lanes, in use or free
 	left     bool         // it is no longer configured
+	warm     bool         // it has warm scaling
+	moves    moves
 
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
@@ -102,6 +104,7 @@ func (w *worker) wait(f func()) {
 func (w *worker) addPool(p *sharedPool, t *topology) {
 	ps := &poolState{
 		shared: p, worker: w, topo: t,
+		warm:    warmScaling(p.cfg),
 		keeps:   p.traits.keeps,
 		sets:    map[pool.Key]*pool.Set{},
 		partOf:  make([]uint16, t.groups()),
@@ -259,6 +262,10 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	for _, i := range ps.topo.ejected {
 		st.Nodes[i].Ejected = true
+	}
+	if w.loop.ID == 0 {
+		st.Migration = ps.shared.director.migration()
+		ps.shared.director.addWalk(&st)
 	}
 	return st
 }

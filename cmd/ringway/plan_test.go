@@ -106,7 +106,7 @@ cache    user:{$$1$$}  -     a: b  unix:///run/redis.sock
 true     user:{$$1$$}  -     -     placed on the addresses that dns://all:1 has
 watched  user:{$$1$$}  1964  on    named by sentinel
 shadow   user:{$$1$$}  8284  -     placed by the cluster's slots
-front    user:{$$1$$}  1964  on    named by sentinel, in pool watched
+front    user:{$$1$$}  -     null  [::1]:7001, in pool cache
 `
 	if got := mustRun(t, "route", "-c", full, "user:{$$1$$}"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

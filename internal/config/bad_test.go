@@ -176,6 +176,7 @@ var badFiles = []struct{ name, says string }{
 	{"route_to_nowhere", `5: pool "cache": route "" leads to pool "cach", which is not in this file (did you mean cache?)
 6: pool "cache": route "a:" leads back to its own pool; expected another
 7: pool "cache": route "b:" leads to pool "elsewhere", which is not in this file (known: cache)`},
+	{"route_to_warm", `5: pool "front": route "" leads to pool "cache", which has migration: warm; its clients have to come to it directly for that`},
 	{"route_to_routes", `4: pool "front": route "" leads to pool "other", which has routes itself; expected a pool with servers
 5: pool "other": no listen; every pool needs one, unless a route or a mirror leads to it
 6: pool "other": route "" leads to pool "front", which has routes itself; expected a pool with servers`},

@@ -128,7 +128,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	front := DefaultPool()
 	front.Name, front.Line, front.Listen, front.RequirePass = "front", 84, "127.0.0.1:2", "x"
-	front.Routes = []Route{{Prefix: "user:", Pool: "watched", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
+	front.Routes = []Route{{Prefix: "user:", Pool: "cache", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front} {
 		equals(t, want.Name, c.Pools[i], want)

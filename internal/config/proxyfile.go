@@ -360,6 +360,8 @@ func (r *reader) links(c *Config, silent []int) {
 			r.fail(line, "%s leads back to its own pool; expected another", what)
 		case len(to.Routes) > 0:
 			r.fail(line, "%s leads to pool %s, which has routes itself; expected a pool with servers", what, quote(name))
+		case to.Migration.Mode == "warm":
+			r.fail(line, "%s leads to pool %s, which has migration: warm; its clients have to come to it directly for that", what, quote(name))
 		default:
 			leads[p.Name] = append(leads[p.Name], name)
 		}

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,11 @@ func writeFD(fd int, b []byte) (n int, errno syscall.Errno) {
 			return int(r), 0
 		}
 	}
+}
+
+// GiveUpUnsent bounds how long the kernel tries to deliver what was written to a connection, also after that is closed.
+func GiveUpUnsent(fd int, d time.Duration) {
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }
 
 func quietFD(fd int) bool {

@@ -53,12 +53,13 @@ func newFake() *fake {
 	a.Clients, b.Clients, a.Accepted, b.Accepted = 2, 3, 12, 13
 	a.BytesIn, b.BytesIn, a.BytesOut, b.BytesOut = 100, 200, 1000, 2000
 	a.Parts, b.Parts = 30, 40
+	a.Migration = Migration{On: true, Mode: 3, Members: 2}
 	a.Latency.Observe(40_000)
 	a.Latency.Observe(100_000)
 	b.Latency.Observe(100_000)
 	b.Latency.Observe(90e9)
 	a.Nodes[0] = Node{Up: true, Lanes: 1, Depth: 2, Unsent: 3, Requests: 4, BytesIn: 5, BytesOut: 6,
-		Connects: 7, ConnectErrors: 8, Losses: 9, Timeouts: 10, Garbage: 11}
+		Connects: 7, ConnectErrors: 8, Losses: 9, Timeouts: 10, Garbage: 11, Walked: 12, Walk: 13}
 	b.Nodes[0] = Node{Up: true, Lanes: 1, Depth: 20, Unsent: 30, Requests: 40, BytesIn: 50, BytesOut: 60,
 		Connects: 70, ConnectErrors: 80, Losses: 90, Timeouts: 100, Garbage: 110}
 	return f

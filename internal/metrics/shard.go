@@ -37,15 +37,16 @@ func (k Kind) String() string { return kindNames[k] }
 type Stall uint8
 
 const (
-	StallWindow  Stall = iota // as many requests in flight as allowed
-	StallOutput               // replies that the client does not read
-	StallNode                 // a node that does not read its requests
-	StallBarrier              // SELECT, HELLO or RESET behind requests in flight
-	StallFault                // the delay of `fault`
+	StallWindow    Stall = iota // as many requests in flight as allowed
+	StallOutput                 // replies that the client does not read
+	StallNode                   // a node that does not read its requests
+	StallBarrier                // SELECT, HELLO or RESET behind requests in flight
+	StallFault                  // the delay of `fault`
+	StallMigration              // the other Ringways of the pool have to agree first
 	Stalls
 )
 
-var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault"}
+var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration"}
 
 func (s Stall) String() string { return stallNames[s] }
 
@@ -77,6 +78,31 @@ var retryNames = [Retries]string{"moved", "ask", "not_ready", "lost"}
 
 func (r Retry) String() string { return retryNames[r] }
 
+// Move says what has become of an attempt to bring a key from its old node to its new one.
+type Move uint8
+
+const (
+	MoveMoved   Move = iota // it was brought
+	MoveAbsent              // the old node does not have it
+	MoveThere               // the new node has it already
+	MoveAborted             // a write came between: what was taken is older, and dropped
+	MoveLost                // the new node did not take it, or a connection broke
+	MoveResults
+)
+
+var moveNames = [MoveResults]string{"moved", "absent", "there", "aborted", "lost"}
+
+func (m Move) String() string { return moveNames[m] }
+
+// Migration is what a pool with warm scaling knows of the others. It is the same for all loops, and in one shard only.
+type Migration struct {
+	On      bool
+	Mode    int // 0 none, 1 plain, 2 hold, 3 warm, 4 drain
+	Members int
+	Lapses  uint64
+	Held    uint64 // nanoseconds
+}
+
 // Pool is the shard of one loop for one pool.
 type Pool struct {
 	Requests []uint64 // by command ID
@@ -86,6 +112,10 @@ type Pool struct {
 	Retries  [Retries]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
 	Parts    uint64    // requests made from multi-key requests that were split
+
+	Moves     [MoveResults]uint64
+	Voids     uint64 // writes that were preceded by the removal of what an old node had
+	Migration Migration
 
 	Mirrored      uint64         // requests of which the mirror was sent a copy
 	MirrorDropped uint64         // of which it was not, though it should have been
@@ -110,6 +140,7 @@ type Node struct {
 	Depth                                              int       // replies awaited
 	Unsent                                             int       // bytes
 	Requests                                           uint64
+	Walked, Walk                                       int // keys that the background mover has gone through, of how many
 	BytesIn                                            uint64
 	BytesOut                                           uint64
 	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64

@@ -26,6 +26,16 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Retries {
 		p.Retries[i] += n
 	}
+	for i, n := range q.Moves {
+		p.Moves[i] += n
+	}
+	p.Voids += q.Voids
+	m, o := &p.Migration, &q.Migration // one shard has them
+	m.On = m.On || o.On
+	m.Mode += o.Mode
+	m.Members += o.Members
+	m.Lapses += o.Lapses
+	m.Held += o.Held
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
 	p.Mirrored += q.Mirrored
@@ -61,6 +71,8 @@ func (n *Node) add(o *Node) {
 	n.FailedChecks += o.FailedChecks
 	n.Lanes += o.Lanes
 	n.Depth += o.Depth
+	n.Walked += o.Walked
+	n.Walk += o.Walk
 	n.Unsent += o.Unsent
 	n.Requests += o.Requests
 	n.BytesIn += o.BytesIn

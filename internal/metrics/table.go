@@ -219,6 +219,66 @@ var table = []section{
 			node: func(n *Node, put put) { put(float64(n.Sheds)) },
 		},
 	}},
+	{"Warm scaling", []family{
+		{
+			name: "ringway_migration_mode", kind: gauge,
+			help: "For pools with migration: warm. 0 none (nothing is served: it waits for the others), 1 plain, 2 hold, 3 warm, 4 drain.",
+			pool: putMigration(func(m *Migration) float64 { return float64(m.Mode) }),
+		},
+		{
+			name: "ringway_migration_members", kind: gauge,
+			help: "Ringways of the pool that are alive, as far as this one knows.",
+			pool: putMigration(func(m *Migration) float64 { return float64(m.Members) }),
+		},
+		{
+			name: "ringway_migration_lapses_total", kind: counter,
+			help: "Times this Ringway lost its lease, for none of the pool's nodes had answered it for too long, and began anew.",
+			pool: putMigration(func(m *Migration) float64 { return float64(m.Lapses) }),
+		},
+		{
+			name: "ringway_migration_hold_seconds_total", kind: counter,
+			help: "Time for which requests for keys that move were held while the Ringways changed over.",
+			pool: putMigration(func(m *Migration) float64 { return float64(m.Held) / 1e9 }),
+		},
+		{
+			name: "ringway_migration_moves_total", kind: counter, labels: []string{"result"}, values: moveValues,
+			help: "Attempts to bring a key from its old node because a client wanted it, by result.",
+			pool: func(p *Pool, put put) {
+				if p.Migration.On {
+					for m, n := range p.Moves {
+						put(float64(n), Move(m).String())
+					}
+				}
+			},
+		},
+		{
+			name: "ringway_migration_voids_total", kind: counter,
+			help: "Keys that were removed from their old node ahead of a write.",
+			pool: func(p *Pool, put put) {
+				if p.Migration.On {
+					put(float64(p.Voids))
+				}
+			},
+		},
+		{
+			name: "ringway_migration_walked_keys", kind: gauge,
+			help: "Keys of an old node that the background mover of this process has gone through, in its present or last pass.",
+			node: func(n *Node, put put) {
+				if n.Walk > 0 {
+					put(float64(n.Walked))
+				}
+			},
+		},
+		{
+			name: "ringway_migration_keys", kind: gauge,
+			help: "Keys that the node had when that pass began.",
+			node: func(n *Node, put put) {
+				if n.Walk > 0 {
+					put(float64(n.Walk))
+				}
+			},
+		},
+	}},
 	{"The process", []family{
 		{
 			name: "ringway_build_info", kind: gauge, labels: []string{"version", "goversion"},
@@ -294,6 +354,25 @@ var stallValues = []value{
 	StallNode:    {"node", "A node does not take its requests: `backend_output_limit` bytes wait for it."},
 	StallBarrier: {"barrier", "SELECT, HELLO or RESET waits for the requests before it."},
 	StallFault:   {"fault", "The pool's `fault` delays the client's next request."},
+
+	StallMigration: {"migration", "The key moves, and the Ringways of the pool are changing over; or this one waits for the others."},
+}
+
+var moveValues = []value{
+	MoveMoved:   {"moved", "It was brought."},
+	MoveAbsent:  {"absent", "The old node does not have it."},
+	MoveThere:   {"there", "The new node has it already."},
+	MoveAborted: {"aborted", "A write came between: what was taken is older, and dropped."},
+	MoveLost:    {"lost", "The new node did not take it, or a connection broke: the value is lost."},
+}
+
+// putMigration puts a value of pools with warm scaling.
+func putMigration(f func(m *Migration) float64) func(p *Pool, put put) {
+	return func(p *Pool, put put) {
+		if p.Migration.On {
+			put(f(&p.Migration))
+		}
+	}
 }
 
 var retryValues = []value{

@@ -88,19 +88,28 @@ func (c *client) send(requests ...[]string) error {
 
 // next reads a reply. The caller has set the deadline.
 func (c *client) next() (value, error) {
+	b, err := c.raw()
+	if err != nil {
+		return value{}, err
+	}
+	return parse(b, 0)
+}
+
+// raw is next for a reply that is not taken apart.
+func (c *client) raw() ([]byte, error) {
 	var scan resp.ReplyScanner
 	for at := 0; ; {
 		n, done, err := scan.Scan(c.in[at:])
 		if err != nil {
-			return value{}, err
+			return nil, err
 		}
 		if at += n; done {
-			v, err := parse(c.in[:at], 0)
+			b := bytes.Clone(c.in[:at])
 			c.in = append(c.in[:0], c.in[at:]...)
-			return v, err
+			return b, nil
 		}
 		if len(c.in) >= maxReply {
-			return value{}, fmt.Errorf("the reply is longer than %d bytes", maxReply)
+			return nil, fmt.Errorf("the reply is longer than %d bytes", maxReply)
 		}
 		if len(c.in) == cap(c.in) {
 			c.in = append(make([]byte, 0, max(4096, 2*cap(c.in))), c.in...)
@@ -108,7 +117,7 @@ func (c *client) next() (value, error) {
 		n, err = c.conn.Read(c.in[len(c.in):cap(c.in)])
 		c.in = c.in[:len(c.in)+n]
 		if n == 0 && err != nil {
-			return value{}, err
+			return nil, err
 		}
 	}
 }
