@@ -82,7 +82,7 @@ func (r *reload) prepare() error {
 		old := r.old[p.Name]
 		sp := r.srv.newShared(p, index)
 		if old != nil {
-			sp.index, sp.clients, sp.forgotten, sp.director = old.index, old.clients, old.forgotten, old.director
+			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
 			if sp.opt.Same(old.opt) { // lanes stay as they are
 				sp.opt = old.opt
 			}
@@ -200,6 +200,7 @@ func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	for node := range ps.loads {
 		ps.bound(node)
 	}
+	ps.findHeat()
 	ps.setTopology(t)
 }
 
@@ -213,6 +214,7 @@ func (ps *poolState) leave() {
 		}
 		s = next
 	}
+	ps.putAll()
 	for _, set := range ps.sets {
 		for i := range ps.topo.nodes {
 			set.Retire(i)

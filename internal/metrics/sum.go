@@ -28,6 +28,10 @@ func (p *Pool) add(q *Pool) {
 	}
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.HotKeys += q.HotKeys
+	p.Promotions += q.Promotions
+	p.Demotions += q.Demotions
+	p.Collapsed += q.Collapsed
 	p.Mirrored += q.Mirrored
 	p.MirrorDropped += q.MirrorDropped
 	p.MirrorErrors += q.MirrorErrors
