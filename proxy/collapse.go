@@ -44,6 +44,7 @@ type joint struct {
 	pool    *poolState
 	serial  uint32 // another as soon as it is closed to others
 	joiners []joiner
+	looked  int // how many of them the detector was shown
 	told    int // how many of them have been handed what has come of the reply
 	size    int // of the reply until now
 }
@@ -87,7 +88,8 @@ var collapsible = func() []bool {
 }()
 
 // collapse has a read of a hot key answered together with others of the same. It returns false if the request has to be sent by itself.
-func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, request []byte) bool {
+// looked says that the detector has been shown it.
+func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, request []byte, looked bool) bool {
 	ps := s.pool
 	if len(request) > longestForm || ps.follows() && s.inFlight > 0 { // what is sent again must not be overtaken by what waits here
 		return false
@@ -126,6 +128,9 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 		s.keep(sl, c, node, request)
 	}
 	j.joiners = append(j.joiners, joiner{s, tagOf(seq, 0)})
+	if looked {
+		j.looked++
+	}
 	return true
 }
 
@@ -252,7 +257,9 @@ func (j *joint) finish() {
 	}
 	f, w := j.form, j.pool.worker
 	f.size = j.size
-	f.key.bytes += uint64(j.size) * uint64(len(j.joiners))
+	if h := j.pool.heat; h != nil && j.looked > 0 {
+		h.detector.AddBytes(f.key.hash, j.size*j.looked)
+	}
 	f.flights--
 	if f.sent == j {
 		f.sent = nil

@@ -15,7 +15,7 @@ import (
 
 // Which keys are hot is found out by package hotkey. Each loop shows it a sample of the requests that take the short way, or go to one node for
 // their one key: poolState.cool counts down to the next that is looked at, so that the others pay a subtraction. While keys are hot, the
-// key of every request on the short way is looked up among them.
+// key of every read on the short way is looked up among them.
 //
 //	handle --(one in 2^n)--> detector --report, 10 a second--> tally --a set, when it changes--> hotKeys of each loop
 
@@ -38,10 +38,11 @@ type hotKeys struct {
 	keys []*hotKey // in the order of the set
 }
 
-// hotKey is what one loop does for a hot key, and what it has counted since the key became hot.
+// hotKey is what one loop does for a hot key.
 type hotKey struct {
-	reads, writes, bytes, saved uint64
-	forms                       []*form
+	hash  uint64
+	forms []*form
+	saved uint64 // reads that were answered with another's reply, since the key became hot
 }
 
 // findHeat begins or ends to look for hot keys, as the configuration wants it.
@@ -87,30 +88,16 @@ func excluded(cfg *config.HotKeys) func(key []byte) bool {
 func (s *Session) warm(c *command.Command, node int, lane *pool.Lane, key, request []byte) pool.Owner {
 	ps := s.pool
 	hash := xxhash.Sum64(key)
-	var owner pool.Owner = s
-	if ps.cool < 0 && ps.look(hash, key, c) {
-		owner = s.weigh(hash)
-	}
-	if ps.hot == nil {
-		return owner
-	}
-	i := ps.hot.set.Find(hash, key)
-	if i < 0 {
-		return owner
-	}
-	k := ps.hot.keys[i]
-	if !c.Flags.Has(command.ReadOnly) {
-		k.writes++
-		return owner
-	}
-	k.reads++
-	if collapsible[c.ID] && s.collapse(k, c, node, lane, request) {
-		if w, is := owner.(*weighed); is {
-			w.forget()
+	looked := ps.cool < 0 && ps.look(hash, key, c)
+	if ps.hot != nil && collapsible[c.ID] {
+		if i := ps.hot.set.Find(hash, key); i >= 0 && s.collapse(ps.hot.keys[i], c, node, lane, request, looked) {
+			return nil
 		}
-		return nil
 	}
-	return owner
+	if looked {
+		return s.weigh(hash)
+	}
+	return s
 }
 
 // look shows a request to the detector. It returns false where there is none.
@@ -193,7 +180,7 @@ func (ps *poolState) setHot() {
 	if len(set.Keys) > 0 {
 		next = &hotKeys{set: set, keys: make([]*hotKey, len(set.Keys))}
 		for i := range set.Keys {
-			next.keys[i] = &hotKey{}
+			next.keys[i] = &hotKey{hash: set.Keys[i].Hash}
 			if old == nil {
 				continue
 			}

@@ -37,6 +37,7 @@ var infoSections = []infoSection{
 	{name: "latencystats", title: "Latencystats", hidden: true, write: func(*infoReport) {}}, // percentiles can't be summed
 	{name: "cluster", title: "Cluster", write: func(r *infoReport) { r.add("cluster_enabled", 0) }},
 	{name: "keyspace", title: "Keyspace", nodes: "keyspace", write: (*infoReport).keyspace},
+	{name: "hotkeys", title: "Hotkeys", write: (*infoReport).hotkeys},
 	{name: "ringway", title: "Ringway", nodes: "server", write: (*infoReport).ringway},
 }
 
@@ -68,7 +69,7 @@ func wantedSections(a *resp.Args) map[string]bool {
 
 // info is INFO [section...].
 func (s *Session) info(c *command.Command, a *resp.Args) (taken bool) {
-	r := &infoReport{session: s, want: wantedSections(a)}
+	r := &infoReport{session: s, want: wantedSections(a), heat: heatReport{index: s.pool.shared.index}}
 	var ask []string
 	for _, sec := range infoSections {
 		if r.want[sec.name] && sec.nodes != "" {
@@ -97,6 +98,7 @@ type infoReport struct {
 	shards                         []metrics.Pool
 	blocked, subscribers, watching int
 	tracked                        int
+	heat                           heatReport
 	loops                          int
 
 	// Of the nodes, in their order; an entry is empty for a node that is down.
@@ -112,6 +114,7 @@ func (r *infoReport) loop(w *worker) {
 	r.loops++
 	ps := w.pools[r.session.pool.shared.index]
 	r.shards = append(r.shards, w.snapshot(ps.shared.index))
+	r.heat.loop(w)
 	for x := w.sessions; x != nil; x = x.next {
 		if x.pool != ps {
 			continue
