@@ -119,8 +119,8 @@ func (la *Lane) Scripts(epoch uint64) map[string]struct{} {
 	return la.scripts
 }
 
-// Usable reports whether the lane works.
-func (la *Lane) Usable() bool { return la.state == ready }
+// Usable reports whether the lane works. One that is just telling of its loss does not.
+func (la *Lane) Usable() bool { return la.state == ready && !la.conn.Closed() }
 
 // Fit reports whether the lane can be lent: it works, and the node has not closed it a moment ago. What is still awaited on it nobody
 // waits for.

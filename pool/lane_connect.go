@@ -74,10 +74,13 @@ func (la *Lane) Move() {
 }
 
 // Stale reports whether the node has moved, or has other settings, since the lane was connected.
-func (la *Lane) Stale() bool { return la.address != la.Node.Address() || la.opt != la.Node.Options() }
+func (la *Lane) Stale() bool { return la.Moved() || la.opt != la.Node.Options() }
 
-// connected greets the node. A lane that was down asks for a sign of life first; one that was not sends its requests
-// right behind the connection, unless they depend on the handshake.
+// Moved reports whether the node has moved since the lane was connected.
+func (la *Lane) Moved() bool { return la.address != la.Node.Address() }
+
+// connected greets the node. A lane that was down, or whose node is for others, asks for a sign of life first; one that was not sends its
+// requests right behind the connection, unless they depend on the handshake.
 func (la *Lane) connected(fd int) {
 	la.scan.Reset()
 	la.torn, la.praised = nil, false
@@ -137,7 +140,8 @@ func (la *Lane) handshake() (b []byte) {
 		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
 		la.greets++
 	}
-	if la.greets == 0 && la.state == down {
+	dies := la.attempt > 0 && la.opt.FailoverWait > 0                  // perhaps: its last connection was lost, and requests can wait
+	if la.greets == 0 && (la.state == down || dies || !la.Node.Up()) { // a node that hangs, or is dying, accepts connections still
 		b = resp.AppendCommand(b, "PING")
 		la.greets++
 	}

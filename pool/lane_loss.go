@@ -47,6 +47,22 @@ func (la *Lane) checkPatience() {
 	la.fallAfterLoss(fmt.Sprintf("did not answer within %v", limit))
 }
 
+// Reroute hands back what waits for the connection, and has not been sent.
+func (la *Lane) Reroute() {
+	if la.state != ready && la.state != idle && la.waiting.len() > 0 {
+		la.failAll(la.down(), false)
+	}
+}
+
+// Hurry has a private lane wait for its reply no longer than others do, from now on.
+func (la *Lane) Hurry() {
+	la.Patient = false
+	if la.state == ready && la.waiting.len() > 0 && la.opt.Timeout > 0 {
+		la.waiting.first().since = la.loop.Now()
+		la.loop.SetTimer(la.patience, la.opt.Timeout)
+	}
+}
+
 // lose gives the connection up. Whatever was sent and not answered fails: it may have been carried out, so it is never sent
 // again. A lane that was working is connected again at once.
 func (la *Lane) lose(reason string) {
@@ -56,7 +72,9 @@ func (la *Lane) lose(reason string) {
 	la.tellListener(reason)
 	if la.state == ready && la.attempt == 0 {
 		la.stats.Losses++
-		la.countFailure()
+		if la.leaving == nil {
+			la.countFailure()
+		}
 		la.attempt++
 		la.state = connecting
 		la.failAll(fmt.Sprintf("ERR node %s %s", la.label(), reason), true)

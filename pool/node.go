@@ -144,6 +144,9 @@ type Options struct {
 	// ReadOnly tells a replica of a Redis Cluster that reads are meant for it (READONLY).
 	ReadOnly bool
 
+	// ReplicasOnly says of a replica that its primary is not to be read in its place. For the caller; nothing here looks at it.
+	ReplicasOnly bool
+
 	// FailoverWait is how long what was not sent yet waits for a node that is down, counted from its loss. 0: it fails at once.
 	FailoverWait time.Duration
 
@@ -184,7 +187,7 @@ func (o *Options) shortest() (least time.Duration) {
 func (o *Options) Same(other *Options) bool {
 	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout &&
 		o.KeepAlive == other.KeepAlive && o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit &&
-		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly
+		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly && o.ReplicasOnly == other.ReplicasOnly
 }
 
 // Stats are what a lane counts of its own life.

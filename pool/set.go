@@ -104,11 +104,11 @@ func (s *Set) Served(i int, since int64, silent bool) bool {
 	return s.lanes[i] != nil && s.lanes[i].Served(since, silent)
 }
 
-// Reroute hands back what waits on lanes that are down: its keys may be elsewhere now.
+// Reroute hands back what waits on lanes that are not connected: its keys may be elsewhere now.
 func (s *Set) Reroute() {
 	for _, la := range s.lanes {
-		if la != nil && la.state == down {
-			la.failAll(la.down(), false)
+		if la != nil {
+			la.Reroute()
 		}
 	}
 }
@@ -146,6 +146,9 @@ func (s *Set) Discard(la *Lane) {
 	}
 	la.addCounters(s.counted(la.Index))
 }
+
+// DiscardLater is Discard for a lane that may be in the middle of handing a reply over.
+func (s *Set) DiscardLater(la *Lane) { s.loop.Defer(func() { s.Discard(la) }) }
 
 // Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {

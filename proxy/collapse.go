@@ -23,7 +23,7 @@ import (
 // before one who has joined it puts anything else on that lane, the joint is put there first (settle), whatever is under way.
 //
 // The reply, or the failure, of a joint goes to each session as its own would, to its own slot. Where requests are kept each session keeps
-// its own, and they are sent again one by one.
+// its own, and they are sent again one by one, as retry.go has it.
 
 // form is a request for a hot key, byte for byte, on one lane.
 type form struct {
@@ -91,7 +91,7 @@ var collapsible = func() []bool {
 // looked says that the detector has been shown it.
 func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, request []byte, looked bool) bool {
 	ps := s.pool
-	if len(request) > longestForm || ps.follows() && s.inFlight > 0 { // what is sent again must not be overtaken by what waits here
+	if len(request) > longestForm {
 		return false
 	}
 	f := k.formOf(lane, c, request)

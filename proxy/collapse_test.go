@@ -212,6 +212,31 @@ func TestReadsThatWaitAreSentAgainWhenTheirNodeIsLost(t *testing.T) {
 	balanced(t, srv)
 }
 
+// A write that a node refuses is sent again, and so is the read behind it, though that had not even been sent when the refusal came.
+func TestHotReadsBehindARefusedWriteAreRepeated(t *testing.T) {
+	first, reply := make(chan struct{}), make(chan struct{})
+	node := redistest.Node(t, redistest.Expect("GET k"), redistest.Tell(first), redistest.Expect("SET k new"), redistest.Pause(reply),
+		redistest.Reply("$3\r\nold\r\n-READONLY You can't write against a read only replica.\r\n"),
+		redistest.Expect("GET k"), redistest.Reply("$3\r\nold\r\n"),
+		redistest.Expect("SET k new"), redistest.Expect("GET k"), redistest.Reply("+OK\r\n$3\r\nnew\r\n"))
+	srv := serve(t, onPool(func(p *config.Pool) { p.FailoverWait = 5 * time.Second }), node.Addr())
+	onLoop(t, srv, func(w *worker) { w.pools[0].keeps = keepAll })
+	heatUp(t, srv, "k")
+	x, y := client(t, srv), client(t, srv)
+	x.Send("GET", "k")
+	x.Flush()
+	<-first
+	y.Send("SET", "k", "new")
+	y.Send("GET", "k")
+	y.Flush()
+	redistest.WaitFor(t, "the read to wait", func() bool { return waiters(t, srv, "k") == 1 })
+	close(reply)
+	want(t, "the first", x.Recv(), redistest.Bulk("old"))
+	want(t, "the write", y.Recv(), "+OK\r\n")
+	want(t, "the read behind it", y.Recv(), redistest.Bulk("new"))
+	balanced(t, srv)
+}
+
 func TestWhoLeavesOrWantsNoReplyDoesNotDisturbTheOthers(t *testing.T) {
 	first, reply := make(chan struct{}), make(chan struct{})
 	node := redistest.Node(t,

@@ -19,7 +19,12 @@ func (s *Session) debug(c *command.Command, a *resp.Args) (taken bool) {
 	switch sub := strings.ToLower(string(a.At(1))); sub {
 	case "object", "listpack", "quicklist", "sdslen", "htstats-key", "stringmatch-len":
 		if a.Len() > 2 && sub != "stringmatch-len" {
-			return s.send(c, s.pool.find(a.At(2)), s.requestOf(a))
+			node := s.pool.find(a.At(2))
+			if node == nowhere { // the table does not know that this is a key
+				s.refuse(metrics.NoRoute, errNoRoute(a.At(2)))
+				return true
+			}
+			return s.send(c, node, s.requestOf(a))
 		}
 		return s.send(c, s.pool.first(), s.requestOf(a))
 	case "error", "protocol", "help", "digest-value":

@@ -48,7 +48,7 @@ type director struct {
 
 	source   discover.Source // nil: the configuration names all nodes
 	stopFind context.CancelFunc
-	complete bool          // the source has found something
+	complete bool          // the source has found all nodes, once at least
 	watch    *replicaWatch // nil: nothing is read from replicas
 
 	checks  map[int]*pool.Check // of the members, once the server runs
@@ -108,24 +108,27 @@ func (d *director) replicaNode(address string, opt *pool.Options) int {
 	return i
 }
 
-// open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node.
-func (d *director) open() (*topology, error) {
+// open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node. enter makes
+// the pool known to the loops, before they can be told of another topology.
+func (d *director) open(enter func(*topology)) error {
 	d.followPools(d.pool.leads)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.composed.held = false
 	if d.pool.leads != nil {
 		d.present = d.compose()
-		return d.present, nil
+		enter(d.present)
+		return nil
 	}
 	d.enrol(d.pool)
 	ring, err := d.firstRing()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	owners, _ := d.owners()
 	d.present = d.assemble(ring, owners, nil)
-	return d.present, nil
+	enter(d.present)
+	return nil
 }
 
 // firstRing is the ring of the configuration's nodes. The mutex is held.
@@ -148,7 +151,7 @@ func (d *director) start() {
 
 // startFinding starts the source and the watch over replicas. The mutex is held.
 func (d *director) startFinding() {
-	d.source = newSource(d.pool.cfg, d.log)
+	d.source = newSource(d.pool.cfg, d.log, d.srv.lookup)
 	ctx, cancel := context.WithCancel(context.Background())
 	d.stopFind = cancel
 	if d.source != nil {
@@ -195,8 +198,8 @@ func sourceOf(cfg *config.Pool) int {
 	return fromFile
 }
 
-// newSource returns what finds the nodes of a pool, nil if its configuration names them all.
-func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
+// newSource returns what finds the nodes of a pool, nil if its configuration names them all. lookup may be nil.
+func newSource(cfg *config.Pool, log *slog.Logger, lookup discover.Lookup) discover.Source {
 	opt := discover.Options{
 		Pool: cfg.Name, Log: log, Username: cfg.Username, Password: cfg.Password.Reveal(), Timeout: cfg.ConnectTimeout,
 	}
@@ -222,7 +225,7 @@ func newSource(cfg *config.Pool, log *slog.Logger) discover.Source {
 			}
 			list = append(list, d)
 		}
-		return discover.NewDNS(list, nil, opt)
+		return discover.NewDNS(list, lookup, opt)
 	}
 	return nil
 }
@@ -253,7 +256,8 @@ func (d *director) found(ctx context.Context, u discover.Update) {
 		}
 		d.members = append(d.members, m)
 	}
-	d.slots, d.complete = u.Slots, true
+	d.slots = u.Slots
+	d.complete = d.complete || !slices.ContainsFunc(u.Nodes, func(n discover.Node) bool { return n.Address == "" })
 	d.forgetOthers()
 	if d.slots != nil {
 		d.addNobody()

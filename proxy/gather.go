@@ -90,7 +90,11 @@ func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	s.inFlight++
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	for i := range sp.parts {
-		s.set.Lane(sp.parts[i].node).SendAs(classes[c.ID], s.outgoing(g.requests[i].request), s, tagOf(seq, i))
+		p := &sp.parts[i]
+		if s.pool.follows() || s.pool.keeps == keepReads && c.Flags.Has(command.ReadOnly) {
+			p.again = s.keepApart(p.node, g.requests[i].request)
+		}
+		s.set.Lane(p.node).SendAs(classes[c.ID], s.outgoing(g.requests[i].request), s, tagOf(seq, i))
 	}
 	return true
 }

@@ -158,3 +158,24 @@ func TestChecksFollowTheConfiguration(t *testing.T) {
 		t.Errorf("%d checks after they were turned off", n)
 	}
 }
+
+// A node is checked from the moment on in which it is known. Until its ring is built the loops have not heard of it.
+func TestChecksOfANodeThatTheLoopsDoNotKnowYet(t *testing.T) {
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, nodes(t, 1)...)
+	client(t, srv).Do("SET", "k", "v")
+	d := srv.pool(0).director
+	d.mu.Lock()
+	i := d.node("young", "127.0.0.1:1", d.pool.opt)
+	d.mu.Unlock()
+	if d.served(i, 0, true) {
+		t.Error("it has served")
+	}
+	d.foundDown(i, d.nodes[i], "connection refused", false)
+	d.reportOf(i).Answered()
+	balanced(t, srv)
+	for _, l := range srv.LoopStats() {
+		if l.Panics > 0 {
+			t.Errorf("%d panics", l.Panics)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func wantedSections(a *resp.Args) map[string]bool {
 
 // info is INFO [section...].
 func (s *Session) info(c *command.Command, a *resp.Args) (taken bool) {
-	r := &infoReport{session: s, want: wantedSections(a), heat: heatReport{index: s.pool.shared.index}}
+	r := &infoReport{session: s, pool: s.pool.shared.index, want: wantedSections(a), heat: heatReport{index: s.pool.shared.index}}
 	var ask []string
 	for _, sec := range infoSections {
 		if r.want[sec.name] && sec.nodes != "" {
@@ -92,6 +92,7 @@ func (s *Session) info(c *command.Command, a *resp.Args) (taken bool) {
 // infoReport is an INFO under way.
 type infoReport struct {
 	session *Session
+	pool    int // its index: what else is known of it belongs to the session's loop
 	want    map[string]bool
 
 	// Of Ringway, gathered loop by loop.
@@ -112,8 +113,8 @@ type infoReport struct {
 // loop gathers what a loop knows. It runs on that loop.
 func (r *infoReport) loop(w *worker) {
 	r.loops++
-	ps := w.pools[r.session.pool.shared.index]
-	r.shards = append(r.shards, w.snapshot(ps.shared.index))
+	ps := w.pools[r.pool]
+	r.shards = append(r.shards, w.snapshot(r.pool))
 	r.heat.loop(w)
 	for x := w.sessions; x != nil; x = x.next {
 		if x.pool != ps {

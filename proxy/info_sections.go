@@ -41,7 +41,7 @@ func (r *infoReport) server() {
 	r.add("hz", 10)
 	executable, _ := os.Executable()
 	r.add("executable", executable)
-	r.add("config_file", w.server.cfg.File)
+	r.add("config_file", w.server.Config().File)
 	r.add("io_threads_active", 0)
 	r.add("ringway_version", buildVersion())
 	r.add("ringway_pool", cfg.Name)
@@ -173,7 +173,7 @@ func (t totals) since(before *totals) totals {
 // resetStats is CONFIG RESETSTAT: the nodes begin to count anew, and INFO does not tell any more of what Ringway has counted until now. Its
 // metrics go on.
 func (s *Session) resetStats(c *command.Command, a *resp.Args) (taken bool) {
-	r := &infoReport{session: s}
+	r := &infoReport{session: s, pool: s.pool.shared.index}
 	return s.surveyAnd(c, s.requestOf(a), r.loop, func(answers []nodeAnswer) []byte {
 		if e := refusal(answers, true); e != nil {
 			return e

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ringway/internal/config"
@@ -121,6 +123,52 @@ func TestRatesAreMeasuredBetweenTwoLooks(t *testing.T) {
 			t.Errorf("at %d: %v commands a second, want %v", st.at, got.commands, st.want)
 		}
 	}
+}
+
+func TestInfoOfAPoolThatAReloadBrings(t *testing.T) {
+	a := redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	client(t, srv).Do("INFO")
+	listen := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
+	reloadWith(t, srv, func(c *config.Config) {
+		p := poolOf("second", a.Addr())
+		p.Listen = listen
+		c.Pools = append(c.Pools, p)
+	})
+	if m := figures(t, redistest.Dial(t, listen)); m["instantaneous_ops_per_sec"] == "" {
+		t.Errorf("INFO has no rates: %v", m)
+	}
+	balanced(t, srv)
+}
+
+// What INFO tells is asked of every loop, each of which takes a reload over at its own time. The race detector is the judge.
+func TestInfoDuringReloads(t *testing.T) {
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, nodes(t, 1)...)
+	var asking sync.WaitGroup
+	var over atomic.Bool
+	for range 8 { // on both loops
+		c := client(t, srv)
+		asking.Go(func() {
+			for !over.Load() {
+				for range 20 {
+					c.Send("INFO", "server", "stats")
+				}
+				c.Flush()
+				for range 20 {
+					if got := c.Recv(); !strings.Contains(got, "config_file:") {
+						t.Errorf("INFO: %q", got)
+						return
+					}
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		reloadWith(t, srv, onPool(func(p *config.Pool) { p.Window = 100 + i }))
+	}
+	over.Store(true)
+	asking.Wait()
+	balanced(t, srv)
 }
 
 func TestConfigResetStat(t *testing.T) {

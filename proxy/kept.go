@@ -78,12 +78,18 @@ func (s *Session) kept(tag uint64, sl *slot) *again {
 
 // unkeep forgets the request of a slot or part that is about to be answered by us.
 func (s *Session) unkeep(tag uint64, sl *slot) {
-	if sl.split != nil {
-		p := &sl.split.parts[tag>>32]
-		s.worker.forgetAgain(p.again)
-		p.again = nil
-		return
+	if sl.split == nil {
+		sl.keptLen = 0
 	}
-	s.worker.forgetAgain(sl.again)
-	sl.again, sl.keptLen = nil, 0
+	s.worker.forgetAgain(s.unkept(tag, sl))
+}
+
+// unkept takes the buffer of a request away from its slot or part; nil if it has none.
+func (s *Session) unkept(tag uint64, sl *slot) (ag *again) {
+	of := &sl.again
+	if sl.split != nil {
+		of = &sl.split.parts[tag>>32].again
+	}
+	ag, *of = *of, nil
+	return ag
 }

@@ -1,6 +1,11 @@
 package proxy
 
 import (
+	"bytes"
+	"math"
+	"strconv"
+	"time"
+
 	"ringway/internal/command"
 	"ringway/internal/metrics"
 	"ringway/pool"
@@ -31,6 +36,7 @@ func (tx *transaction) send(known *scripts, lane *pool.Lane, batch []byte, owner
 type watch struct {
 	lane   *pool.Lane
 	node   int
+	group  int    // what its last key has in common with others: the node, or the slot
 	holds  bool   // the node has said that it watches something
 	ending bool   // EXEC has been sent
 	lost   uint64 // what the lane had lost when the first key was watched
@@ -105,8 +111,101 @@ func (s *Session) sendPrivate(c *command.Command, lane *pool.Lane, a *resp.Args,
 		sl.split.gather, sl.split.weight, sl.split.pending = restored(nil, nil, restore), 1, 1
 		sl.split.parts, sl.split.topo = append(sl.split.parts, part{node: lane.Index}), s.pool.topo
 	}
+	if s.pool.follows() {
+		ag := s.keepApart(lane.Index, request)
+		ag.waited = sl.start
+		if sl.split != nil {
+			sl.split.parts[0].again = ag
+		} else {
+			sl.again = ag
+		}
+	}
 	lane.Send(s.outgoing(request), s, tagOf(seq, 0))
 	s.stall(metrics.StallBarrier)
+}
+
+// otherPrivate gives the private lane of the request in flight back and lends another one, to node. It returns nil if there is none.
+func (s *Session) otherPrivate(node int) *pool.Lane {
+	old := s.watch.lane
+	if s.blocked != nil {
+		old = s.blocked[0]
+		s.blocked = s.blocked[:0]
+	}
+	s.pool.givePrivate(s.set, old)
+	lane := s.lendPrivate(node)
+	switch {
+	case s.blocked == nil && lane == nil:
+		s.watch, s.blocked = watch{}, []*pool.Lane{} // it ends with this request
+	case s.blocked == nil:
+		s.watch = watch{lane: lane, node: node, group: s.watch.group, lost: lane.Lost()}
+	case lane != nil:
+		s.blocked = append(s.blocked, lane)
+		lane.Patient = true
+		askNumber(lane)
+	}
+	return lane
+}
+
+// watchRefused deals with a refusal on the lane that watches keys. A first WATCH is sent again elsewhere, so it returns false. What is watched
+// already nobody watches over any more: EXEC says nil, as if a key had changed.
+func (s *Session) watchRefused(tag uint64) bool {
+	if s.blocked != nil || s.watch.lane == nil || !s.watch.holds && !s.watch.ending {
+		return false
+	}
+	s.kept(tag, s.slot(uint32(tag))).final = true
+	answer := []byte("+OK\r\n")
+	if s.watch.ending {
+		answer = resp.AppendNullArray(nil, s.resp3)
+	} else {
+		s.watch.lost = math.MaxUint64
+	}
+	s.Reply(tag, answer[0], answer, true)
+	return true
+}
+
+// waitLess takes the time that a blocking request has waited already off the time for which it may block.
+func (s *Session) waitLess(c *command.Command, ag *again) {
+	scan := resp.RequestScanner{}
+	if n, err := scan.Scan(ag.request); err != nil || n == 0 || s.blocked == nil {
+		return
+	}
+	a, at, unit := &scan.Args, -1, float64(time.Second)
+	switch c.Name {
+	case "blpop", "brpop", "bzpopmin", "bzpopmax", "brpoplpush", "blmove":
+		at = a.Len() - 1
+	case "blmpop", "bzmpop":
+		at = 1
+	case "xread", "xreadgroup":
+		unit = float64(time.Millisecond)
+		for i := 1; i+1 < a.Len() && at < 0 && !bytes.EqualFold(a.At(i), []byte("streams")); i++ {
+			if bytes.EqualFold(a.At(i), []byte("block")) {
+				at = i + 1
+			}
+		}
+	}
+	if at < 0 {
+		return
+	}
+	limit, err := strconv.ParseFloat(string(a.At(at)), 64)
+	if err != nil || limit <= 0 {
+		return
+	}
+	now := s.worker.loop.Now()
+	left := max(time.Duration(limit*unit)-time.Duration(now-ag.waited), time.Millisecond)
+	text := strconv.FormatFloat(float64(left)/unit, 'f', 3, 64)
+	if unit == float64(time.Millisecond) {
+		text = strconv.FormatInt(int64(left/time.Millisecond), 10)
+	}
+	b := resp.AppendArray(s.worker.loop.Buffer(len(ag.request)+64), a.Len())
+	for i := range a.Len() {
+		if i == at {
+			b = resp.AppendBulkString(b, text)
+		} else {
+			b = resp.AppendBulk(b, a.At(i))
+		}
+	}
+	s.worker.loop.Release(ag.request)
+	ag.request, ag.waited = b, now
 }
 
 // privateDone is called when the reply of a private lane is complete.
@@ -146,6 +245,10 @@ func (s *Session) watchKeys(c *command.Command, scan *resp.RequestScanner, b []b
 		}
 		s.watch = watch{lane: lane, node: node, lost: lane.Lost()}
 	}
+	s.watch.group = node
+	if s.pool.topo.slots {
+		s.watch.group = s.slotOf(c, &scan.Args)
+	}
 	s.sendPrivate(c, s.watch.lane, &scan.Args, scan.Bytes(b))
 	return true
 }
@@ -173,21 +276,22 @@ func (s *Session) execWatched(c *command.Command) bool {
 		s.worker.scratch = resp.AppendNullArray(s.worker.scratch[:0], s.resp3)
 		s.answer(s.worker.scratch)
 		return true
-	case tx.node >= 0 && tx.node != s.watch.node:
+	case tx.node >= 0 && tx.node != s.watch.node && (!s.pool.topo.slots || tx.group != s.watch.group):
 		s.endTransaction()
 		s.unwatch()
 		s.refuse(metrics.CrossSlot, errCrossSlotWatch)
 		return true
 	}
 	seq := s.tail
-	s.open(c).private = true
+	sl := s.open(c)
+	sl.private = true
 	s.inFlight++
 	s.watch.ending = true
 	owner := pool.Owner(s)
 	if s.pool.mirror != nil {
 		owner = &watchedCopy{session: s, tx: tx}
 	}
-	tx.send(&s.worker.server.scripts, s.watch.lane, s.outgoing(tx.batch), owner, tagOf(seq, 0))
+	s.sendBatch(tx, s.watch.lane, sl, owner, tagOf(seq, 0))
 	s.endTransaction()
 	s.stall(metrics.StallBarrier)
 	return true
@@ -203,20 +307,27 @@ const (
 
 // takePrivate lends a private lane to a node. If there is none, it tells the client and returns nil.
 func (s *Session) takePrivate(node int) *pool.Lane {
+	lane := s.lendPrivate(node)
+	if lane == nil {
+		s.refuse(metrics.NodeDown, errPrivate)
+	}
+	return lane
+}
+
+func (s *Session) lendPrivate(node int) *pool.Lane {
 	free := s.set.Private[node]
 	for n := len(free); n > 0; n = len(free) {
 		la := free[n-1]
 		free[n-1] = nil
 		free = free[:n-1]
 		s.set.Private[node] = free
-		if la.Fit() {
+		if la.Fit() && la.Node.Up() { // one that hangs has its connections still
 			return la
 		}
 		s.set.Discard(la)
 		s.pool.privates--
 	}
 	if s.pool.privates >= s.pool.shared.cfg.PrivateLanes {
-		s.refuse(metrics.NodeDown, errPrivate)
 		return nil
 	}
 	s.pool.privates++
@@ -227,9 +338,9 @@ func (s *Session) takePrivate(node int) *pool.Lane {
 // look when that is back, for nobody else may.
 func (ps *poolState) givePrivate(set *pool.Set, la *pool.Lane) {
 	la.Patient = false
-	free := set.Private[la.Index]
-	if !la.Usable() || la.Spent || la.Stale() || !ps.topo.used[la.Index] || len(free) >= keptPrivate {
-		if !la.Node.Up() && ps.topo.used[la.Index] {
+	free, used := set.Private[la.Index], ps.topo.used[la.Index] && !ps.left
+	if !la.Usable() || la.Spent || la.Stale() || !used || len(free) >= keptPrivate {
+		if !la.Node.Up() && used {
 			set.Lane(la.Index).Send(pingRequest, nobody{}, 0)
 		}
 		set.Discard(la)
@@ -255,3 +366,33 @@ func (s *Session) dropPrivate() {
 	}
 	s.blocked, s.watch = nil, watch{}
 }
+
+// alone hands on the reply to a request that has a connection of its own, which ends with it.
+type alone struct {
+	owner pool.Owner
+	set   *pool.Set
+	lane  *pool.Lane
+}
+
+// sendAlone sends one request on a lane that is of no further use: to a node whose shared lane is held up, or one that has left.
+func sendAlone(set *pool.Set, node int, request []byte, owner pool.Owner, tag uint64) {
+	a := &alone{owner, set, set.NewLane(node)}
+	a.lane.Send(request, a, tag)
+}
+
+// Reply is part of pool.Owner.
+func (a *alone) Reply(tag uint64, kind byte, b []byte, done bool) {
+	a.owner.Reply(tag, kind, b, done)
+	if done {
+		a.close()
+	}
+}
+
+// Fail is part of pool.Owner.
+func (a *alone) Fail(tag uint64, reason string, sent bool) {
+	a.owner.Fail(tag, reason, sent)
+	a.close()
+}
+
+// close gives the lane up when it has returned from handing the answer over.
+func (a *alone) close() { a.set.DiscardLater(a.lane) }

@@ -11,6 +11,9 @@ import (
 	"ringway/resp"
 )
 
+// In front of a Redis Cluster a shard channel follows its slot: a node that has given the slot away ends the subscription by itself
+// (sunsubscribe), and one that does not have it answers MOVED.
+//
 // Pub/sub: all clients of a loop that listen to a channel share one subscription at the node to which the channel's name
 // hashes, on one connection per node. Patterns, and the channels of keyspace notifications, are listened to on all nodes, since
 // they may speak on any. When a node comes back its subscriptions are renewed; what was published meanwhile is lost, as it is
@@ -61,6 +64,8 @@ type topic struct {
 	confirmed map[int]bool   // nodes that have said so
 	sessions  map[*Session]struct{}
 	joining   []joining // who waits for the confirmation
+	strays    int       // how often in a row it was not found where it was looked for
+	strayedAt int64     // the first time of these
 }
 
 // joining is a session whose SUBSCRIBE is answered when all its topics are confirmed.
@@ -431,10 +436,26 @@ func (h *hub) follow() {
 		switch {
 		case li == nil:
 		case !h.pool.topo.used[node]:
-			h.pool.set(pool.Key{}).Discard(li.lane)
-			h.lines[node] = nil
+			h.drop(node)
 		case li.lane.Stale():
 			li.lane.Move()
+		}
+	}
+}
+
+// drop closes the connection to a node. Who waits for what it has still to say waits no longer.
+func (h *hub) drop(node int) {
+	li := h.lines[node]
+	h.lines[node] = nil
+	h.pool.set(pool.Key{}).Discard(li.lane)
+	li.excuse(li.said)
+}
+
+// excuse goes on with what waited for answers that will not come.
+func (li *line) excuse(said []saying) {
+	for _, x := range said {
+		if x.then != nil {
+			x.then()
 		}
 	}
 }
@@ -526,7 +547,7 @@ func (h *hub) renew(node int) {
 // receive takes what a node says: a message, a confirmation, the answer to a PING, or an error in the place of one.
 func (h *hub) receive(node int, b []byte) {
 	if resp.IsError(b) {
-		if said := h.lines[node].ponged(); said.join {
+		if said := h.lines[node].ponged(); said.join && !h.stray(node, said, string(text(b))) {
 			said.topic.fail(string(text(b)))
 		}
 		return
@@ -548,19 +569,75 @@ func (h *hub) receive(node int, b []byte) {
 	for k := range topicKinds {
 		switch verb {
 		case topicMessages[k]:
-			if t := h.topics[k][string(name)]; t != nil {
+			if t := h.topics[k][string(name)]; t != nil && (!h.pool.topo.slots || slices.Contains(t.nodes, node)) {
 				for s := range t.sessions {
 					s.deliver(b)
 				}
 			}
 			return
 		case topicVerbs[k], topicUnverbs[k]:
+			if verb == topicUnverbs[k] && !h.lines[node].leaves(k, string(name)) {
+				h.ended(node, h.topics[k][string(name)])
+				return
+			}
 			if said, ok := h.lines[node].answered(); ok && said.join && said.number == said.topic.asked[node] {
 				said.topic.confirm(node)
 			}
 			return
 		}
 	}
+}
+
+// leaves reports whether the first thing that the node has not answered is the end of a subscription.
+func (li *line) leaves(k topicKind, name string) bool {
+	return len(li.said) > 0 && !li.said[0].join && li.said[0].topic != nil && li.said[0].topic.kind == k && li.said[0].topic.name == name
+}
+
+// ended is called when a node has ended a subscription by itself, since its slot is another node's now. It is asked once more, to say whose.
+func (h *hub) ended(node int, t *topic) {
+	if t == nil || !slices.Contains(t.nodes, node) {
+		return
+	}
+	delete(t.confirmed, node)
+	h.say(node, t, true)
+}
+
+// stray deals with the refusal of a subscription by a node that does not have the channel's slot, or not now. It returns false if that is
+// for the clients to hear.
+func (h *hub) stray(node int, said saying, message string) bool {
+	t, now := said.topic, h.pool.worker.loop.Now()
+	word, rest, _ := strings.Cut(message, " ")
+	if !h.pool.follows() || !refusals[word] {
+		return false
+	}
+	if said.number != t.asked[node] || len(t.sessions) == 0 || !slices.Contains(t.nodes, node) {
+		return true // it has gone elsewhere, or nobody listens any more
+	}
+	h.pool.shared.director.nudge()
+	if t.strays++; t.strays == 1 {
+		t.strayedAt = now
+	}
+	if len(t.joining) > 0 && now-t.strayedAt > int64(h.pool.shared.traits.patience) {
+		t.strays = 0
+		return false
+	}
+	if _, address, _ := strings.Cut(rest, " "); word == "MOVED" && t.strays < 3 {
+		if to := h.pool.nodeAt(node, address); to >= 0 && to != node {
+			t.nodes = []int{to}
+			h.say(to, t, true)
+			return true
+		}
+	}
+	h.pool.worker.loop.SetTimer(loop.NewTimer(func() {
+		if h.topics[t.kind][t.name] != t || h.pool.left {
+			return
+		}
+		before := t.nodes
+		if t.nodes = h.nodesOf(t.kind, t.name); !slices.Equal(before, t.nodes) || !t.confirmed[t.nodes[0]] {
+			h.say(t.nodes[0], t, true)
+		}
+	}), pauseOf(t.strays))
+	return true
 }
 
 // answered takes off what the node has answered.
@@ -585,6 +662,7 @@ func (li *line) ponged() saying {
 
 func (t *topic) confirm(node int) {
 	if slices.Contains(t.nodes, node) && !t.confirmed[node] {
+		t.strays = 0
 		t.confirmed[node] = true
 		if len(t.confirmed) == len(t.nodes) {
 			t.confirmAll()
@@ -620,11 +698,7 @@ func (h *hub) down(node int, reason string) {
 	if reason != "" {
 		h.failJoining(node, reason)
 	}
-	for _, x := range said {
-		if x.then != nil {
-			x.then()
-		}
-	}
+	h.lines[node].excuse(said)
 }
 
 // failJoining fails those who wait for a node that is down.

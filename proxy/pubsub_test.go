@@ -227,6 +227,57 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 }
 
 // A channel goes with the ring: to another node when its own is ejected, and back when that returns.
+// What UNSUBSCRIBE waits for when its node is lost does not count for the connection that follows: there each answer finds its own question.
+func TestNodeIsLostDuringUnsubscribe(t *testing.T) {
+	var lost atomic.Bool
+	node := redistest.Answering(t, func(args []string) string {
+		if args[0] == "PING" && !lost.Swap(true) {
+			return redistest.HangUp
+		}
+		if args[0] == "PING" {
+			return "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+		}
+		return confirmation("*", 1, strings.ToLower(args[0]), args[1])
+	})
+	srv := serve(t, nil, node)
+	stays, c := client(t, srv), client(t, srv)
+	want(t, "SUBSCRIBE", stays.Do("SUBSCRIBE", "other"), confirmation("*", 1, "subscribe", "other"))
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "news"), confirmation("*", 1, "subscribe", "news"))
+	want(t, "UNSUBSCRIBE", c.Do("UNSUBSCRIBE", "news"), confirmation("*", 0, "unsubscribe", "news"))
+	redistest.WaitFor(t, "the next connection", func() (up bool) {
+		onLoop(t, srv, func(w *worker) { up = w.pools[0].pubsub.lines[0].lane.Usable() })
+		return up
+	})
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "news"), confirmation("*", 1, "subscribe", "news"))
+	balanced(t, srv)
+}
+
+// Whoever waits for the answer of a node that leaves the pool does not wait any longer, even where nodes have all the time they like.
+func TestNodeLeavesDuringUnsubscribe(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	node := redistest.Answering(t, func(args []string) string {
+		if args[0] == "PING" {
+			<-hang
+			return redistest.HangUp
+		}
+		return confirmation("*", 1, strings.ToLower(args[0]), args[1])
+	})
+	other := redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 0 }), node)
+	c := client(t, srv)
+	want(t, "SUBSCRIBE", c.Do("SUBSCRIBE", "news"), confirmation("*", 1, "subscribe", "news"))
+	c.Send("UNSUBSCRIBE", "news")
+	c.Flush()
+	redistest.WaitFor(t, "UNSUBSCRIBE", func() (waits bool) {
+		onLoop(t, srv, func(w *worker) { waits = len(w.pools[0].pubsub.lines[0].said) == 1 })
+		return waits
+	})
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0] = config.Backend{Name: "other", Address: other.Addr(), Weight: 1} }))
+	want(t, "UNSUBSCRIBE", c.Recv(), confirmation("*", 0, "unsubscribe", "news"))
+	balanced(t, srv)
+}
+
 func TestChannelsOfAnEjectedNode(t *testing.T) {
 	r, well := redistest.Server(t), redistest.Server(t)
 	srv := serve(t, onPool(func(p *config.Pool) {

@@ -39,10 +39,28 @@ func (s *Session) readsReplicas(c *command.Command) bool {
 	return own == 0 || s.wrote == 0 || now-s.wrote >= own
 }
 
-// reader is the node to read from in the turn: those that are fit take turns.
+// reader is the node to read from in the turn: those that are fit take turns. One that has been lost since the last look at it is passed
+// over; without any that can be reached, and unless the policy wants replicas alone, it is the primary.
 func (ps *poolState) reader(node int, turn uint32) int {
-	if fit := ps.topo.readers[node]; len(fit) > 0 {
+	fit := ps.topo.readers[node]
+	for range fit {
+		if i := int(fit[turn%uint32(len(fit))]); ps.topo.nodes[i].Up() {
+			return i
+		}
+		turn++
+	}
+	if len(fit) > 0 && ps.topo.nodes[fit[0]].Options().ReplicasOnly {
 		return int(fit[turn%uint32(len(fit))])
+	}
+	return node
+}
+
+// rereadFrom is the node to which a read of a key of node goes the second time.
+func (ps *poolState) rereadFrom(node int) int {
+	if ps.topo.readers != nil {
+		if fit := ps.topo.readers[node]; len(fit) > 0 && ps.topo.nodes[fit[0]].Options().ReplicasOnly {
+			return ps.reader(node, ps.worker.readTurn)
+		}
 	}
 	return node
 }

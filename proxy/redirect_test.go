@@ -185,3 +185,154 @@ func TestSentinelFailover(t *testing.T) {
 	want(t, "GET", c.Do("GET", "k"), redistest.Bulk("after"))
 	balanced(t, srv)
 }
+
+// Who blocks for a key, or watches one, goes along when the key's slot moves, and so does who is refused at once.
+func TestClusterPrivateLanesFollowTheSlot(t *testing.T) {
+	cl := redistest.StartCluster(t, 2, 0)
+	srv := serve(t, inCluster(cl.Addrs()...))
+	found(t, srv)
+	blocks, c, watches := client(t, srv), client(t, srv), client(t, srv)
+	slot := 1
+	from := cl.Owner(slot)
+	list, key := keyInSlot(slot, "list"), keyInSlot(slot, "key")
+	blocks.Send("BLPOP", list, "0")
+	blocks.Flush()
+	redistest.WaitFor(t, "the client to block", func() bool {
+		return strings.Contains(cl.Node(from).Do("INFO", "clients"), "blocked_clients:1")
+	})
+	watches.Do("WATCH", key)
+	watches.Do("MULTI")
+	watches.Do("SET", key, "never")
+	cl.MoveSlots(from, 1-from, slot)
+	want(t, "EXEC of a key whose slot has moved", watches.Do("EXEC"), "*-1\r\n")
+	redistest.WaitFor(t, "the client to block at the new node", func() bool {
+		return strings.Contains(cl.Node(1-from).Do("INFO", "clients"), "blocked_clients:1")
+	})
+	want(t, "RPUSH", c.Do("RPUSH", list, "x"), ":1\r\n")
+	want(t, "BLPOP", blocks.Recv(), "*2\r\n"+redistest.Bulk(list)+redistest.Bulk("x"))
+
+	t.Run("refused at once", func(t *testing.T) {
+		slot := 2
+		from := cl.Owner(slot)
+		list, key, other := keyInSlot(slot, "list"), keyInSlot(slot, "key"), keyInSlot(slot, "other")
+		cl.Node(from).Do("RPUSH", list, "x")
+		cl.MoveSlots(from, 1-from, slot)
+		// Whoever comes first is told MOVED, and the pool looks at once; so each has a slot that has just moved.
+		want(t, "BLPOP", c.Do("BLPOP", list, "1"), "*2\r\n"+redistest.Bulk(list)+redistest.Bulk("x"))
+		cl.MoveSlots(1-from, from, slot)
+		want(t, "WATCH", watches.Do("WATCH", key, other), "+OK\r\n")
+		watches.Do("MULTI")
+		watches.Do("SET", key, "1")
+		want(t, "EXEC", watches.Do("EXEC"), "*1\r\n+OK\r\n")
+		start := time.Now()
+		cl.StartMove(from, 1-from, slot)
+		want(t, "BLPOP of a key that is not there yet", c.Do("BLPOP", list, "0.3"), "*-1\r\n")
+		if took := time.Since(start); took < 290*time.Millisecond || took > 2*time.Second {
+			t.Errorf("it blocked for %v", took)
+		}
+		cl.MoveKeys(from, 1-from, slot)
+		cl.FinishMove(from, 1-from, slot)
+	})
+	balanced(t, srv)
+}
+
+// A shard channel's subscribers go where its slot goes.
+func TestClusterShardChannelsFollowTheSlot(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, int, int, ...string) *redistest.Cluster{
+		"redis": redistest.StartCluster, "valkey": redistest.StartValkeyCluster,
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := start(t, 2, 0)
+			srv := serve(t, inCluster(cl.Addrs()...))
+			found(t, srv)
+			slot := 1
+			from := cl.Owner(slot)
+			channel, second := keyInSlot(slot, "channel"), keyInSlot(slot, "second")
+			sub, c := client(t, srv), client(t, srv)
+			want(t, "SSUBSCRIBE", sub.Do("SSUBSCRIBE", channel), confirmation("*", 1, "ssubscribe", channel))
+			for round := range 3 {
+				to := 1 - from
+				cl.MoveSlots(from, to, slot)
+				if round == 0 { // the pool does not know yet that the slot has moved, or has only just been told
+					want(t, "SSUBSCRIBE where the slot was", sub.Do("SSUBSCRIBE", second), confirmation("*", 2, "ssubscribe", second))
+				}
+				redistest.WaitFor(t, "the subscription at the new node", func() bool {
+					return strings.Contains(cl.Node(to).Do("PUBSUB", "SHARDNUMSUB", channel), ":1\r\n")
+				})
+				want(t, "SPUBLISH", c.Do("SPUBLISH", channel, "x"), ":1\r\n")
+				want(t, "the message", sub.Recv(), "*3\r\n$8\r\nsmessage\r\n"+redistest.Bulk(channel)+redistest.Bulk("x"))
+				from = to
+			}
+			want(t, "SUNSUBSCRIBE", sub.Do("SUNSUBSCRIBE", channel), confirmation("*", 1, "sunsubscribe", channel))
+			want(t, "SUNSUBSCRIBE of the second", sub.Do("SUNSUBSCRIBE", second), confirmation("*", 0, "sunsubscribe", second))
+			want(t, "PING of a client that listens no more", sub.Do("PING"), "+PONG\r\n")
+			balanced(t, srv)
+		})
+	}
+}
+
+// What a pipeline asks for behind a refused write is not answered before it.
+func TestPipelinesKeepTheirOrderOverRefusals(t *testing.T) {
+	refusals := 3
+	value := "old"
+	node := redistest.Answering(t, func(args []string) string {
+		switch args[0] {
+		case "SET":
+			if refusals > 0 {
+				refusals--
+				return "-READONLY You can't write against a read only replica.\r\n"
+			}
+			value = args[2]
+			return "+OK\r\n"
+		case "GET":
+			return redistest.Bulk(value)
+		case "MSET":
+			return "-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
+		case "PING":
+			return "+PONG\r\n"
+		}
+		return "+OK\r\n"
+	})
+	srv := serve(t, onPool(func(p *config.Pool) { p.FailoverWait = 5 * time.Second }), node)
+	onLoop(t, srv, func(w *worker) { w.pools[0].keeps = keepAll })
+	c := client(t, srv)
+	c.Send("GET", "k")
+	c.Send("SET", "k", "new")
+	c.Send("GET", "k")
+	c.Send("GET", "other")
+	c.Flush()
+	for i, w := range []string{redistest.Bulk("old"), "+OK\r\n", redistest.Bulk("new"), redistest.Bulk("old")} {
+		want(t, fmt.Sprint("reply ", i), c.Recv(), w)
+	}
+	refusals = 0
+	c.Send("MSET", "k", "1", "k", "2")
+	c.Send("SET", "k", "3")
+	c.Send("GET", "k")
+	c.Flush()
+	if got := c.Recv(); !strings.HasPrefix(got, "-TRYAGAIN") {
+		t.Errorf("a write that another has overtaken: %q", got)
+	}
+	want(t, "the write behind it", c.Recv(), "+OK\r\n")
+	want(t, "the read behind that", c.Recv(), redistest.Bulk("3"))
+	balanced(t, srv)
+}
+
+// Who blocks at a primary that was replaced and hangs is told so: whether an element was popped nobody knows.
+func TestBlockedAtAReplacedPrimaryThatHangs(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout = 200 * time.Millisecond }), a.Addr())
+	onLoop(t, srv, func(w *worker) { w.pools[0].keeps = keepAll })
+	c := client(t, srv)
+	c.Send("BLPOP", "list", "0")
+	c.Flush()
+	redistest.WaitFor(t, "the client to block", func() bool { return strings.Contains(a.Do("INFO", "clients"), "blocked_clients:1") })
+	a.Stop()
+	defer a.Cont()
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0].Address = b.Addr() }))
+	if got := c.Recv(); !strings.HasPrefix(got, "-ERR node 'n0'") || !strings.Contains(got, "did not answer within 200ms") {
+		t.Errorf("BLPOP: %q", got)
+	}
+	b.Do("RPUSH", "list", "x")
+	want(t, "BLPOP at the new one", c.Do("BLPOP", "list", "1"), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
+	balanced(t, srv)
+}

@@ -7,7 +7,6 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
-	"ringway/pool"
 )
 
 // door is a listener and the pool that its clients go to. It may pass from one pool to another in a reload.
@@ -174,12 +173,13 @@ func (r *reload) apply() {
 
 // enter makes a pool that is new known to the loops.
 func (srv *Server) enter(sp *sharedPool) {
-	t, err := sp.director.open()
+	err := sp.director.open(func(t *topology) {
+		srv.post(func(w *worker) { w.addPool(sp, t) })
+	})
 	if err != nil { // the configuration was checked with this ring
 		srv.log.Error("cannot open the pool", "pool", sp.cfg.Name, "error", err)
 		return
 	}
-	srv.post(func(w *worker) { w.addPool(sp, t) })
 	sp.director.start()
 	if sp.cfg.Preconnect {
 		srv.preconnect(sp)
@@ -214,14 +214,19 @@ func (ps *poolState) leave() {
 		}
 		s = next
 	}
+	ps.retire()
+	if ps.pubsub != nil {
+		ps.pubsub.close()
+	}
+}
+
+// retire takes all lanes out of use.
+func (ps *poolState) retire() {
 	ps.putAll()
 	for _, set := range ps.sets {
 		for i := range ps.topo.nodes {
-			set.Retire(i)
+			ps.privates -= set.Retire(i)
 		}
-	}
-	if ps.pubsub != nil {
-		ps.pubsub.close()
 	}
 }
 
@@ -239,8 +244,7 @@ func (s *Session) leavePool() {
 func (h *hub) close() {
 	for node, li := range h.lines {
 		if li != nil {
-			h.pool.set(pool.Key{}).Discard(li.lane)
-			h.lines[node] = nil
+			h.drop(node)
 		}
 	}
 }

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -151,6 +154,94 @@ func TestReloadUnblocksWhoWaitsForAKeyThatHasMoved(t *testing.T) {
 	c.Do("RPUSH", "list", "x")
 	want(t, "BLPOP at the new node", c.Do("BLPOP", "list", "0"), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
 	balanced(t, srv)
+}
+
+// The lane by which a node that has left is asked to let a client go is closed behind it.
+func TestNothingIsLeftOfANodeThatHasUnblocked(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	c := client(t, srv)
+	c.Send("BLPOP", "list", "0")
+	c.Flush()
+	redistest.WaitFor(t, "the client to block", func() bool { return strings.Contains(a.Do("INFO", "clients"), "blocked_clients:1") })
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0] = config.Backend{Name: "b", Address: b.Addr(), Weight: 1} }))
+	if got := c.Recv(); !strings.HasPrefix(got, "-UNBLOCKED") {
+		t.Errorf("BLPOP: %q", got)
+	}
+	redistest.WaitFor(t, "the last connection to go", func() bool { return strings.Contains(a.Do("INFO", "clients"), "connected_clients:1\r\n") })
+	balanced(t, srv)
+}
+
+// Nobody will push anything to the old address of a node, so nobody may wait there.
+func TestNobodyStaysBlockedAtAnOldAddress(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	pops, waits := client(t, srv), client(t, srv)
+	pops.Send("BLPOP", "list", "0")
+	pops.Flush()
+	waits.Send("WAIT", "1", "0")
+	waits.Flush()
+	redistest.WaitFor(t, "both to block", func() bool { return strings.Contains(a.Do("INFO", "clients"), "blocked_clients:2") })
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0].Address = b.Addr() }))
+	for _, c := range []*redistest.Conn{pops, waits} {
+		want(t, "what was awaited", c.Recv(), "-ERR node 'n0' ("+a.Addr()+") was taken out of the pool\r\n")
+		c.Do("RPUSH", "list", "x")
+		want(t, "BLPOP at the new address", c.Do("BLPOP", "list", "0"), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
+	}
+	onLoop(t, srv, func(w *worker) {
+		if n := w.pools[0].privates; n != 1 {
+			t.Errorf("%d private lanes", n)
+		}
+	})
+	balanced(t, srv)
+}
+
+// Of a pool that is removed no connection stays, though its last clients were still using some.
+func TestNothingIsLeftOfAPoolThatIsRemoved(t *testing.T) {
+	release := make(chan struct{})
+	var open atomic.Int32
+	node := redistest.Accept(t, func(c net.Conn) {
+		open.Add(1)
+		defer open.Add(-1)
+		for r := bufio.NewReader(c); ; {
+			args, err := redistest.ReadCommand(r)
+			if err != nil {
+				return
+			}
+			reply := "+OK\r\n"
+			switch args[0] {
+			case "SET":
+				reply = "+QUEUED\r\n"
+			case "EXEC":
+				<-release
+				reply = "*1\r\n+OK\r\n"
+			}
+			if _, err := io.WriteString(c, reply); err != nil {
+				return
+			}
+		}
+	})
+	listen := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
+	srv := serve(t, func(c *config.Config) {
+		p := poolOf("second", node)
+		p.Listen, p.Timeout, p.Health = listen, 0, config.Health{}
+		c.Pools = append(c.Pools, p)
+	}, nodes(t, 1)...)
+	c := redistest.Dial(t, listen)
+	c.Do("WATCH", "k")
+	c.Do("MULTI")
+	c.Do("SET", "k", "v")
+	c.Send("EXEC")
+	c.Flush()
+	redistest.WaitFor(t, "EXEC", func() (sent bool) {
+		onLoop(t, srv, func(w *worker) { sent = w.sessions != nil && w.sessions.inFlight == 1 })
+		return sent
+	})
+	reloadWith(t, srv, func(c *config.Config) { c.Pools = c.Pools[:1] })
+	close(release)
+	want(t, "EXEC", c.Recv(), "*1\r\n+OK\r\n")
+	c.RecvEOF()
+	redistest.WaitFor(t, "the last connection to go", func() bool { return open.Load() == 0 })
 }
 
 // Clients with full pipelines, and nodes, weights and pools that come and go: no connection is dropped, no reply is missing, is an

@@ -17,7 +17,7 @@ import (
 // than max_lag.
 //
 // How far behind is told in time, though Redis tells it in bytes: in each round the primary's offset is noted with the time. A replica
-// that has reached an offset is at most as far behind as the primary's next offset is old.
+// that has reached an offset is at most as far behind as that note is old, or not at all if the primary has not gone on since.
 type replicaWatch struct {
 	d   *director
 	cfg *config.Pool
@@ -256,17 +256,18 @@ func (w *replicaWatch) judge(primary *observed, r *report) (fit bool, why string
 	if err != nil {
 		return false, "it does not say how far it is"
 	}
-	if lag := primary.behind(offset); lag > w.cfg.MaxLag {
+	if lag := primary.behind(offset); lag > w.cfg.MaxLag-min(w.interval(), w.cfg.MaxLag/2) { // it is read until the next round
 		return false, "it is behind by more than " + w.cfg.MaxLag.String()
 	}
 	return true, ""
 }
 
-// behind returns how far behind the primary a replica is at most that has reached an offset.
+// behind returns how far behind the primary a replica is at most that has reached an offset: what it lacks first may have been written as soon
+// as the last offset was noted that it has reached.
 func (o *observed) behind(offset int64) time.Duration {
-	for _, m := range o.marks {
+	for i, m := range o.marks {
 		if m.offset > offset {
-			return time.Since(m.at)
+			return time.Since(o.marks[max(0, i-1)].at)
 		}
 	}
 	return 0

@@ -23,11 +23,12 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.replyPart(seq, sl, int(tag>>32), kind, b, done)
 		return
 	}
-	if done && (sl.again != nil || kind == '-' && sl.keptLen > 0) {
-		if kind == '-' && s.refused(tag, sl, sl.buf, b) {
+	if done && (sl.again != nil || sl.keptLen > 0 && (kind == '-' || s.retrying != nil)) {
+		if s.comesBack(tag, sl, sl.buf, kind, b) {
 			return
 		}
-		s.unkeep(tag, sl)
+	} else if done && s.retrying != nil {
+		s.carriedOut(tag, sl, nil)
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
 		s.count(sl, kind, len(b), 1)
@@ -38,6 +39,27 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		return
 	}
 	s.replyLater(seq, sl, kind, b, done)
+}
+
+// comesBack is called with the end of a reply to a request that is kept. It returns true if the request is sent once more, or the reply is held
+// back.
+func (s *Session) comesBack(tag uint64, sl *slot, before []byte, kind byte, b []byte) bool {
+	if kind == '-' && s.refused(tag, sl, before, b) {
+		return true
+	}
+	ag := s.kept(tag, sl)
+	if !ag.final && s.holdsBack(sl) {
+		s.holdBack(tag, kind, b)
+		return true
+	}
+	final := ag.final
+	s.unkept(tag, sl)
+	if s.retrying == nil || final {
+		s.worker.forgetAgain(ag)
+	} else {
+		s.carriedOut(tag, sl, ag)
+	}
+	return false
 }
 
 // push adds a reply to the output. While others are on their way it may wait for them.
@@ -76,8 +98,12 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 	if s.conn.Closed() {
 		return
 	}
-	if sl := s.slot(uint32(tag)); s.kept(tag, sl) != nil && s.lost(tag, sl, sent) {
+	if sl := s.slot(uint32(tag)); s.kept(tag, sl) != nil && s.lost(tag, sl, reason, sent) {
 		return
+	} else if s.retrying != nil && sent {
+		ag := s.kept(tag, sl)
+		s.unkept(tag, sl)
+		s.carriedOut(tag, sl, ag)
 	}
 	s.failNow(tag, reason)
 }
@@ -86,6 +112,9 @@ func (s *Session) Fail(tag uint64, reason string, sent bool) {
 func (s *Session) failNow(tag uint64, reason string) {
 	seq := uint32(tag)
 	sl := s.slot(seq)
+	if s.retrying != nil {
+		s.retrySoon()
+	}
 	s.unkeep(tag, sl)
 	s.pool.stats.Errors[metrics.NodeDown]++
 	if sl.split != nil {
@@ -121,6 +150,9 @@ func (s *Session) count(sl *slot, kind byte, size, weight int) {
 	if sl.private {
 		s.privateDone(kind)
 	}
+	if s.retrying != nil {
+		s.retrySoon()
+	}
 	if s.stalls != 0 {
 		s.ease()
 	}
@@ -132,6 +164,9 @@ func (s *Session) ease() {
 		s.relieve(metrics.StallWindow)
 	}
 	if s.stalls.has(metrics.StallBarrier) && s.inFlight == 0 {
+		if s.retrying != nil {
+			s.endRetrying()
+		}
 		s.relieve(metrics.StallBarrier)
 	}
 }

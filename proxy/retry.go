@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,8 +22,19 @@ import (
 //   - reads, where read_retry allows it: when their node is lost they are sent once more;
 //   - EVALSHA, whose script a node may have lost (scripts.go).
 //
-// What may have been a write, and may have been carried out, is never sent again. While a request of a client waits to be sent again the
-// client's parser stands still, and what is to be sent again goes in the order in which it came back, so that nothing overtakes.
+// What may have been a write, and may have been carried out, is never sent again.
+//
+// Order: while a request of a client is to be sent again the client's parser stands still, and nothing is sent before all that the client
+// had in flight is back. Then it is known what was carried out behind the request:
+//
+//	GET a  (lost)        SET a 1 (READONLY)     SET a 1 (TRYAGAIN)
+//	SET a 2 (carried     GET a   (answered)     SET b 2 (carried out)
+//	         out?)
+//	not sent again       both sent again,       SET a sent again
+//	                     in order
+//
+// A write behind it to one of its keys that was carried out, or may have been, can't be undone: the request is answered with what the node
+// has said. A read behind a write that has to be repeated has read too early: its answer is held back until then, and it is repeated too.
 
 // again is a request that is kept.
 type again struct {
@@ -32,6 +45,10 @@ type again struct {
 	reread  bool   // its node was lost once already
 	script  bool   // EVALSHA
 	tries   int
+	since   int64  // when a request on a private lane was first refused
+	waited  int64  // since when a blocking request has waited, as it was sent last
+	final   bool   // its refusal is passed on
+	moved   bool   // it blocks for a key that has moved, and the node was asked to let it go
 	tx      *batch // it is a transaction
 }
 
@@ -52,15 +69,27 @@ func (t *batch) Reply(_ uint64, kind byte, b []byte, _ bool) {
 // Fail is part of pool.Owner. EXEC fails as well.
 func (t *batch) Fail(uint64, string, bool) {}
 
-// retrying is what a session has to send again, in order.
+// retrying is what a session has to send again.
 type retrying struct {
-	queue []retry
-	timer *loop.Timer
+	queue    []retry
+	done     []carried // writes that have been carried out since, or may have been
+	timer    *loop.Timer
+	deferred bool // sendRetries will run in this turn
 }
 
+// retry is a request that is to be sent again, or a read behind one, whose answer is held back.
 type retry struct {
-	tag uint64
-	due int64 // loop clock
+	tag    uint64
+	due    int64  // loop clock
+	words  []byte // the node's, if it has refused; or the answer that is held back
+	kind   byte   // of the answer
+	reason string // why there was no reply
+	held   bool   // it has an answer
+}
+
+type carried struct {
+	seq uint32
+	ag  *again // nil: nobody knows its keys
 }
 
 // keeps says which requests are kept.
@@ -76,7 +105,7 @@ func keepsOf(cfg *config.Pool) keeps {
 	switch {
 	case cfg.Cluster != nil || cfg.Sentinel != nil:
 		return keepAll
-	case cfg.RetryShare() > 0:
+	case cfg.RetryShare() > 0 || cfg.ReadPolicy != "primary":
 		return keepReads
 	}
 	return keepNothing
@@ -139,10 +168,13 @@ func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
 	if ag.script && bytes.HasPrefix(message, []byte("-NOSCRIPT")) {
 		return s.tryScript(tag, ag)
 	}
-	if !s.pool.follows() {
+	if !s.pool.follows() || ag.final {
 		return false
 	}
 	word, rest, _ := strings.Cut(strings.TrimSuffix(string(message[1:]), "\r\n"), " ")
+	if sl.private && refusals[word] && s.watchRefused(tag) {
+		return true
+	}
 	pause := pauseOf(ag.tries)
 	why := metrics.RetryWait
 	switch word {
@@ -163,27 +195,41 @@ func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
 		}
 	case "READONLY", "CLUSTERDOWN":
 		s.pool.shared.director.nudge()
-	case "TRYAGAIN", "LOADING", "MASTERDOWN":
+	case "UNBLOCKED":
+		if !sl.private || !ag.moved && !strings.Contains(rest, "instance state changed") { // then somebody has asked for it
+			return false
+		}
+		ag.moved = false
 	default:
-		return false
+		if !refusals[word] {
+			return false
+		}
 	}
-	return s.retryLater(tag, sl, ag, pause, why)
+	return s.retryLater(retry{tag: tag, words: bytes.Clone(message)}, sl, ag, pause, why)
+}
+
+// refusals are the words of a node that has not carried a request out, and may yet, or knows who will.
+var refusals = map[string]bool{
+	"MOVED": true, "ASK": true, "TRYAGAIN": true, "CLUSTERDOWN": true, "READONLY": true, "LOADING": true, "MASTERDOWN": true,
 }
 
 // lost is called with a request that is kept and gets no reply. It returns true if the request is sent once more.
-func (s *Session) lost(tag uint64, sl *slot, sent bool) bool {
+func (s *Session) lost(tag uint64, sl *slot, reason string, sent bool) bool {
 	ag := s.kept(tag, sl)
+	again := retry{tag: tag, reason: reason}
 	switch {
-	case sl.begun:
+	case sl.begun || ag.final:
 		return false
-	case !sent:
+	case !sent && s.pool.follows():
 		ag.to = -1
-		return s.pool.follows() && s.retryLater(tag, sl, ag, pauseOf(ag.tries), metrics.RetryWait)
-	case ag.tx != nil || ag.reread || !sl.command.Flags.Has(command.ReadOnly) || !s.pool.mayReread():
+		return s.retryLater(again, sl, ag, pauseOf(ag.tries), metrics.RetryWait)
+	case !sent && !ag.reread && s.pool.topo.readers != nil && sl.command.Flags.Has(command.ReadOnly):
+		// a replica was lost since it was last looked at
+	case !sent || ag.tx != nil || ag.reread || !sl.command.Flags.Has(command.ReadOnly) || !s.pool.mayReread():
 		return false
 	}
 	ag.reread, ag.to = true, -1
-	return s.retryLater(tag, sl, ag, 0, metrics.RetryLost)
+	return s.retryLater(again, sl, ag, 0, metrics.RetryLost)
 }
 
 // pauseOf is how long a request waits before it is sent again, so many times after the first.
@@ -217,61 +263,238 @@ const (
 )
 
 // retryLater has a request sent again after a pause, unless it has taken too long already.
-func (s *Session) retryLater(tag uint64, sl *slot, ag *again, pause time.Duration, why metrics.Retry) bool {
+func (s *Session) retryLater(r retry, sl *slot, ag *again, pause time.Duration, why metrics.Retry) bool {
 	now := s.worker.loop.Now()
-	if now+int64(pause)-sl.start > int64(s.pool.shared.traits.patience) {
+	since := sl.start
+	if sl.private { // it may have blocked for long
+		if ag.since == 0 {
+			ag.since = now
+		}
+		since = ag.since
+	}
+	if now+int64(pause)-since > int64(s.pool.shared.traits.patience) {
 		return false
 	}
 	s.pool.stats.Retries[why]++
 	ag.tries++
-	if sl.split != nil {
-		p := &sl.split.parts[tag>>32]
-		s.held -= len(p.reply)
-		s.worker.loop.Release(p.reply)
-		p.reply = nil
-	} else {
-		s.held -= len(sl.buf)
-		s.worker.loop.Release(sl.buf)
-		sl.buf = nil
-	}
+	s.forgetReply(r.tag, sl)
 	if s.retrying == nil {
 		s.retrying = &retrying{timer: loop.NewTimer(s.sendRetries)}
 	}
-	s.retrying.queue = append(s.retrying.queue, retry{tag, now + int64(pause)})
-	if len(s.retrying.queue) == 1 {
-		s.awaitRetry()
-	}
+	r.due = now + int64(pause)
+	s.retrying.queue = append(s.retrying.queue, r)
+	s.retrySoon()
 	s.stall(metrics.StallBarrier)
 	s.conn.Pause()
 	return true
 }
 
-// awaitRetry waits for the first of the queue to be due.
-func (s *Session) awaitRetry() {
-	if pause := s.retrying.queue[0].due - s.worker.loop.Now(); pause > 0 {
-		s.worker.loop.SetTimer(s.retrying.timer, time.Duration(pause))
-	} else {
-		s.worker.loop.Defer(s.sendRetries) // a lane is in the middle of handing a reply over
+// forgetReply drops what has come of a reply.
+func (s *Session) forgetReply(tag uint64, sl *slot) {
+	buf := &sl.buf
+	if sl.split != nil {
+		buf = &sl.split.parts[tag>>32].reply
+	}
+	s.held -= len(*buf)
+	s.worker.loop.Release(*buf)
+	*buf = nil
+}
+
+// holdBack keeps the last bytes of a read's answer while something before it has to be sent again.
+func (s *Session) holdBack(tag uint64, kind byte, b []byte) {
+	s.held += len(b)
+	s.retrying.queue = append(s.retrying.queue, retry{tag: tag, kind: kind, words: bytes.Clone(b), held: true})
+	s.retrySoon()
+}
+
+// holdsBack reports whether an answer must be held back.
+func (s *Session) holdsBack(sl *slot) bool {
+	return s.retrying != nil && s.pool.follows() && sl.command.Flags.Has(command.ReadOnly) && !sl.begun && !sl.private
+}
+
+// carriedOut notes a write that was carried out, or may have been, while something before it is to be sent again. The kept request is the
+// list's from now on.
+func (s *Session) carriedOut(tag uint64, sl *slot, ag *again) {
+	if s.retrying != nil {
+		s.retrySoon()
+	}
+	if s.retrying == nil || sl.command == nil || sl.command.Flags.Has(command.ReadOnly) {
+		s.worker.forgetAgain(ag)
+		return
+	}
+	s.retrying.done = append(s.retrying.done, carried{uint32(tag), ag})
+}
+
+// retrySoon looks at the end of the turn if everything is back: a lane may be in the middle of handing replies over.
+func (s *Session) retrySoon() {
+	if !s.retrying.deferred {
+		s.retrying.deferred = true
+		s.worker.loop.Defer(s.sendRetries)
 	}
 }
 
+// endRetrying is called when nothing is in flight any more.
+func (s *Session) endRetrying() {
+	s.worker.loop.StopTimer(s.retrying.timer)
+	for _, d := range s.retrying.done {
+		s.worker.forgetAgain(d.ag)
+	}
+	for _, r := range s.retrying.queue {
+		if r.held {
+			s.held -= len(r.words)
+		}
+	}
+	s.retrying = nil
+}
+
+// outstanding counts the replies that are still to come by lanes.
+func (s *Session) outstanding() (n int) {
+	for seq := s.head; seq != s.tail; seq++ {
+		switch sl := s.slot(seq); {
+		case sl.state != awaited:
+		case sl.split != nil:
+			n += sl.split.pending
+		default:
+			n++
+		}
+	}
+	return n - len(s.retrying.queue)
+}
+
+// sendRetries sends what is to be sent again, if everything else is back and its time has come.
 func (s *Session) sendRetries() {
 	if s.conn.Closed() || s.retrying == nil {
 		return
 	}
-	now := s.worker.loop.Now()
-	q := s.retrying.queue
-	for len(q) > 0 && q[0].due <= now {
-		s.sendAgain(q[0].tag)
-		q = q[1:]
+	re := s.retrying
+	re.deferred = false
+	if len(re.queue) == 0 || s.outstanding() > 0 {
+		return // the next reply comes by here
 	}
-	if len(q) == 0 {
-		s.worker.loop.StopTimer(s.retrying.timer)
-		s.retrying = nil
+	due := int64(0)
+	for _, r := range re.queue {
+		due = max(due, r.due)
+	}
+	if pause := due - s.worker.loop.Now(); pause > 0 {
+		s.worker.loop.SetTimer(re.timer, time.Duration(pause))
 		return
 	}
-	s.retrying.queue = q
-	s.awaitRetry()
+	head := s.head
+	slices.SortFunc(re.queue, func(a, b retry) int {
+		if x, y := uint32(a.tag)-head, uint32(b.tag)-head; x != y {
+			return cmp.Compare(x, y)
+		}
+		return cmp.Compare(a.tag, b.tag)
+	})
+	all, late := re.queue, s.tooLate()
+	early := s.tooEarly(late)
+	re.queue = nil
+	for i, r := range all {
+		if early[i] {
+			s.held -= len(r.words)
+			s.forgetReply(r.tag, s.slot(uint32(r.tag)))
+		}
+		if !late[i] && (!r.held || early[i]) && !s.conn.Closed() {
+			s.sendAgain(r.tag)
+		}
+	}
+	for i, r := range all { // answers only now: the session may go on with the last of them
+		if s.conn.Closed() {
+			return
+		}
+		sl := s.slot(uint32(r.tag))
+		switch {
+		case r.held && !early[i]:
+			s.held -= len(r.words)
+			s.kept(r.tag, sl).final = true
+			s.Reply(r.tag, r.kind, r.words, true)
+		case late[i]:
+			s.kept(r.tag, sl).final = true
+			if r.words != nil {
+				s.Reply(r.tag, '-', r.words, true)
+			} else {
+				s.failNow(r.tag, r.reason)
+			}
+		}
+	}
+}
+
+// tooLate says which of the queue can't be sent again, because a write behind them to one of their keys has been carried out.
+func (s *Session) tooLate() []bool {
+	re := s.retrying
+	late := make([]bool, len(re.queue))
+	if len(re.done) == 0 {
+		return late
+	}
+	done := slices.Clone(re.done)
+	slices.SortFunc(done, func(a, b carried) int { return cmp.Compare(int32(b.seq-s.head), int32(a.seq-s.head)) })
+	written, any := map[string]bool{}, false
+	for i := len(re.queue) - 1; i >= 0; i-- {
+		seq := uint32(re.queue[i].tag)
+		for len(done) > 0 && int32(done[0].seq-seq) > 0 {
+			if done[0].ag == nil {
+				any = true
+			} else {
+				s.eachKey(done[0].ag.request, func(key []byte) { written[string(key)] = true })
+			}
+			done = done[1:]
+		}
+		if late[i] = any && !re.queue[i].held; !late[i] && !re.queue[i].held && len(written) > 0 {
+			s.eachKey(s.kept(re.queue[i].tag, s.slot(seq)).request, func(key []byte) { late[i] = late[i] || written[string(key)] })
+		}
+	}
+	return late
+}
+
+// tooEarly says which of the answers that are held back were given before a write that should have come first.
+func (s *Session) tooEarly(late []bool) []bool {
+	re := s.retrying
+	early := make([]bool, len(re.queue))
+	written := map[string]bool{}
+	for i, r := range re.queue {
+		sl := s.slot(uint32(r.tag))
+		request := s.kept(r.tag, sl).request
+		switch {
+		case r.held:
+			s.eachKey(request, func(key []byte) { early[i] = early[i] || written[string(key)] })
+		case !late[i] && !sl.command.Flags.Has(command.ReadOnly) && i+1 < len(re.queue):
+			s.eachKey(request, func(key []byte) { written[string(key)] = true })
+		}
+	}
+	return early
+}
+
+// eachKey calls f with the keys of one or more requests.
+func (s *Session) eachKey(requests []byte, f func(key []byte)) {
+	s.pool.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
+		keys, _ := c.Keys(s.worker.keys[:0], a)
+		for _, k := range keys {
+			f(a.At(k))
+		}
+		if len(keys) > 0 {
+			s.worker.keys = keys[:0]
+		}
+		return true
+	})
+}
+
+// eachRequest calls f with one request after the other, until it returns false.
+func (ps *poolState) eachRequest(requests []byte, f func(c *command.Command, a *resp.Args) bool) bool {
+	scan := ps.worker.takeScanner(ps.shared.limits)
+	defer ps.worker.giveScanner(scan)
+	for rest := requests; len(rest) > 0; {
+		n, err := scan.Scan(rest)
+		if err != nil || n == 0 {
+			scan.Reset()
+			return false
+		}
+		c, _ := command.Resolve(&scan.Args) // it was taken once, so it has a row
+		if !f(c, &scan.Args) {
+			return false
+		}
+		rest = rest[n:]
+	}
+	return true
 }
 
 // sendAgain sends a kept request once more.
@@ -285,8 +508,19 @@ func (s *Session) sendAgain(tag uint64) {
 			return
 		}
 	}
+	sl := s.slot(uint32(tag))
+	if ag.to < 0 && ag.reread {
+		node = s.pool.rereadFrom(node)
+	}
 	ag.node, ag.to = node, -1
-	lane, class := s.set.Lane(node), classes[s.slot(uint32(tag)).command.ID]
+	lane, class := s.set.Lane(node), classes[sl.command.ID]
+	if sl.private {
+		if lane = s.otherPrivate(node); lane == nil {
+			s.failNow(tag, errPrivate)
+			return
+		}
+		s.waitLess(sl.command, ag)
+	}
 	if ag.asking {
 		ag.asking = false
 		lane.Append(askingRequest)
@@ -308,26 +542,18 @@ var askingRequest = resp.AppendCommand(nil, "ASKING")
 
 // ownerOfAll finds the node of one or more requests, one behind the other. Without keys it is the pool's first.
 func (ps *poolState) ownerOfAll(requests []byte) (node int, keyed, ok bool) {
-	scan := ps.worker.takeScanner(ps.shared.limits)
-	defer ps.worker.giveScanner(scan)
 	node = ps.first()
-	for rest := requests; len(rest) > 0; {
-		n, err := scan.Scan(rest)
-		if err != nil || n == 0 {
-			scan.Reset()
-			return 0, false, false
-		}
-		c, _ := command.Resolve(&scan.Args) // it was taken once, so it has a row
-		at, has, together := ps.ownerOf(c, &scan.Args)
+	ok = ps.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
+		at, has, together := ps.ownerOf(c, a)
 		if !together || has && keyed && at != node {
-			return 0, false, false
+			return false
 		}
 		if has {
 			node, keyed = at, true
 		}
-		rest = rest[n:]
-	}
-	return node, keyed, true
+		return true
+	})
+	return node, keyed, ok
 }
 
 // nodeAt returns the node that another node calls by an address, -1 if none is known there. An address without a host is on the
@@ -353,9 +579,9 @@ func joinAddress(host, port string) string {
 }
 
 // sendBatch puts a transaction on a lane, and keeps it where the nodes' redirections are followed.
-func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint64) {
+func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, owner pool.Owner, tag uint64) {
 	if !s.pool.follows() {
-		tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), s, tag)
+		tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), owner, tag)
 		return
 	}
 	ag := s.worker.takeAgain()
@@ -372,5 +598,5 @@ func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, tag uint
 	for range ag.tx.ahead {
 		lane.Expect(ag.tx, 0)
 	}
-	lane.ExpectAs(tx.class, s, tag)
+	lane.ExpectAs(tx.class, owner, tag)
 }

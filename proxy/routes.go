@@ -449,7 +449,9 @@ func (d *director) nodeIn(i int) func(w *worker, f func(ps *poolState, i int)) {
 	n, fronts := d.nodes[i], slices.Clone(d.composed.fronts)
 	d.mu.Unlock()
 	return func(w *worker, f func(ps *poolState, i int)) {
-		f(w.pools[d.at], i)
+		if ps := w.pools[d.at]; i < len(ps.topo.nodes) { // else the loop has yet to hear of it: its ring is being built
+			f(ps, i)
+		}
 		for _, front := range fronts {
 			if front.at >= len(w.pools) { // it is just being opened
 				continue

@@ -203,6 +203,7 @@ func TestKeysWithoutARoute(t *testing.T) {
 	for _, x := range []struct{ request, key string }{
 		{"GET c", `"c"`}, {"SET c 1", `"c"`}, {"MGET a:1 c b:1", `"c"`}, {"MSET a:1 x c x", `"c"`}, {"DEL c", `"c"`}, {"BLPOP c 0", `"c"`}, {"WATCH c", `"c"`},
 		{"SINTER a:1 c", `"c"`}, {"PUBLISH c x", `"c"`}, {"SUBSCRIBE a:1 c", `"c"`}, {"SSUBSCRIBE c", `"c"`}, {"SPUBLISH c x", `"c"`}, {"EVAL x 1 c", `"c"`},
+		{"DEBUG OBJECT c", `"c"`},
 		{"XREAD BLOCK 0 STREAMS a:s c 0 0", `"c"`}, {"GET " + long, `"` + strings.Repeat("x", 64) + `"...`},
 	} {
 		want(t, x.request, c.Do(strings.Fields(x.request)...), "-ERR no route for this key: "+x.key+"\r\n")
@@ -216,7 +217,7 @@ func TestKeysWithoutARoute(t *testing.T) {
 	c.Do("RPUSH", "a:l", "1")
 	want(t, "SORT by keys without a route", c.Do("SORT", "a:l", "BY", "c*"), "-ERR no route for this key: \"c1\"\r\n")
 	want(t, "keyspace notifications", c.Do("SUBSCRIBE", "__keyspace@0__:c"), confirmation("*", 1, "subscribe", "__keyspace@0__:c"))
-	if n := statsOf(t, srv, "front").Errors[metrics.NoRoute]; n != 16 {
+	if n := statsOf(t, srv, "front").Errors[metrics.NoRoute]; n != 17 {
 		t.Errorf("%d errors were counted", n)
 	}
 	balanced(t, srv)
@@ -307,6 +308,40 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 	load.Wait()
 	t.Logf("%d replies checked over %d reloads", replies.Load(), reloads)
 	balanced(t, srv)
+}
+
+// A pool that routes lead to may change while the one in front of it is being opened: the loops know that before they are told.
+func TestPoolWithRoutesOpensWhileOthersChange(t *testing.T) {
+	srv := serve(t, nil, nodes(t, 1)...)
+	behind := srv.pool(0)
+	cfg := config.DefaultPool()
+	cfg.Name, cfg.Routes = "front", []config.Route{{Pool: behind.cfg.Name}}
+	front := srv.newShared(&cfg, srv.count())
+	front.director = newDirector(srv, front)
+	front.linkTo(srv.open())
+	t.Cleanup(front.director.stop)
+	changed := make(chan struct{})
+	err := front.director.open(func(first *topology) {
+		go func() {
+			behind.director.mu.Lock()
+			behind.director.publish(behind.director.present)
+			behind.director.mu.Unlock()
+			close(changed)
+		}()
+		srv.post(func(w *worker) { w.addPool(front, first) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	front.director.mu.Lock()
+	present := front.director.present
+	front.director.mu.Unlock()
+	onLoop(t, srv, func(w *worker) {
+		if w.pools[1].topo != present {
+			t.Error("the loop has another topology")
+		}
+	})
 }
 
 // A pool may have servers, then lead to others, then have servers again, while its clients stay connected.

@@ -21,34 +21,10 @@ func (s *Session) killScripts(c *command.Command, request []byte) bool {
 	for i := range n {
 		node := s.pool.nth(i)
 		sv.answers[i].node = node
-		k := &scriptKill{sv, set.NewLane(node)}
-		k.lane.Send(request, k, uint64(i))
+		sendAlone(set, node, request, sv, uint64(i))
 	}
 	return true
 }
-
-// scriptKill is the part of one node.
-type scriptKill struct {
-	survey *survey
-	lane   *pool.Lane
-}
-
-// Reply takes the next bytes of the node's answer.
-func (k *scriptKill) Reply(tag uint64, kind byte, b []byte, done bool) {
-	k.survey.Reply(tag, kind, b, done)
-	if done {
-		k.close()
-	}
-}
-
-// Fail takes the reason why the node does not answer.
-func (k *scriptKill) Fail(tag uint64, reason string, sent bool) {
-	k.survey.Fail(tag, reason, sent)
-	k.close()
-}
-
-// close gives the lane up when it has returned from handing the answer over.
-func (k *scriptKill) close() { k.survey.session.worker.loop.Defer(k.lane.Close) }
 
 // mergeKills is a success if a node has ended a script; otherwise why one could not, and only then that nothing runs.
 func mergeKills(answers []nodeAnswer) (best []byte) {

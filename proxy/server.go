@@ -16,6 +16,7 @@ import (
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/pool"
+	"ringway/pool/discover"
 	"ringway/resp"
 )
 
@@ -29,6 +30,7 @@ type Server struct {
 	closed  atomic.Bool
 	scripts scripts
 	running bool
+	lookup  discover.Lookup // of dns:// names; nil: the system's
 
 	reloading              sync.Mutex // one reload at a time
 	reloads, failedReloads atomic.Uint64
@@ -76,7 +78,11 @@ func (srv *Server) addPool(p *config.Pool) error {
 	sp := srv.newShared(p, len(srv.pools))
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
-	t, err := sp.director.open()
+	err := sp.director.open(func(t *topology) {
+		for _, w := range srv.workers {
+			w.addPool(sp, t)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -86,9 +92,6 @@ func (srv *Server) addPool(p *config.Pool) error {
 		}
 	}
 	srv.pools = append(srv.pools, sp)
-	for _, w := range srv.workers {
-		w.addPool(sp, t)
-	}
 	return nil
 }
 
@@ -111,6 +114,7 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	replicas := *sp.opt
 	replicas.FailoverWait = 0
 	replicas.ReadOnly = sourceOf(p) == fromCluster
+	replicas.ReplicasOnly = p.ReadPolicy == "replica"
 	sp.replicaOpt = &replicas
 	return sp
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"ringway/internal/command"
@@ -337,8 +338,7 @@ func (s *Session) gone() {
 		w.loop.StopTimer(s.late)
 	}
 	if s.retrying != nil {
-		w.loop.StopTimer(s.retrying.timer)
-		s.retrying = nil
+		s.endRetrying()
 	}
 	s.pool.stats.BytesOut += s.conn.BytesOut
 	w.loop.Release(s.in)
@@ -375,8 +375,29 @@ func (s *Session) follow(moves bool) {
 	if w := &s.watch; w.lane != nil && (moves || w.lane.Stale()) {
 		w.lost = math.MaxUint64 // what happens to the keys from now on, this lane does not see
 	}
-	if s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index {
-		(&unblocking{blocked: s, reason: "ERROR"}).try()
+	if moves && s.pool.follows() { // what was not sent yet may go elsewhere
+		if s.watch.lane != nil {
+			s.watch.lane.Reroute()
+		} else if len(s.blocked) == 1 {
+			s.blocked[0].Reroute()
+		}
+	}
+	var ag *again // the blocking request, where it may be sent again
+	if s.awaits != nil {
+		ag = s.kept(tagOf(s.head, 0), s.slot(s.head))
+	}
+	switch moved := slices.ContainsFunc(s.blocked, (*pool.Lane).Moved); {
+	case moved && ag != nil: // a primary that was replaced lets it go, if it still can
+		s.blocked[0].Hurry()
+	case moved: // nobody gives anything there any more, and to ask for an end it may be too late
+		for _, la := range s.blocked {
+			la.Close()
+		}
+	case s.awaits != nil && s.pool.find(s.awaits) != s.blocked[0].Index:
+		if ag != nil {
+			ag.moved = true
+		}
+		(&unblocking{blocked: s, lane: s.blocked[0], reason: "ERROR"}).try()
 	}
 }
 

@@ -133,7 +133,7 @@ func (d *director) step() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.stepping = false
-		if d.stopped {
+		if d.stopped || d.present.slow == nil { // a reload has ended it
 			return
 		}
 		if !d.building { // the ring that is being built will begin with its own step

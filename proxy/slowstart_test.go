@@ -189,3 +189,30 @@ func TestSlowStart(t *testing.T) {
 	}
 	balanced(t, srv)
 }
+
+func TestSlowStartEndsWithTheServersOfItsPool(t *testing.T) {
+	servers := []*redistest.Redis{redistest.Server(t), redistest.Server(t)}
+	srv := serve(t, onPool(func(p *config.Pool) {
+		ejecting(p)
+		checked(p)
+		p.SlowStart = 5 * time.Second
+	}), servers[0].Addr(), servers[1].Addr())
+	servers[1].Kill()
+	redistest.WaitFor(t, "its ejection", func() bool { return slices.Equal(outNow(srv), []int{1}) })
+	servers[1].Restart()
+	d := srv.pool(0).director
+	stepping := func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.stepping
+	}
+	redistest.WaitFor(t, "its slow start", stepping)
+	reloadWith(t, srv, func(c *config.Config) {
+		front := config.DefaultPool()
+		front.Name, front.Listen, front.Routes = c.Pools[0].Name, c.Pools[0].Listen, []config.Route{{Pool: "other"}}
+		c.Pools = []config.Pool{front, poolOf("other", servers[0].Addr())}
+	})
+	redistest.WaitFor(t, "the step that was on its way", func() bool { return !stepping() })
+	want(t, "SET", client(t, srv).Do("SET", "k", "v"), "+OK\r\n")
+	balanced(t, srv)
+}

@@ -115,7 +115,8 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	s.inFlight += sp.weight
 	s.pool.stats.Parts += uint64(len(sp.parts))
 	name := a.At(0)
-	own := s.pool.keeps != keepNothing || s.pool.extras.strips // each part in a buffer of its own, to be kept or stripped; two may be for one lane
+	// Each part has a buffer of its own if it is kept or stripped, and where two may be for one lane.
+	own := s.pool.keeps != keepNothing || s.pool.extras.strips || s.pool.topo.readers != nil
 	for i := range sp.parts {
 		p := &sp.parts[i]
 		if room := p.bytes + len(name) + 64; own {
@@ -156,11 +157,11 @@ func end(a *resp.Args, i int) int {
 func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, done bool) {
 	p := &sl.split.parts[i]
 	if p.again != nil && done {
-		if kind == '-' && s.refused(tagOf(seq, i), sl, p.reply, b) {
+		if s.comesBack(tagOf(seq, i), sl, p.reply, kind, b) {
 			return
 		}
-		s.worker.forgetAgain(p.again)
-		p.again = nil
+	} else if done && s.retrying != nil {
+		s.carriedOut(tagOf(seq, i), sl, nil)
 	}
 	if !p.tooMuch {
 		p.reply = s.worker.loop.Append(p.reply, b)

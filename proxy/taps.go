@@ -67,8 +67,8 @@ func (s *Session) tapped(c *command.Command, a *resp.Args) {
 // rates measures how busy the pool is: since INFO was last asked for on this loop, or since the start.
 func (s *Session) rates(t totals) rates {
 	tp := &s.worker.taps
-	if tp.samples == nil {
-		tp.samples = make([]sample, len(s.worker.pools))
+	for len(tp.samples) < len(s.worker.pools) { // a reload brings more
+		tp.samples = append(tp.samples, sample{})
 	}
 	return tp.samples[s.pool.shared.index].since(s.worker.loop.Now(), t)
 }

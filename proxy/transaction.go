@@ -89,6 +89,10 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		s.refuseQueued(metrics.BadCommand, why)
 		return
 	}
+	if tx.topo != s.pool.topo && tx.node >= 0 && !s.findAgain(tx) {
+		s.refuseQueued(metrics.CrossSlot, errCrossSlot)
+		return
+	}
 	node, keyed, ok := s.ownerOf(c, a)
 	group := node
 	if s.pool.topo.slots {
@@ -197,7 +201,7 @@ func (s *Session) exec(c *command.Command) bool {
 	seq := s.tail
 	sl := s.open(c)
 	s.inFlight++
-	s.sendBatch(tx, lane, sl, tagOf(seq, 0))
+	s.sendBatch(tx, lane, sl, s, tagOf(seq, 0))
 	s.endTransaction()
 	return true
 }
@@ -210,5 +214,8 @@ func (s *Session) findAgain(tx *transaction) bool {
 		node = -1
 	}
 	tx.topo, tx.node = s.pool.topo, node
+	if !tx.topo.slots { // a key's slot stays the same
+		tx.group = node
+	}
 	return ok
 }

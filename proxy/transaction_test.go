@@ -265,3 +265,18 @@ func TestExecOnAFullLane(t *testing.T) {
 	}
 	balanced(t, srv)
 }
+
+// What MULTI has begun goes on when keys move: together they are, on whichever node.
+func TestKeysMoveDuringATransaction(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, nil, a.Addr())
+	c := client(t, srv)
+	c.Do("MULTI")
+	want(t, "SET", c.Do("SET", "k", "1"), "+QUEUED\r\n")
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0] = config.Backend{Name: "b", Address: b.Addr(), Weight: 1} }))
+	want(t, "INCR", c.Do("INCR", "k"), "+QUEUED\r\n")
+	want(t, "EXEC", c.Do("EXEC"), "*2\r\n+OK\r\n:2\r\n")
+	want(t, "GET at the new node", b.Do("GET", "k"), redistest.Bulk("2"))
+	want(t, "EXISTS at the old one", a.Do("EXISTS", "k"), ":0\r\n")
+	balanced(t, srv)
+}

@@ -39,6 +39,7 @@ type unblocking struct {
 	asker   *Session // nil if the key has moved to another node
 	seq     uint32
 	blocked *Session
+	lane    *pool.Lane // on which it was blocked when the key moved
 	reason  string
 	tries   int
 	pending int
@@ -90,16 +91,21 @@ func (s *Session) unblock(a *resp.Args) {
 // try asks the nodes to unblock the client.
 func (u *unblocking) try() {
 	x := u.blocked
-	if x.conn.Closed() || x.blocked == nil {
+	if x.conn.Closed() || x.blocked == nil || u.asker == nil && x.blocked[0] != u.lane { // it has gone on meanwhile
 		u.finish(0)
 		return
 	}
 	u.tries++
 	u.pending = 1
 	for _, la := range x.blocked {
-		if la.Number > 0 {
+		if la.Number > 0 && !la.Moved() { // who has its node's place does not know the number
 			u.pending++
-			x.set.Lane(la.Index).Send(resp.AppendCommand(nil, "CLIENT", "UNBLOCK", strconv.FormatInt(la.Number, 10), u.reason), u, 0)
+			request := resp.AppendCommand(nil, "CLIENT", "UNBLOCK", strconv.FormatInt(la.Number, 10), u.reason)
+			if x.pool.topo.used[la.Index] {
+				x.set.Lane(la.Index).Send(request, u, 0)
+			} else {
+				sendAlone(x.set, la.Index, request, u, 0)
+			}
 			la.Spent = true // it may be answered before UNBLOCK arrives, and must not serve another client then
 		}
 	}

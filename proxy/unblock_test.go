@@ -41,3 +41,36 @@ func TestClientUnblock(t *testing.T) {
 		balanced(t, srv)
 	}
 }
+
+// A client whose key has moved is let go once. If it was served in that moment, what it asks next is not disturbed.
+func TestKeyThatMovesUnblocksOnce(t *testing.T) {
+	served := make(chan struct{})
+	popped := "*2\r\n" + redistest.Bulk("k") + redistest.Bulk("x")
+	old := redistest.Answering(t, func(args []string) string {
+		switch {
+		case args[0] == "BLPOP":
+			<-served
+			return popped
+		case args[0] == "CLIENT" && args[1] == "UNBLOCK":
+			close(served)
+			return ":0\r\n"
+		}
+		return ":7\r\n"
+	})
+	b := redistest.Server(t)
+	srv := serve(t, nil, old)
+	c := client(t, srv)
+	c.Send("BLPOP", "k", "0")
+	c.Send("BLPOP", "k", "0.3")
+	c.Flush()
+	redistest.WaitFor(t, "the node's number for the client", func() (known bool) {
+		onLoop(t, srv, func(w *worker) {
+			known = w.sessions != nil && w.sessions.blocked != nil && w.sessions.blocked[0].Number == 7
+		})
+		return known
+	})
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[0] = config.Backend{Name: "b", Address: b.Addr(), Weight: 1} }))
+	want(t, "the first", c.Recv(), popped)
+	want(t, "the next", c.Recv(), "*-1\r\n")
+	balanced(t, srv)
+}

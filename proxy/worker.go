@@ -100,7 +100,7 @@ func newWorker(srv *Server, id int) (*worker, error) {
 // wait runs f on the loop and returns when it has run, or never will. It must not be called on a loop.
 func (w *worker) wait(f func()) {
 	done := make(chan struct{})
-	if w.loop.Post(func() { f(); close(done) }) {
+	if w.loop.Post(func() { defer close(done); f() }) { // even if f panics, which the loop survives
 		select {
 		case <-done:
 		case <-w.loop.Done():
@@ -240,6 +240,9 @@ func (w *worker) forget(s *Session) {
 		s.next.prev = s.prev
 	}
 	s.prev, s.next = nil, nil
+	if s.pool.left && s.pool.clients == 0 { // what was still in flight may have needed lanes again
+		s.pool.retire()
+	}
 }
 
 // snapshot copies the counters of pool i. It runs on the loop.

@@ -168,7 +168,6 @@ var badFiles = []struct{ name, says string }{
 	{"private_connections_zero", `4: pool "cache": max_private_connections "0" is not a whole number of at least 1`},
 	{"read_policy", `4: pool "cache": unknown read_policy "replicas" (known: primary, prefer-replica, replica, any, nearest)`},
 	{"read_policy_without_replicas", `4: pool "cache": read_policy any, but no backend has replicas; add them, or remove the line`},
-	{"read_policy_without_zone", `4: pool "cache": read_policy nearest needs to know where this Ringway is; add zone:`},
 	{"read_timeout_words", `4: pool "cache": read_timeout "none" is not a duration; write it like 400ms, 1s or 1m30s`},
 	{"replica_address", `7: pool "cache": replica address "7002" is a port without a host; write 127.0.0.1:7002
 8: pool "cache": a replica without an address; expected host:port or {address: host:port, zone: ..}

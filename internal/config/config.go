@@ -99,7 +99,7 @@ type Pool struct {
 	ReadPolicy    string        // primary, prefer-replica, replica, any or nearest
 	MaxLag        time.Duration // a replica further behind its primary is not read; 0: no bound
 	ReadOwnWrites time.Duration // so long after a write a client's reads go to the primary
-	Zone          string        // of this Ringway, for nearest
+	Zone          string        // of this Ringway, for nearest; "": by latency
 
 	Backends    []Backend     // in the order of the file
 	Sentinel    *Sentinel     // nil: none

@@ -326,9 +326,6 @@ func (r *reader) readsTogether(p *Pool, given map[string]entry) {
 	if !ok || p.ReadPolicy == "primary" || e.value.Value != p.ReadPolicy {
 		return
 	}
-	if p.ReadPolicy == "nearest" && p.Zone == "" {
-		r.fail(e.value.Line, "read_policy nearest needs to know where this Ringway is; add zone:")
-	}
 	replicas := func(b Backend) bool { return len(b.Replicas) > 0 }
 	if len(p.Backends) > 0 && !slices.ContainsFunc(p.Backends, replicas) {
 		r.fail(e.value.Line, "read_policy %s, but no backend has replicas; add them, or remove the line", p.ReadPolicy)

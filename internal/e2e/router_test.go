@@ -16,9 +16,10 @@ import (
 // router is a ringway process, in front of one or more pools.
 type router struct {
 	*redistest.Process
-	config string   // path of its proxy.yml
-	admin  string   // "http://127.0.0.1:port"
-	addrs  []string // where the pools listen, in order
+	config  string // path of its proxy.yml
+	admin   string // "http://127.0.0.1:port"
+	threads int
+	addrs   []string // where the pools listen, in order
 }
 
 // pool is what a test says about a pool; everything has a default but nodes.
@@ -27,11 +28,13 @@ type pool struct {
 	listen  string            // "": a free loopback port
 	nodes   []string          // addresses; their names are n0, n1, ...
 	options map[string]string // further lines of the pool
+	source  string            // in place of nodes: the lines that say where they come from, as backends, sentinel or cluster
 }
 
 // setup is what a test says about the process.
 type setup struct {
 	threads int      // 0: one
+	config  string   // path of the proxy.yml, "" for one of its own
 	under   []string // run ringway as the last words of this command, a shell that sets limits for example
 }
 
@@ -43,12 +46,12 @@ func serve(t testing.TB, pools ...pool) *router {
 
 func serveWith(t testing.TB, with setup, pools ...pool) *router {
 	t.Helper()
-	r := &router{config: filepath.Join(t.TempDir(), "proxy.yml")}
-	admin := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
-	r.admin = "http://" + admin
-	var y strings.Builder
-	fmt.Fprintf(&y, "threads: %d\nadmin:\n  listen: %s\nlog: {level: info, format: text}\npools:\n", max(1, with.threads), admin)
-	for i, p := range pools {
+	r := &router{config: with.config, threads: max(1, with.threads), admin: fmt.Sprintf("http://127.0.0.1:%d", redistest.FreePort(t))}
+	if r.config == "" {
+		r.config = filepath.Join(t.TempDir(), "proxy.yml")
+	}
+	for i := range pools {
+		p := &pools[i]
 		if p.name == "" {
 			p.name = fmt.Sprintf("pool%d", i)
 		}
@@ -56,18 +59,9 @@ func serveWith(t testing.TB, with setup, pools ...pool) *router {
 			p.listen = fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
 		}
 		r.addrs = append(r.addrs, p.listen)
-		fmt.Fprintf(&y, "  - name: %s\n    listen: %q\n", p.name, p.listen)
-		options := map[string]string{"distribution": "consistent", "hash_tag": `"{}"`, "timeout": "10s", "connect_timeout": "2s"}
-		maps.Copy(options, p.options)
-		for _, k := range slices.Sorted(maps.Keys(options)) {
-			fmt.Fprintf(&y, "    %s: %s\n", k, options[k])
-		}
-		fmt.Fprintf(&y, "    backends:\n")
-		for j, a := range p.nodes {
-			fmt.Fprintf(&y, "      - {name: n%d, address: %q, weight: 1}\n", j, a)
-		}
 	}
-	if err := os.WriteFile(r.config, []byte(y.String()), 0o600); err != nil {
+	text := r.describe(pools)
+	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	argv := slices.Concat(with.under, []string{program, "--config", r.config})
@@ -82,9 +76,35 @@ func serveWith(t testing.TB, with setup, pools ...pool) *router {
 	})
 	redistest.WaitFor(t, "ringway to be ready", func() bool { return !r.Running() || r.ready() })
 	if !r.Running() {
-		t.Fatalf("ringway ended with exit code %d:\n%s\n%s", r.ExitCode(), r.Output(), y.String())
+		t.Fatalf("ringway ended with exit code %d:\n%s\n%s", r.ExitCode(), r.Output(), text)
 	}
 	return r
+}
+
+// describe writes a configuration of these pools, each with its name and where it listens.
+func (r *router) describe(pools []pool) string {
+	var y strings.Builder
+	fmt.Fprintf(&y, "threads: %d\nadmin:\n  listen: %s\nlog: {level: info, format: text}\npools:\n", r.threads, strings.TrimPrefix(r.admin, "http://"))
+	for _, p := range pools {
+		fmt.Fprintf(&y, "  - name: %s\n    listen: %q\n", p.name, p.listen)
+		options := map[string]string{"timeout": "10s", "connect_timeout": "2s"}
+		if !strings.Contains(p.source, "cluster:") {
+			options["distribution"], options["hash_tag"] = "consistent", `"{}"`
+		}
+		maps.Copy(options, p.options)
+		for _, k := range slices.Sorted(maps.Keys(options)) {
+			fmt.Fprintf(&y, "    %s: %s\n", k, options[k])
+		}
+		if p.source != "" {
+			y.WriteString(p.source)
+			continue
+		}
+		fmt.Fprintf(&y, "    backends:\n")
+		for j, a := range p.nodes {
+			fmt.Fprintf(&y, "      - {name: n%d, address: %q, weight: 1}\n", j, a)
+		}
+	}
+	return y.String()
 }
 
 func (r *router) ready() bool {

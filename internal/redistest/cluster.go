@@ -170,8 +170,11 @@ func (c *Cluster) MoveKeys(from, to, slot int, keys ...string) {
 		if len(keys) == 0 {
 			return
 		}
-		c.Nodes[from].mustDo(append([]string{
+		reply := c.Nodes[from].Do(append([]string{
 			"MIGRATE", "127.0.0.1", strconv.Itoa(c.Nodes[to].port), "", "0", "5000", "KEYS"}, keys...)...)
+		if reply != "+OK\r\n" && reply != "+NOKEY\r\n" { // somebody may have deleted them meanwhile
+			c.t.Fatalf("the server on port %d answers MIGRATE with %q", c.Nodes[from].port, reply)
+		}
 		if !all {
 			return
 		}

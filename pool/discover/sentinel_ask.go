@@ -146,8 +146,8 @@ func (s *sentinel) askOver(link *client) (*testimony, error) {
 	return t, nil
 }
 
-// readView reads the replies to SENTINEL MASTER, GET-MASTER-ADDR-BY-NAME and REPLICAS. The second one knows of a promotion
-// before the first does, which has the epoch.
+// readView reads the replies to SENTINEL MASTER, GET-MASTER-ADDR-BY-NAME and REPLICAS. The second one tells of a promotion while the first
+// still has the old address; the epoch is the new one by then.
 func readView(about, address, replicas value) (v view) {
 	if len(about.elems) == 0 || len(address.elems) != 2 {
 		return view{}

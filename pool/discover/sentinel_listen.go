@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// events are the reasons to look that sentinels tell by themselves.
+// events are the reasons to look that sentinels tell by themselves. A replica is promoted a second or more before the switch, which waits until
+// the others follow it; in that time the old primary, if it lives, takes writes that will be lost.
 var events = []string{
-	"+switch-master", "+sdown", "-sdown", "+odown", "-odown", "+slave", "-slave", "+slave-reconf-done", "+reboot",
+	"+switch-master", "+promoted-slave", "+sdown", "-sdown", "+odown", "-odown", "+slave", "-slave", "+slave-reconf-done", "+reboot",
 	"+convert-to-slave", "+sentinel",
 }
 
@@ -81,7 +82,7 @@ func (s *sentinel) hearken(ctx context.Context, address string) error {
 		if v.elem(0).text != "message" {
 			continue
 		}
-		if v.elem(1).text == "+switch-master" {
+		if event := v.elem(1).text; event == "+switch-master" || event == "+promoted-slave" {
 			ring(s.alarms)
 		} else {
 			ring(s.nudges)
