@@ -37,6 +37,7 @@ var infoSections = []infoSection{
 	{name: "latencystats", title: "Latencystats", hidden: true, write: func(*infoReport) {}}, // percentiles can't be summed
 	{name: "cluster", title: "Cluster", write: func(r *infoReport) { r.add("cluster_enabled", 0) }},
 	{name: "keyspace", title: "Keyspace", nodes: "keyspace", write: (*infoReport).keyspace},
+	{name: "hotkeys", title: "Hotkeys", write: (*infoReport).hotkeys},
 	{name: "ringway", title: "Ringway", nodes: "server", write: (*infoReport).ringway},
 }
 
@@ -68,7 +69,7 @@ func wantedSections(a *resp.Args) map[string]bool {
 
 // info is INFO [section...].
 func (s *Session) info(c *command.Command, a *resp.Args) (taken bool) {
-	r := &infoReport{session: s, pool: s.pool.shared.index, want: wantedSections(a)}
+	r := &infoReport{session: s, pool: s.pool.shared.index, want: wantedSections(a), heat: heatReport{index: s.pool.shared.index}}
 	var ask []string
 	for _, sec := range infoSections {
 		if r.want[sec.name] && sec.nodes != "" {
@@ -98,6 +99,7 @@ type infoReport struct {
 	shards                         []metrics.Pool
 	blocked, subscribers, watching int
 	tracked                        int
+	heat                           heatReport
 	loops                          int
 
 	// Of the nodes, in their order; an entry is empty for a node that is down.
@@ -113,6 +115,7 @@ func (r *infoReport) loop(w *worker) {
 	r.loops++
 	ps := w.pools[r.pool]
 	r.shards = append(r.shards, w.snapshot(r.pool))
+	r.heat.loop(w)
 	for x := w.sessions; x != nil; x = x.next {
 		if x.pool != ps {
 			continue

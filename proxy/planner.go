@@ -30,21 +30,30 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		if lane.Busy() {
 			return s.handleOther(c, scan, b) // which deals with that
 		}
+		request := scan.Bytes(b)
+		var owner pool.Owner = s
+		if s.pool.cool--; s.pool.cool < 0 || s.pool.hot != nil {
+			if owner = s.hotOwner(c, node, lane, a.At(1), request); owner == nil {
+				return true
+			}
+		}
+		if len(s.joins) > 0 {
+			s.settle(lane)
+		}
 		st.Requests[c.ID]++
 		s.total++
 		s.last = c
 		seq := s.tail
 		sl := s.open(c)
 		s.inFlight++
-		request := scan.Bytes(b)
 		if s.pool.keeps != keepNothing {
 			s.keep(sl, c, node, request)
 		}
 		if len(request) >= adoptFrom && s.giveAway(lane, request) {
-			lane.ExpectAs(classes[c.ID], s, tagOf(seq, 0))
+			lane.ExpectAs(classes[c.ID], owner, tagOf(seq, 0))
 			return true
 		}
-		lane.SendAs(classes[c.ID], request, s, tagOf(seq, 0))
+		lane.SendAs(classes[c.ID], request, owner, tagOf(seq, 0))
 		return true
 	}
 	return s.handleOther(c, scan, b)
@@ -67,6 +76,9 @@ func (s *Session) giveAway(lane *pool.Lane, request []byte) bool {
 func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b []byte) bool {
 	a := &scan.Args
 	st := &s.pool.stats
+	if len(s.joins) > 0 {
+		s.settle(nil)
+	}
 	if c == nil {
 		st.Unknown++
 		if fromBrowser(a.At(0)) {
@@ -209,6 +221,9 @@ func (s *Session) forward(c *command.Command, scan *resp.RequestScanner, b []byt
 	}
 	if s.pool.topo.readers != nil {
 		node = s.readFrom(c, node)
+	}
+	if c.SingleKey {
+		s.pool.lookAt(c, scan.Args.At(1))
 	}
 	if c.Group == "scripting" && runsDigest(c) {
 		s.worker.server.scripts.tell(s.set.Lane(node), scan.Args.At(1))

@@ -81,7 +81,7 @@ func (r *reload) prepare() error {
 		old := r.old[p.Name]
 		sp := r.srv.newShared(p, index)
 		if old != nil {
-			sp.index, sp.clients, sp.forgotten, sp.director = old.index, old.clients, old.forgotten, old.director
+			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
 			if sp.opt.Same(old.opt) { // lanes stay as they are
 				sp.opt = old.opt
 			}
@@ -205,6 +205,7 @@ func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	for node := range ps.loads {
 		ps.bound(node)
 	}
+	ps.findHeat()
 	ps.setTopology(t)
 }
 
@@ -226,6 +227,7 @@ func (ps *poolState) leave() {
 
 // retire takes all lanes out of use.
 func (ps *poolState) retire() {
+	ps.putAll()
 	for _, set := range ps.sets {
 		for i := range ps.topo.nodes {
 			ps.privates -= set.Retire(i)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringway/hotkey"
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -97,6 +98,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 // newShared makes what follows from a pool's configuration alone.
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
+	sp.tally = hotkey.NewTally(len(srv.workers), excluded(&p.HotKeys))
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{

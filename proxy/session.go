@@ -69,6 +69,8 @@ type Session struct {
 	fate fate        // of the next request, where there is a fault
 	late *loop.Timer // runs while it is delayed; nil until one is
 
+	joins []join // requests for hot keys that wait for others, and may have no place on the lane yet
+
 	retrying *retrying // what has to be sent again; nil: nothing
 	wrote    int64     // when it last wrote, where reads go to replicas
 
@@ -363,7 +365,7 @@ func (s *Session) gone() {
 	}
 	s.slots = s.few[:]
 	s.forgetKept()
-	s.inFlight, s.held = 0, 0
+	s.inFlight, s.held, s.joins = 0, 0, nil
 	s.dropPrivate()
 	s.leaveAll()
 }

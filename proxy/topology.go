@@ -153,6 +153,7 @@ func (t *topology) movesKeys(old *topology) bool {
 func (ps *poolState) setTopology(t *topology) {
 	old := ps.topo
 	ps.topo = t
+	ps.putAll()
 	ps.findExtras()
 	for len(ps.partOf) < t.groups() {
 		ps.partOf = append(ps.partOf, 0)

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ringway/hotkey"
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -33,6 +34,11 @@ type worker struct {
 	freeSlots   [len(keptRings)][][]slot
 	freeSplits  []*split
 	freeAgain   []*again
+	freeWeighed []*weighed
+	freeJoints  []*joint
+	joints      []join // to be put on their lanes in this turn
+	joinsSent   bool   // for a test that shows why they must not
+	runJoints   func()
 	readTurn    uint32 // whose turn it is among the replicas
 	resuming    []*Session
 	seenScripts map[uint64]struct{}
@@ -47,6 +53,7 @@ type sharedPool struct {
 	opt        *pool.Options
 	replicaOpt *pool.Options
 	director   *director
+	tally      *hotkey.Tally
 	fault      *fault
 	leads      []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
 	traits     traits
@@ -61,6 +68,9 @@ type poolState struct {
 	shared   *sharedPool
 	worker   *worker
 	topo     *topology // where the keys are
+	cool     int       // requests until one is looked at: is its key hot?
+	hot      *hotKeys  // nil while no key is
+	heat     *heat     // nil in a pool that does not look for them
 	extras   extras
 	mirror   *mirror
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
@@ -85,7 +95,7 @@ func newWorker(srv *Server, id int) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{server: srv, loop: l, log: srv.log}
-	w.runResumes = w.resumeAll
+	w.runResumes, w.runJoints = w.resumeAll, w.putJoints
 	return w, nil
 }
 
@@ -112,6 +122,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 		rereads: fewRereads,
 	}
 	ps.findExtras()
+	ps.findHeat()
 	w.pools = append(w.pools, ps)
 }
 
@@ -249,6 +260,10 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	for _, set := range ps.sets {
 		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
+	}
+	if w.loop.ID == 0 { // one tells for all
+		tally := ps.shared.tally
+		st.HotKeys, st.Promotions, st.Demotions = len(tally.Set().Keys), tally.Promotions(), tally.Demotions()
 	}
 	for i, n := range ps.topo.nodes {
 		of := &st.Nodes[i]

@@ -89,6 +89,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.
 		Registry: metrics.NewRegistry(srv, versionText()),
 		Live:     srv.Live,
 		Ready:    srv.Ready,
+		HotKeys:  func() any { return srv.HotKeys() },
 		Log:      log,
 	}
 	if rel != nil {

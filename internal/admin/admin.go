@@ -1,4 +1,4 @@
-// Package admin is the HTTP side of a running Ringway: /metrics for Prometheus, /livez and /readyz for what starts,
+// Package admin is the HTTP side of a running Ringway: /metrics for Prometheus, /hotkeys for people, /livez and /readyz for what starts,
 // stops and routes to it. It is an ordinary net/http server, apart from the loops: what it tells it asks of functions
 // that it is given. It has no passwords and no TLS, so it belongs on an address that only operators reach.
 package admin
@@ -23,6 +23,7 @@ type Options struct {
 	Live     func() error         // why the process should be restarted; nil, or returning nil: it is well
 	Ready    func() error         // why no client should be sent here; nil, or returning nil: it serves
 	Reload   func() error         // read the configuration again; nil: there is no file to read
+	HotKeys  func() any           // what /hotkeys shows, as JSON; nil: there is no such page
 	Log      *slog.Logger         // nil: slog.Default()
 	Pprof    bool                 // serve /debug/pprof/, which shows the program's memory and can slow it down
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -153,6 +154,30 @@ func TestEveryLinkOfTheIndexLeadsSomewhere(t *testing.T) {
 				t.Errorf("%s: %s", link[1], res.Status)
 			}
 		}
+	}
+}
+
+func TestHotKeysAreShownAsJSON(t *testing.T) {
+	type key struct {
+		Key   string  `json:"key"`
+		Share float64 `json:"share"`
+	}
+	s := start(t, Options{HotKeys: func() any { return []key{{"user:1\xff", 0.5}} }})
+	res, body := get(t, s, "/hotkeys")
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%s, %s", res.Status, res.Header.Get("Content-Type"))
+	}
+	var got struct {
+		Pools []key `json:"pools"`
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Pools) != 1 || got.Pools[0] != (key{"user:1\ufffd", 0.5}) {
+		t.Errorf("%s: %v", body, err)
+	}
+	if res, body := get(t, s, "/"); res.StatusCode != http.StatusOK || !strings.Contains(body, `href="/hotkeys"`) {
+		t.Errorf("the index does not lead there: %s", body)
+	}
+	if res, _ := get(t, start(t, Options{}), "/hotkeys"); res.StatusCode != http.StatusNotFound {
+		t.Errorf("where there is nothing to show: %s", res.Status)
 	}
 }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -27,6 +28,9 @@ func (opt *Options) handler(errorLog *log.Logger) http.Handler {
 		mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, r *http.Request) {
 			probe(opt.Reload)(w, r)
 		})
+	}
+	if opt.HotKeys != nil {
+		mux.HandleFunc("GET /hotkeys", opt.hotKeys)
 	}
 	if opt.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(opt.Registry, promhttp.HandlerOpts{
@@ -65,6 +69,22 @@ func probe(check func() error) http.HandlerFunc {
 	}
 }
 
+// hotKeys tells as JSON which keys are hot. A key that is not UTF-8 has a substitute for what is not.
+func (opt *Options) hotKeys(w http.ResponseWriter, _ *http.Request) {
+	b, err := json.MarshalIndent(map[string]any{"pools": opt.HotKeys()}, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Write(append(b, '\n'))
+}
+
+const hotKeysLink = `<dt><a href="/hotkeys">/hotkeys</a><dd>the keys that get most requests, as JSON
+`
+
 const indexPage = `<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -87,8 +107,11 @@ func (opt *Options) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	more := ""
+	if opt.HotKeys != nil {
+		more = hotKeysLink
+	}
 	if opt.Pprof {
-		more = pprofLink
+		more += pprofLink
 	}
 	io.WriteString(w, fmt.Sprintf(indexPage, more))
 }

@@ -33,5 +33,7 @@ var differences = []Difference{
 	{"DEBUG", "OBJECT and what else looks at a key goes to its node, SLEEP, SET-ACTIVE-EXPIRE and the like to all, ERROR and PROTOCOL to the first; what could stop or break a node is refused. The nodes decide whether they allow it, and take a router on their machine for a local client", "TestDebug"},
 	{"CLIENT KILL CLIENT UNBLOCK", "concern Ringway's clients", "TestClientKill"},
 	{"MONITOR", "shows what passes through this Ringway, not what scripts call; a monitor that does not read is closed", "TestMonitor"},
+	{"HOTKEYS", "HOTKEYS and HOTKEYS GET are Ringway's own: one map for each key, the largest share of the pool's requests first. A server since Redis 8.6 or Valkey 9 that is asked itself tells of other figures in another form, and has to be told to look; START, STOP and RESET are refused. Requests for several keys, scripts and transactions are not counted", "TestHotKeysAreTold"},
+	{"GET and other reads of a key that is hot", "the same read by several clients may be one at the node: it counts once in INFO and SLOWLOG, and for maxmemory policies; `hot_keys: off` has each sent", "TestAHotKeyThroughTheProgram"},
 	{"CLIENT LIST CLIENT INFO CLIENT ID", "tell of Ringway's clients; the nodes see Ringway", "TestClientListTellsOfOurClients"},
 }

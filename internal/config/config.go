@@ -107,6 +107,8 @@ type Pool struct {
 	DNSInterval time.Duration // between look-ups of dns:// backends
 	Migration   Migration
 
+	HotKeys HotKeys
+
 	Routes []Route // in the order of the file
 	Mirror *Mirror // nil: none
 	Fault  *Fault  // nil: none
@@ -195,6 +197,12 @@ type Migration struct {
 	Mode      string        // off or warm
 	Window    time.Duration // for which the old places are asked
 	MoverRate int           // keys per second that are moved in the background; 0: none
+}
+
+// HotKeys says what is done about keys that get far more than their share of the requests.
+type HotKeys struct {
+	Mode    string   // auto, collapse or off
+	Exclude []string // patterns as KEYS takes them; a key that fits one is never hot
 }
 
 // Route leads the keys with a prefix to another pool; the longest prefix counts.

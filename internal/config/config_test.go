@@ -88,8 +88,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
 		ReadPolicy: "nearest", ReadOwnWrites: 2 * time.Second, Zone: "rack 1", DNSInterval: time.Minute,
-		Migration: DefaultPool().Migration,
-		Mirror:    &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 51},
+		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys,
+		Mirror: &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 51},
 		Fault: &Fault{Percent: 0.1, Delay: 100 * time.Millisecond, Error: "ERR injected: by us",
 			Commands: []string{"get", "@write"}, Line: 52},
 		Backends: []Backend{
@@ -129,6 +129,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 	front := DefaultPool()
 	front.Name, front.Line, front.Listen, front.RequirePass = "front", 84, "127.0.0.1:2", "x"
 	front.Routes = []Route{{Prefix: "user:", Pool: "cache", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
+
+	front.HotKeys = HotKeys{Mode: "off", Exclude: []string{"session:*", "*"}}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front} {
 		equals(t, want.Name, c.Pools[i], want)
@@ -274,6 +276,9 @@ func TestValues(t *testing.T) {
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
 		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
+		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, HotKeys{Mode: "off"}},
+		{"hot_keys: {}", func(p *Pool) any { return p.HotKeys }, DefaultPool().HotKeys},
+		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, HotKeys{Mode: "auto", Exclude: []string{"a*", "b"}}},
 		{"migration: warm", func(p *Pool) any { return p.Migration.Mode }, "warm"},
 		{"fault: {percent: 0.01%, error: OOPS}", func(p *Pool) any { return *p.Fault }, Fault{Percent: 0.01, Error: "OOPS", Line: 4}},
 		{`requirepass: "1e3"`, func(p *Pool) any { return p.RequirePass.Reveal() }, "1e3"},

@@ -51,6 +51,8 @@ func DefaultPool() Pool {
 		ReadPolicy: "primary",
 		MaxLag:     10 * time.Second,
 
+		HotKeys: HotKeys{Mode: "auto"},
+
 		DNSInterval: 5 * time.Second,
 		Migration:   Migration{Mode: "off", Window: 10 * time.Minute, MoverRate: 1000},
 	}

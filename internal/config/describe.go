@@ -58,6 +58,9 @@ func (p *Pool) describe(w io.Writer) {
 		when(p.Password != "", "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
 		when(p.Database != 0, fmt.Sprintf("database %d", p.Database)))
 	row("socket", when(open, fmt.Sprintf("backlog %d", p.Backlog)), when(p.ReusePort, "reuseport"), when(p.TCPKeepAlive, "tcp keepalive"))
+	if h := p.HotKeys; h.Mode != "auto" || len(h.Exclude) > 0 {
+		row("hot keys", h.Mode, when(h.Mode != "off" && len(h.Exclude) > 0, "but for "+join(h.Exclude)))
+	}
 	if m := p.Mirror; m != nil {
 		row("mirror", printFloat(m.Percent)+" % of the "+when(m.ExcludeReads, "writes")+when(!m.ExcludeReads, "requests")+" to pool "+m.Pool)
 	}

@@ -63,6 +63,7 @@ var poolOptions = []option[Pool]{
 	duration("dns_interval", func(p *Pool) *time.Duration { return &p.DNSInterval }, ""),
 
 	group("health_check", healthOptions, shortHealth, func(p *Pool) *Health { return &p.Health }),
+	group("hot_keys", hotKeysOptions, shortHotKeys, func(p *Pool) *HotKeys { return &p.HotKeys }),
 	group("migration", migrationOptions, shortMigration, func(p *Pool) *Migration { return &p.Migration }),
 
 	text("username", func(p *Pool) *string { return &p.Username }),

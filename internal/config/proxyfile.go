@@ -275,7 +275,7 @@ var placing = map[string]bool{
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
 	"name", "listen", "listen_mode", "requirepass", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
-	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "mirror", "fault", "routes",
+	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
 }
 
 // togetherWithSource checks what does not go with servers that a cluster names, or with none.

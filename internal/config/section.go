@@ -116,14 +116,24 @@ func group[I any](name string, options []option[I], short func(*I, string) error
 		text: func(p *Pool) string {
 			var parts []string
 			for _, o := range options {
-				parts = append(parts, o.name+": "+o.text(field(p)))
+				switch value := o.text(field(p)); {
+				case o.node == nil:
+					parts = append(parts, o.name+": "+value)
+				case value != "":
+					parts = append(parts, o.name+": ["+value+"]")
+				}
 			}
 			return "{" + join(parts) + "}"
 		},
 		node: func(p *Pool) *yaml.Node {
 			n := flow(mapping())
 			for _, o := range options {
-				if value := o.text(field(p)); value != o.text(usual()) {
+				value := o.text(field(p))
+				switch {
+				case value == o.text(usual()):
+				case o.node != nil:
+					put(n, o.name, o.node(field(p)))
+				default:
 					put(n, o.name, o.scalarNode(value))
 				}
 			}

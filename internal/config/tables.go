@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 var (
 	readPolicies   = []string{"primary", "prefer-replica", "replica", "any", "nearest"}
 	migrationModes = []string{"off", "warm"}
+	hotKeysModes   = []string{"auto", "collapse", "off"}
 )
 
 var healthOptions = []option[Health]{
@@ -26,6 +28,11 @@ var migrationOptions = []option[Migration]{
 	choice("mode", func(m *Migration) *string { return &m.Mode }, migrationModes),
 	duration("window", func(m *Migration) *time.Duration { return &m.Window }, ""),
 	whole("mover_rate", func(m *Migration) *int { return &m.MoverRate }, 0, math.MaxInt32),
+}
+
+var hotKeysOptions = []option[HotKeys]{
+	choice("mode", func(h *HotKeys) *string { return &h.Mode }, hotKeysModes),
+	words("exclude", "pattern", parsePattern, func(h *HotKeys) *[]string { return &h.Exclude }),
 }
 
 var sentinelOptions = []option[Sentinel]{
@@ -108,6 +115,18 @@ func shortHealth(h *Health, s string) error {
 func shortMigration(m *Migration, s string) (err error) {
 	m.Mode, err = parseChoice(s, "mode", migrationModes)
 	return err
+}
+
+func shortHotKeys(h *HotKeys, s string) (err error) {
+	h.Mode, err = parseChoice(s, "mode", hotKeysModes)
+	return err
+}
+
+func parsePattern(s string) (string, error) {
+	if s == "" {
+		return "", errors.New(`is empty; expected a pattern as KEYS takes it, such as "session:*"`)
+	}
+	return s, nil
 }
 
 func checkSentinel(r *reader, s *Sentinel, _ map[string]entry) {

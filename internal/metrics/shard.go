@@ -113,9 +113,12 @@ type Pool struct {
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
 	Parts    uint64    // requests made from multi-key requests that were split
 
-	Moves     [MoveResults]uint64
-	Voids     uint64 // writes that were preceded by the removal of what an old node had
-	Migration Migration
+	Moves                 [MoveResults]uint64
+	Voids                 uint64 // writes that were preceded by the removal of what an old node had
+	Migration             Migration
+	HotKeys               int    // now; no loop's own: only one of them tells
+	Promotions, Demotions uint64 // likewise: keys that became hot, and that were so no more
+	Collapsed             uint64 // reads of hot keys that were answered with the reply to another's
 
 	Mirrored      uint64         // requests of which the mirror was sent a copy
 	MirrorDropped uint64         // of which it was not, though it should have been

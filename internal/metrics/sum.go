@@ -38,6 +38,10 @@ func (p *Pool) add(q *Pool) {
 	m.Held += o.Held
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.HotKeys += q.HotKeys
+	p.Promotions += q.Promotions
+	p.Demotions += q.Demotions
+	p.Collapsed += q.Collapsed
 	p.Mirrored += q.Mirrored
 	p.MirrorDropped += q.MirrorDropped
 	p.MirrorErrors += q.MirrorErrors

@@ -107,6 +107,28 @@ var table = []section{
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
 		},
 	}},
+	{"Hot keys", []family{
+		{
+			name: "ringway_hot_keys", kind: gauge,
+			help: "Keys that have far more than their share of the requests now. HOTKEYS says which.",
+			pool: func(p *Pool, put put) { put(float64(p.HotKeys)) },
+		},
+		{
+			name: "ringway_hot_key_promotions_total", kind: counter,
+			help: "Times a key became hot.",
+			pool: func(p *Pool, put put) { put(float64(p.Promotions)) },
+		},
+		{
+			name: "ringway_hot_key_demotions_total", kind: counter,
+			help: "Times a key was hot no more.",
+			pool: func(p *Pool, put put) { put(float64(p.Demotions)) },
+		},
+		{
+			name: "ringway_collapsed_reads_total", kind: counter,
+			help: "Reads of hot keys that the node was spared, because they were answered with the reply to the same read of another client.",
+			pool: func(p *Pool, put put) { put(float64(p.Collapsed)) },
+		},
+	}},
 	{"Copies and faults", []family{
 		{
 			name: "ringway_mirrored_total", kind: counter,
