@@ -5,6 +5,9 @@ SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION ?=
 FUZZTIME ?= 60s
 
+# Tests of minutes, which make test runs without the race detector.
+LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,8 +30,8 @@ lint: ## gofmt, vet and staticcheck
 test: servers ## install the servers that the tests need, and run every test
 	$(GO) test ./...
 
-race: servers ## the tests of the data path under the race detector
-	$(GO) test -race ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
+race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
+	$(GO) test -race -skip '$(LONG)' ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
 
 fuzz: ## fuzz the scanners, discovery and the configuration, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
