@@ -96,12 +96,13 @@ func (la *Lane) countFailure() {
 // praise forgets past failures: the node has answered.
 func (la *Lane) praise() {
 	la.attempt, la.praised, la.torn = 0, true, la.torn[:0]
-	if !la.Node.Up() && la.Node.revive() && la.opt.OnChange != nil {
+	if la.Node.Up() && la.Node.failures.Load() == 0 || la.Moved() { // where the node was nobody knows how it is
+		return
+	}
+	if la.Node.revive() && la.opt.OnChange != nil {
 		la.opt.OnChange(la.Node, true, "")
 	}
-	if la.Node.failures.Load() != 0 {
-		la.Node.Forgive()
-	}
+	la.Node.Forgive()
 }
 
 func (la *Lane) fallAfterLoss(reason string) {

@@ -244,30 +244,26 @@ func TestNothingIsLeftOfAPoolThatIsRemoved(t *testing.T) {
 	redistest.WaitFor(t, "the last connection to go", func() bool { return open.Load() == 0 })
 }
 
-// Clients with full pipelines, and nodes, weights and pools that come and go: no connection is dropped, no reply is missing, is an
-// error or is another key's. A key may be found empty, since its node has changed.
-func TestReloadsUnderLoad(t *testing.T) {
-	const clients, reloads = 32, 50
-	servers := nodes(t, 4)
-	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, servers[:3]...)
-	var stop atomic.Bool
+// readAndWrite has clients with full pipelines write and read keys, key(id, 0) to key(id, 49) each its own, until stop is called. No reply may be missing, be an
+// error or another key's. A key may be found empty: its node may have changed. replies tells how many were looked at.
+func readAndWrite(t *testing.T, srv *Server, clients int, key func(id, i int) string) (replies func() int64, stop func()) {
+	t.Helper()
+	var over atomic.Bool
 	var load sync.WaitGroup
-	var replies atomic.Int64
+	var seen atomic.Int64
 	for id := range clients {
 		c := client(t, srv)
-		load.Add(1)
-		go func() {
-			defer load.Done()
-			for round := 0; !stop.Load(); round++ {
+		load.Go(func() {
+			for round := 0; !over.Load(); round++ {
 				for i := range 50 {
-					k := fmt.Sprintf("c%d:%d", id, i)
+					k := key(id, i)
 					c.Send("SET", k, fmt.Sprint(k, "=", round))
 					c.Send("GET", k)
-					c.Send("MGET", k, fmt.Sprintf("c%d:%d", id, (i+1)%50))
+					c.Send("MGET", k, key(id, (i+1)%50))
 				}
 				c.Flush()
 				for i := range 50 {
-					k := fmt.Sprintf("c%d:%d", id, i)
+					k := key(id, i)
 					if got := c.Recv(); got != "+OK\r\n" {
 						t.Errorf("SET: %q", got)
 						return
@@ -280,14 +276,27 @@ func TestReloadsUnderLoad(t *testing.T) {
 						t.Errorf("MGET %s: %q", k, got)
 						return
 					}
-					replies.Add(3)
+					seen.Add(3)
 				}
 			}
-		}()
+		})
 	}
+	return seen.Load, func() {
+		over.Store(true)
+		load.Wait()
+	}
+}
+
+// Clients with full pipelines, and nodes, weights and pools that come and go: no connection is dropped, no reply is missing, is an
+// error or is another key's.
+func TestReloadsUnderLoad(t *testing.T) {
+	const clients, reloads = 32, 50
+	servers := nodes(t, 4)
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, servers[:3]...)
+	replies, stop := readAndWrite(t, srv, clients, func(id, i int) string { return fmt.Sprintf("c%d:%d", id, i) })
 	extra := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
 	for n := range reloads {
-		seen := replies.Load()
+		seen := replies()
 		reloadWith(t, srv, func(c *config.Config) {
 			p := &c.Pools[0]
 			p.Backends = nil
@@ -303,10 +312,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 				c.Pools = append(c.Pools, second)
 			}
 		})
-		redistest.WaitFor(t, "replies after the reload", func() bool { return replies.Load() > seen+clients*150 || t.Failed() })
+		redistest.WaitFor(t, "replies after the reload", func() bool { return replies() > seen+clients*150 || t.Failed() })
 	}
-	stop.Store(true)
-	load.Wait()
-	t.Logf("%d replies checked over %d reloads", replies.Load(), reloads)
+	stop()
+	t.Logf("%d replies checked over %d reloads", replies(), reloads)
 	balanced(t, srv)
 }

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,44 +253,9 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 		c.Threads = 2
 		routesTo([]config.Route{{Prefix: "", Pool: "p0"}}, poolOf("p0", servers[0], servers[1]), poolOf("p1", servers[2]), poolOf("p2", servers[3]))(c)
 	})
-	var stop atomic.Bool
-	var load sync.WaitGroup
-	var replies atomic.Int64
-	for id := range clients {
-		c := client(t, srv)
-		load.Add(1)
-		go func() {
-			defer load.Done()
-			keyOf := func(i int) string { return fmt.Sprintf("c%d:%d-%d", id, id, i) } // its own, without the prefix too
-			for round := 0; !stop.Load(); round++ {
-				for i := range 50 {
-					k := keyOf(i)
-					c.Send("SET", k, fmt.Sprint(k, "=", round))
-					c.Send("GET", k)
-					c.Send("MGET", k, keyOf((i+1)%50))
-				}
-				c.Flush()
-				for i := range 50 {
-					k := keyOf(i)
-					if got := c.Recv(); got != "+OK\r\n" {
-						t.Errorf("SET: %q", got)
-						return
-					}
-					if got := c.Recv(); got != "$-1\r\n" && !strings.Contains(got, "\r\n"+k+"=") {
-						t.Errorf("GET %s: %q", k, got)
-						return
-					}
-					if got := c.Recv(); !strings.HasPrefix(got, "*2\r\n") {
-						t.Errorf("MGET %s: %q", k, got)
-						return
-					}
-					replies.Add(3)
-				}
-			}
-		}()
-	}
+	replies, stop := readAndWrite(t, srv, clients, func(id, i int) string { return fmt.Sprintf("c%d:%d-%d", id, id, i) }) // its own, without the prefix too
 	for n := range reloads {
-		seen := replies.Load()
+		seen := replies()
 		reloadWith(t, srv, func(c *config.Config) {
 			c.Pools[0].Routes = []config.Route{{Prefix: "", Pool: fmt.Sprint("p", rand.IntN(3))}}
 			for i := range clients {
@@ -302,11 +265,10 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 			}
 			c.Pools[1].Backends = poolOf("", servers[n%4], servers[(n+1)%4]).Backends
 		})
-		redistest.WaitFor(t, "replies after the reload", func() bool { return replies.Load() > seen+clients*150 || t.Failed() })
+		redistest.WaitFor(t, "replies after the reload", func() bool { return replies() > seen+clients*150 || t.Failed() })
 	}
-	stop.Store(true)
-	load.Wait()
-	t.Logf("%d replies checked over %d reloads", replies.Load(), reloads)
+	stop()
+	t.Logf("%d replies checked over %d reloads", replies(), reloads)
 	balanced(t, srv)
 }
 
