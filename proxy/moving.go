@@ -279,7 +279,7 @@ func (ps *poolState) emptyOut(then func()) {
 			if s.blocks != nil {
 				s.blocks.freed = true
 			}
-			(&unblocking{blocked: s, reason: "ERROR"}).try()
+			(&unblocking{blocked: s, lane: s.blocked[0], reason: "ERROR"}).try()
 		}
 	}
 	e.look()

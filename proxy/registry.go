@@ -481,12 +481,12 @@ func (r *registry) noted(m mode) {
 // attempt takes a mode that others may exclude: look, claim, note, serve. At a start nodes that don't answer are left out.
 func (r *registry) attempt(m mode) bool {
 	start := r.mode.kind == warmNone
-	began, old := loop.Clock(), r.mode
+	began, old, lapses := loop.Clock(), r.mode, r.lapses.Load()
 	need := r.nodesOf(m, old)
 	fail := func(format string, args ...any) bool {
 		r.because(format, args...)
 		r.retryAt = loop.Clock() + int64(r.t.hasty) + mathrand.Int64N(3*int64(r.t.hasty))
-		if r.mode != old {
+		if r.mode != old && r.lapses.Load() == lapses { // a lapse on the way, of one that was frozen, is an end of the old mode, too
 			r.mode = old
 			r.beat(nil)
 		}
@@ -520,6 +520,9 @@ func (r *registry) attempt(m mode) bool {
 	}
 	among := func(n *regNode) bool { return slices.Contains(there, n) }
 	whole := func() string {
+		if r.lapses.Load() != lapses { // what is in force may be something else by now
+			return "its lease ran out"
+		}
 		for _, n := range there {
 			if !n.answered || !n.shown {
 				return "node " + n.name + " does not answer, or has forgotten"

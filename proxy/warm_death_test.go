@@ -186,6 +186,12 @@ func TestARingwayFreezesOrDies(t *testing.T) {
 				t.Logf("stopped in %s; the other had finished %v later", at, time.Since(began).Round(time.Millisecond))
 				if how == "frozen" {
 					p.signal(syscall.SIGCONT)
+					last := ""
+					t.Cleanup(func() {
+						if t.Failed() {
+							t.Logf("the frozen one said last: %s", last)
+						}
+					})
 					redistest.WaitFor(t, "the frozen one to serve again", func() bool {
 						c, err := redistest.Connect(p.addr)
 						if err != nil {
@@ -193,6 +199,7 @@ func TestARingwayFreezesOrDies(t *testing.T) {
 						}
 						defer c.Close()
 						reply, err := c.TryDo("SET", "after", "it")
+						last = fmt.Sprintf("%q, %v, in mode %s", reply, err, p.mode(addresses[0]))
 						return err == nil && reply == "+OK\r\n"
 					})
 					if m := p.mode(addresses[0]); m.kind != warmPlain || m.y != a.open()[0].director.warm.mode.y {
