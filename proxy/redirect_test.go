@@ -379,3 +379,19 @@ func TestForgottenScriptsKeepTheirPlace(t *testing.T) {
 		})
 	}
 }
+
+// Who subscribes while the primary of the channel's slot is gone waits for the new one, as requests do.
+func TestClusterSubscribersWaitForThePrimary(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, func(c *config.Config) {
+		inCluster(cl.Addrs()...)(c)
+		c.Pools[0].FailoverWait = 20 * time.Second
+	})
+	found(t, srv)
+	c := client(t, srv)
+	cl.Node(cl.Owner(1)).Kill()
+	channel := keyInSlot(1, "channel")
+	want(t, "SSUBSCRIBE", c.Do("SSUBSCRIBE", channel), confirmation("*", 1, "ssubscribe", channel))
+	want(t, "SPUBLISH", client(t, srv).Do("SPUBLISH", channel, "x"), ":1\r\n")
+	balanced(t, srv)
+}
