@@ -705,11 +705,25 @@ func (h *hub) down(node int, reason string) {
 func (h *hub) failJoining(node int, reason string) {
 	for k := range h.topics {
 		for _, t := range h.topics[k] {
-			if len(t.joining) > 0 && slices.Contains(t.nodes, node) && !t.confirmed[node] {
+			if len(t.joining) > 0 && slices.Contains(t.nodes, node) && !t.confirmed[node] && !h.mayWait(t) {
 				t.fail("ERR node " + h.pool.topo.nodes[node].Label() + " is down: " + reason)
 			}
 		}
 	}
+}
+
+// mayWait reports whether those who wait for a topic wait on for its node to come back or be replaced, as requests do. The lane tells of each
+// attempt to reach it.
+func (h *hub) mayWait(t *topic) bool {
+	if !h.pool.follows() {
+		return false
+	}
+	for _, j := range t.joining {
+		if !j.wait.over && !j.session.conn.Closed() {
+			return h.pool.worker.loop.Now()-j.session.slot(j.wait.seq).start < int64(h.pool.shared.traits.patience)
+		}
+	}
+	return false
 }
 
 // fail answers those who wait for this topic with an error; they are not subscribed to anything that they asked for with it.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"strings"
 	"testing"
@@ -334,5 +335,63 @@ func TestBlockedAtAReplacedPrimaryThatHangs(t *testing.T) {
 	}
 	b.Do("RPUSH", "list", "x")
 	want(t, "BLPOP at the new one", c.Do("BLPOP", "list", "1"), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
+	balanced(t, srv)
+}
+
+// A script that its node has forgotten is not run behind what the client had sent after it.
+func TestForgottenScriptsKeepTheirPlace(t *testing.T) {
+	const script = "return redis.call('INCR', KEYS[1])"
+	for name, front := range map[string]func(t *testing.T) (*Server, *redistest.Redis){
+		"plain": func(t *testing.T) (*Server, *redistest.Redis) {
+			n := redistest.Server(t)
+			return serve(t, nil, n.Addr()), n
+		},
+		"cluster": func(t *testing.T) (*Server, *redistest.Redis) {
+			cl := redistest.StartCluster(t, 1, 0)
+			srv := serve(t, inCluster(cl.Addrs()...))
+			found(t, srv)
+			return srv, cl.Node(0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, node := front(t)
+			c := client(t, srv)
+			want(t, "EVAL", c.Do("EVAL", script, "1", "n"), ":1\r\n")
+			digest := fmt.Sprintf("%x", sha1.Sum([]byte(script)))
+			want(t, "EVALSHA", c.Do("EVALSHA", digest, "1", "n"), ":2\r\n")
+			node.Do("SCRIPT", "FLUSH")
+			c.Send("EVALSHA", digest, "1", "n")
+			c.Send("EVALSHA", digest, "1", "n")
+			c.Flush()
+			want(t, "the first of two", c.Recv(), ":3\r\n")
+			want(t, "the second of two", c.Recv(), ":4\r\n")
+			node.Do("SCRIPT", "FLUSH")
+			c.Send("EVALSHA", digest, "1", "n")
+			c.Send("INCR", "n")
+			c.Send("GET", "n")
+			c.Flush()
+			if got := c.Recv(); !strings.HasPrefix(got, "-NOSCRIPT") {
+				t.Errorf("a script that a write has overtaken: %q", got)
+			}
+			want(t, "the write", c.Recv(), ":5\r\n")
+			want(t, "the read", c.Recv(), redistest.Bulk("5"))
+			balanced(t, srv)
+		})
+	}
+}
+
+// Who subscribes while the primary of the channel's slot is gone waits for the new one, as requests do.
+func TestClusterSubscribersWaitForThePrimary(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, func(c *config.Config) {
+		inCluster(cl.Addrs()...)(c)
+		c.Pools[0].FailoverWait = 20 * time.Second
+	})
+	found(t, srv)
+	c := client(t, srv)
+	cl.Node(cl.Owner(1)).Kill()
+	channel := keyInSlot(1, "channel")
+	want(t, "SSUBSCRIBE", c.Do("SSUBSCRIBE", channel), confirmation("*", 1, "ssubscribe", channel))
+	want(t, "SPUBLISH", client(t, srv).Do("SPUBLISH", channel, "x"), ":1\r\n")
 	balanced(t, srv)
 }

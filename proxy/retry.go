@@ -88,8 +88,9 @@ type retry struct {
 }
 
 type carried struct {
-	seq uint32
-	ag  *again // nil: nobody knows its keys
+	seq   uint32
+	ag    *again // nil: nobody knows its keys
+	reads bool
 }
 
 // keeps says which requests are kept.
@@ -166,7 +167,7 @@ func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
 		ag.tx.cause = nil
 	}
 	if ag.script && bytes.HasPrefix(message, []byte("-NOSCRIPT")) {
-		return s.tryScript(tag, ag)
+		return s.tryScript(tag, sl, ag, message)
 	}
 	if !s.pool.follows() || ag.final {
 		return false
@@ -312,17 +313,18 @@ func (s *Session) holdsBack(sl *slot) bool {
 	return s.retrying != nil && s.pool.follows() && sl.command.Flags.Has(command.ReadOnly) && !sl.begun && !sl.private
 }
 
-// carriedOut notes a write that was carried out, or may have been, while something before it is to be sent again. The kept request is the
-// list's from now on.
+// carriedOut notes a write that was carried out, or may have been, while something before it is to be sent again. Where answers are not held
+// back, that is a read too: a script before it comes too late then. The kept request is the list's from now on.
 func (s *Session) carriedOut(tag uint64, sl *slot, ag *again) {
 	if s.retrying != nil {
 		s.retrySoon()
 	}
-	if s.retrying == nil || sl.command == nil || sl.command.Flags.Has(command.ReadOnly) {
+	reads := sl.command != nil && sl.command.Flags.Has(command.ReadOnly)
+	if s.retrying == nil || sl.command == nil || reads && s.pool.follows() {
 		s.worker.forgetAgain(ag)
 		return
 	}
-	s.retrying.done = append(s.retrying.done, carried{uint32(tag), ag})
+	s.retrying.done = append(s.retrying.done, carried{uint32(tag), ag, reads})
 }
 
 // retrySoon looks at the end of the turn if everything is back: a lane may be in the middle of handing replies over.
@@ -428,23 +430,43 @@ func (s *Session) tooLate() []bool {
 	}
 	done := slices.Clone(re.done)
 	slices.SortFunc(done, func(a, b carried) int { return cmp.Compare(int32(b.seq-s.head), int32(a.seq-s.head)) })
-	written, any := map[string]bool{}, false
+	used, any := map[string]access{}, untouched // of each key, and of keys that are not known
 	for i := len(re.queue) - 1; i >= 0; i-- {
 		seq := uint32(re.queue[i].tag)
 		for len(done) > 0 && int32(done[0].seq-seq) > 0 {
+			how := written
+			if done[0].reads {
+				how = read
+			}
 			if done[0].ag == nil {
-				any = true
+				any = max(any, how)
 			} else {
-				s.eachKey(done[0].ag.request, func(key []byte) { written[string(key)] = true })
+				s.eachKey(done[0].ag.request, func(key []byte) { used[string(key)] = max(used[string(key)], how) })
 			}
 			done = done[1:]
 		}
-		if late[i] = any && !re.queue[i].held; !late[i] && !re.queue[i].held && len(written) > 0 {
-			s.eachKey(s.kept(re.queue[i].tag, s.slot(seq)).request, func(key []byte) { late[i] = late[i] || written[string(key)] })
+		if re.queue[i].held {
+			continue
+		}
+		sl, bound := s.slot(seq), read // what may not have happened to its keys
+		if sl.command.Flags.Has(command.ReadOnly) {
+			bound = written
+		}
+		if late[i] = any >= bound; !late[i] && len(used) > 0 {
+			s.eachKey(s.kept(re.queue[i].tag, sl).request, func(key []byte) { late[i] = late[i] || used[string(key)] >= bound })
 		}
 	}
 	return late
 }
+
+// access is what has been done to a key.
+type access uint8
+
+const (
+	untouched access = iota
+	read
+	written
+)
 
 // tooEarly says which of the answers that are held back were given before a write that should have come first.
 func (s *Session) tooEarly(late []bool) []bool {

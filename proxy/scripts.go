@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"ringway/internal/command"
+	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -147,9 +148,9 @@ func (s *Session) scriptsExist(c *command.Command, a *resp.Args) (taken bool) {
 func runsDigest(c *command.Command) bool { return c.Name == "evalsha" || c.Name == "evalsha_ro" }
 
 // tryScript sends a request whose script the node does not know, though it was told, once more, as EVAL with the body: somebody has
-// flushed the node's scripts directly. It returns false if the body is not known here either. Redis answers NOSCRIPT before it
-// runs anything, so nothing is done twice; but what the client had sent after it on the same lane has been done before.
-func (s *Session) tryScript(tag uint64, ag *again) bool {
+// flushed the node's scripts directly, or its body has passed through here since. It returns false if the body is not known here either. Redis
+// answers NOSCRIPT before it runs anything, so nothing is done twice.
+func (s *Session) tryScript(tag uint64, sl *slot, ag *again, message []byte) bool {
 	scan := resp.RequestScanner{}
 	if n, err := scan.Scan(ag.request); err != nil || n == 0 {
 		return false
@@ -167,10 +168,5 @@ func (s *Session) tryScript(tag uint64, ag *again) bool {
 	b = append(b, ag.request[end(&scan.Args, 1):]...)
 	s.worker.loop.Release(ag.request)
 	ag.request, ag.script, ag.to = b, false, ag.node
-	s.worker.loop.Defer(func() { // the lane is in the middle of handing the reply over
-		if !s.conn.Closed() {
-			s.sendAgain(tag)
-		}
-	})
-	return true
+	return s.retryLater(retry{tag: tag, words: bytes.Clone(message)}, sl, ag, 0, metrics.RetryWait)
 }
