@@ -22,10 +22,9 @@ import (
 
 // ringwayProcess is a Ringway in a process of its own, with hurried times, that can be killed and frozen. It is this test's own program.
 type ringwayProcess struct {
-	cmd   *exec.Cmd
-	addr  string
-	file  string
-	nodes string
+	cmd  *exec.Cmd
+	addr string
+	file string
 }
 
 const processEnv = "RINGWAY_WARM_PROCESS" // file, address, window and the nodes
