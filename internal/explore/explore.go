@@ -48,7 +48,7 @@ func (o Outcome) String() string {
 func Search[S comparable](m Machine[S], limit int) Outcome {
 	var (
 		seed   = maphash.MakeSeed()
-		seen   = map[uint64]struct{}{}
+		seen   = newSet()
 		parent []int32
 		by     []Event
 		out    Outcome
@@ -67,7 +67,7 @@ func Search[S comparable](m Machine[S], limit int) Outcome {
 		index int32
 	}
 	first := m.Start()
-	seen[maphash.Comparable(seed, m.Canon(first))] = struct{}{}
+	seen.add(maphash.Comparable(seed, m.Canon(first)))
 	parent, by = append(parent, -1), append(by, Event{})
 	for level := []place{{first, 0}}; len(level) > 0; out.Depth++ {
 		var next []place
@@ -76,11 +76,9 @@ func Search[S comparable](m Machine[S], limit int) Outcome {
 				if s == at.state {
 					return
 				}
-				h := maphash.Comparable(seed, m.Canon(s))
-				if _, old := seen[h]; old || out.Broken != "" {
+				if out.Broken != "" || !seen.add(maphash.Comparable(seed, m.Canon(s))) {
 					return
 				}
-				seen[h] = struct{}{}
 				i := int32(len(parent))
 				parent, by = append(parent, at.index), append(by, e)
 				if why := m.Broken(s); why != "" {
@@ -97,4 +95,35 @@ func Search[S comparable](m Machine[S], limit int) Outcome {
 	}
 	out.States = len(parent)
 	return out
+}
+
+// set is a set of hashes. Nearly all of a search's time goes into waiting for memory here, and a map would wait twice as often.
+type set struct {
+	table []uint64 // a power of two, at most half full; 0 is an empty place
+	n     int
+}
+
+func newSet() *set { return &set{table: make([]uint64, 1<<12)} }
+
+// add returns false if h was there already.
+func (s *set) add(h uint64) bool {
+	h = max(h, 1)
+	mask := uint64(len(s.table) - 1)
+	at := h & mask
+	for ; s.table[at] != 0; at = (at + 1) & mask {
+		if s.table[at] == h {
+			return false
+		}
+	}
+	s.table[at] = h
+	if s.n++; 2*s.n > len(s.table) {
+		old := s.table
+		s.table, s.n = make([]uint64, 2*len(old)), 0
+		for _, h := range old {
+			if h != 0 {
+				s.add(h)
+			}
+		}
+	}
+	return true
 }
