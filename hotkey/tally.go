@@ -18,6 +18,7 @@ const coolAfter = int64(time.Second)
 type Tally struct {
 	set                   atomic.Pointer[Set]
 	promotions, demotions atomic.Uint64
+	changes               atomic.Int64 // loops that don't route by the newest topology yet
 
 	mu      sync.Mutex
 	exclude func(key []byte) bool
@@ -63,6 +64,18 @@ func (t *Tally) Exclude(exclude func(key []byte) bool) {
 	t.mu.Unlock()
 }
 
+// Change is called before any loop routes keys in another way than before, Changed by each loop when it does: until then nothing of a hot
+// key can be kept. So no loop serves what it has of a node while another sends writes to the next.
+func (t *Tally) Change() {
+	t.changes.Add(int64(len(t.loops)))
+	for i := range t.Set().Keys { // one that becomes hot now is not watched yet
+		t.Set().Keys[i].Entry.Void()
+	}
+}
+
+// Changed see Change.
+func (t *Tally) Changed() { t.changes.Add(-1) }
+
 // Clear forgets everything.
 func (t *Tally) Clear() {
 	t.mu.Lock()
@@ -71,6 +84,9 @@ func (t *Tally) Clear() {
 		t.loops[i] = Report{}
 	}
 	t.demotions.Add(uint64(len(t.Set().Keys)))
+	for i := range t.Set().Keys {
+		t.Set().Keys[i].Entry.retire()
+	}
 	t.set.Store(&Set{})
 	clear(t.below)
 }
@@ -114,13 +130,15 @@ func (t *Tally) replace(now int64, old *Set) {
 		} else {
 			delete(t.below, k.Hash)
 			t.demotions.Add(1)
+			k.Entry.retire()
 		}
 	}
 	slices.SortFunc(t.newcomers, func(a, b uint64) int {
 		return cmp.Or(cmp.Compare(t.sums[b].count, t.sums[a].count), cmp.Compare(a, b))
 	})
 	for _, hash := range t.newcomers[:min(len(t.newcomers), mostKeys-min(len(keys), mostKeys))] {
-		keys = append(keys, Key{Hash: hash, Name: slices.Clone(t.sums[hash].key), Since: now})
+		name := slices.Clone(t.sums[hash].key)
+		keys = append(keys, Key{Hash: hash, Name: name, Since: now, Entry: newEntry(name, hash, len(t.loops), &t.changes)})
 		t.promotions.Add(1)
 	}
 	t.set.Store(newSet(keys))
@@ -204,7 +222,8 @@ type Heat struct {
 	Writes float64 // a second
 	Bytes  float64 // of replies, a second
 	Hot    bool
-	Since  int64 // when it became hot
+	Entry  *Entry // nil if it is not hot
+	Since  int64  // when it became hot
 }
 
 // Top returns the keys that are hot, and of the others those with the largest shares, as many as n in all unless more are hot. The
@@ -218,13 +237,13 @@ func (t *Tally) Top(n int) []Heat {
 	for hash, s := range t.sums {
 		h := Heat{Key: slices.Clone(s.key), Hash: hash, Share: s.sure / t.total, Reads: s.reads, Writes: s.writes, Bytes: s.replies}
 		if i := set.find(hash, s.key); i >= 0 {
-			h.Hot, h.Since = true, set.Keys[i].Since
+			h.Hot, h.Since, h.Entry = true, set.Keys[i].Since, set.Keys[i].Entry
 		}
 		all = append(all, h)
 	}
 	for i := range set.Keys {
 		if k := &set.Keys[i]; t.sums[k.Hash] == nil {
-			all = append(all, Heat{Key: k.Name, Hash: k.Hash, Hot: true, Since: k.Since})
+			all = append(all, Heat{Key: k.Name, Hash: k.Hash, Hot: true, Since: k.Since, Entry: k.Entry})
 		}
 	}
 	slices.SortFunc(all, func(a, b Heat) int {

@@ -27,6 +27,9 @@ type heat struct {
 	timer    *loop.Timer
 	told     bool // a report is due in this turn
 	tellSoon func()
+
+	near      nearSettings
+	nearBytes int // that are kept
 }
 
 // reportEvery is how often what a loop has seen is added to what others have, while there are requests.
@@ -41,8 +44,11 @@ type hotKeys struct {
 // hotKey is what one loop does for a hot key.
 type hotKey struct {
 	hash  uint64
+	entry *hotkey.Entry
 	forms []*form
 	saved uint64 // reads that were answered with another's reply, since the key became hot
+	near  uint64 // reads that were answered with what is kept
+	reads uint64 // that the entry has not been told of
 }
 
 // findHeat begins or ends to look for hot keys, as the configuration wants it.
@@ -60,6 +66,9 @@ func (ps *poolState) findHeat() {
 		h.timer = loop.NewTimer(h.tick)
 		h.tellSoon = func() { h.tell() }
 		ps.heat, ps.cool = h, 0
+	}
+	if ps.heat != nil {
+		ps.heat.findNear()
 	}
 	ps.setHot()
 }
@@ -83,21 +92,29 @@ func excluded(cfg *config.HotKeys) func(key []byte) bool {
 	}
 }
 
-// hotOwner is the way of a request that is looked at, or that may be for a hot key. It returns who is to get the reply; nil if the
-// request is taken care of.
-func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, key, request []byte) pool.Owner {
+// hotOwner is the way of a request that is looked at, or that may be for a hot key. It returns who is to get the reply, nil if the
+// request is taken care of; and what it may change.
+func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, key, request []byte) (pool.Owner, *writing) {
 	ps := s.pool
 	hash := xxhash.Sum64(key)
 	looked := ps.cool < 0 && ps.look(hash, key, c)
-	if ps.hot != nil && collapsible[c.ID] {
-		if i := ps.hot.set.Find(hash, key); i >= 0 && s.collapse(ps.hot.keys[i], c, node, lane, request, looked) {
-			return nil
+	var writes *writing
+	if ps.hot != nil {
+		if i := ps.hot.set.Find(hash, key); i >= 0 {
+			k := ps.hot.keys[i]
+			if collapsible[c.ID] && s.collapse(k, c, node, lane, request, looked) {
+				return nil, nil
+			}
+			if mayChange[c.ID] {
+				writes = s.writesHot(k)
+			}
+			s.sendsHot()
 		}
 	}
 	if looked {
-		return s.weigh(hash)
+		return s.weigh(hash), writes
 	}
-	return s
+	return s, writes
 }
 
 // look shows a request to the detector. It returns false where there is none.
@@ -177,17 +194,20 @@ func (ps *poolState) setHot() {
 	}
 	var next *hotKeys
 	stays := map[*hotKey]bool{}
+	var news []*hotkey.Entry
 	if len(set.Keys) > 0 {
 		next = &hotKeys{set: set, keys: make([]*hotKey, len(set.Keys))}
 		for i := range set.Keys {
-			next.keys[i] = &hotKey{hash: set.Keys[i].Hash}
-			if old == nil {
-				continue
+			e := set.Keys[i].Entry
+			if old != nil {
+				if j := old.set.Find(set.Keys[i].Hash, set.Keys[i].Name); j >= 0 && old.keys[j].entry == e {
+					next.keys[i] = old.keys[j]
+					stays[old.keys[j]] = true
+					continue
+				}
 			}
-			if j := old.set.Find(set.Keys[i].Hash, set.Keys[i].Name); j >= 0 {
-				next.keys[i] = old.keys[j]
-				stays[old.keys[j]] = true
-			}
+			next.keys[i] = &hotKey{hash: set.Keys[i].Hash, entry: e}
+			news = append(news, e)
 		}
 		if ps.heat != nil && !ps.heat.timer.Set() { // or nobody would see them cool
 			ps.worker.loop.SetTimer(ps.heat.timer, reportEvery)
@@ -197,10 +217,17 @@ func (ps *poolState) setHot() {
 		for _, k := range old.keys {
 			if !stays[k] {
 				k.putAll()
+				for _, f := range k.forms {
+					ps.dropNear(f)
+					f.keeps = false
+				}
 			}
 		}
 	}
 	ps.hot = next
+	for _, e := range news {
+		ps.getToKnow(e)
+	}
 }
 
 // weighed stands for a session whose request was looked at, to add the size of the reply to what is known of the key.

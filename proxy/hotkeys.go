@@ -21,8 +21,12 @@ type HotKey struct {
 	Reads  int64   `json:"reads_per_second"`
 	Writes int64   `json:"writes_per_second"`
 	Bytes  int64   `json:"bytes_per_second"` // of replies
-	Tier   string  `json:"tier"`             // collapse, or none: it is not hot
-	Saved  uint64  `json:"reads_saved"`      // since it became hot, exactly: reads that the node did not get
+	Tier   string  `json:"tier"`             // near, collapse, or none: it is not hot
+	Saved  uint64  `json:"reads_saved"`      // since it became hot, exactly: reads that were answered with the reply to another's
+	Near   uint64  `json:"reads_near"`       // likewise: with a reply that is kept
+	Pushes uint64  `json:"invalidations"`    // likewise: times that the node has told of a change
+	Asked  uint64  `json:"validations"`      // likewise: times that it was asked to
+	Why    string  `json:"why,omitempty"`    // why nothing is kept
 	Since  int64   `json:"hot_seconds"`      // for how long it has been hot
 }
 
@@ -40,12 +44,13 @@ const mostTold = 16
 type heatReport struct {
 	index int // of the pool
 	saved map[uint64]uint64
+	near  map[uint64]uint64
 }
 
 // loop gathers what a loop knows. It runs on that loop.
 func (r *heatReport) loop(w *worker) {
 	if r.saved == nil {
-		r.saved = map[uint64]uint64{}
+		r.saved, r.near = map[uint64]uint64{}, map[uint64]uint64{}
 	}
 	if r.index >= len(w.pools) {
 		return
@@ -53,6 +58,7 @@ func (r *heatReport) loop(w *worker) {
 	if hot := w.pools[r.index].hot; hot != nil {
 		for i, k := range hot.keys {
 			r.saved[hot.set.Keys[i].Hash] += k.saved
+			r.near[hot.set.Keys[i].Hash] += k.near
 		}
 	}
 }
@@ -69,11 +75,22 @@ func (r *heatReport) keys(t *topology, tally *hotkey.Tally, now int64) []HotKey 
 			k.Node = t.name(node)
 		}
 		if h.Hot {
-			k.Tier, k.Saved, k.Since = "collapse", r.saved[h.Hash], int64(time.Duration(now-h.Since)/time.Second)
+			k.Tier, k.Saved, k.Near, k.Since = "collapse", r.saved[h.Hash], r.near[h.Hash], int64(time.Duration(now-h.Since)/time.Second)
+			k.tell(h.Entry)
 		}
 		list = append(list, k)
 	}
 	return list
+}
+
+// tell adds what is kept of the key.
+func (k *HotKey) tell(e *hotkey.Entry) {
+	k.Pushes, k.Asked = e.Pushes.Load(), e.Watches.Load()
+	if e.Watched() != nil && k.Near > 0 {
+		k.Tier = "near"
+	} else if why := e.Why.Load(); why != nil {
+		k.Why = *why
+	}
 }
 
 // HotKeys tells of the hot keys of each pool.
@@ -113,7 +130,7 @@ func (s *Session) hotKeys(a *resp.Args) {
 func (k *HotKey) append(b []byte, resp3 bool) []byte {
 	text := func(name, value string) { b = resp.AppendBulkString(resp.AppendBulkString(b, name), value) }
 	number := func(name string, n int64) { b = resp.AppendInt(resp.AppendBulkString(b, name), n) }
-	b = resp.AppendMap(b, resp3, 9)
+	b = resp.AppendMap(b, resp3, 13)
 	text("key", k.Key)
 	text("node", k.Node)
 	b = resp.AppendDouble(resp.AppendBulkString(b, "share"), resp3, k.Share)
@@ -121,7 +138,11 @@ func (k *HotKey) append(b []byte, resp3 bool) []byte {
 	number("writes-per-second", k.Writes)
 	number("bytes-per-second", k.Bytes)
 	text("tier", k.Tier)
+	text("why", k.Why)
 	number("reads-saved", int64(k.Saved))
+	number("reads-near", int64(k.Near))
+	number("validations", int64(k.Asked))
+	number("invalidations", int64(k.Pushes))
 	number("hot-seconds", k.Since)
 	return b
 }
@@ -129,22 +150,24 @@ func (k *HotKey) append(b []byte, resp3 bool) []byte {
 // hotkeys is the section of INFO: what is hot now.
 func (r *infoReport) hotkeys() {
 	sp := r.session.pool.shared
-	var saved uint64
+	var saved, near uint64
 	for i := range r.shards {
 		saved += r.shards[i].Collapsed
+		near += r.shards[i].Near
 	}
 	r.add("hot_keys_mode", sp.cfg.HotKeys.Mode)
 	r.add("hot_keys", len(sp.tally.Set().Keys))
 	r.add("hot_key_promotions", sp.tally.Promotions())
 	r.add("hot_key_demotions", sp.tally.Demotions())
 	r.add("collapsed_reads", saved)
+	r.add("near_reads", near)
 	n := 0
 	for _, k := range r.heat.keys(r.session.pool.topo, sp.tally, r.session.worker.loop.Now()) {
 		if k.Tier == "none" {
 			continue
 		}
-		r.add("hotkey"+strconv.Itoa(n), fmt.Sprintf("node=%s,share=%g,reads=%d,writes=%d,bytes=%d,tier=%s,saved=%d,key=%s",
-			k.Node, k.Share, k.Reads, k.Writes, k.Bytes, k.Tier, k.Saved, strconv.Quote(k.Key)))
+		r.add("hotkey"+strconv.Itoa(n), fmt.Sprintf("node=%s,share=%g,reads=%d,writes=%d,bytes=%d,tier=%s,saved=%d,near=%d,key=%s",
+			k.Node, k.Share, k.Reads, k.Writes, k.Bytes, k.Tier, k.Saved, k.Near, strconv.Quote(k.Key)))
 		n++
 	}
 }

@@ -276,9 +276,9 @@ func TestValues(t *testing.T) {
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
 		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
-		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, HotKeys{Mode: "off"}},
+		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, defaultHotKeys("off")},
 		{"hot_keys: {}", func(p *Pool) any { return p.HotKeys }, DefaultPool().HotKeys},
-		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, HotKeys{Mode: "auto", Exclude: []string{"a*", "b"}}},
+		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, defaultHotKeys("auto", "a*", "b")},
 		{"migration: warm", func(p *Pool) any { return p.Migration.Mode }, "warm"},
 		{"fault: {percent: 0.01%, error: OOPS}", func(p *Pool) any { return *p.Fault }, Fault{Percent: 0.01, Error: "OOPS", Line: 4}},
 		{`requirepass: "1e3"`, func(p *Pool) any { return p.RequirePass.Reveal() }, "1e3"},
@@ -449,4 +449,11 @@ func TestSuggestions(t *testing.T) {
 			t.Errorf("%s: suggested %q, want %q", test.wrong, got, test.want)
 		}
 	}
+}
+
+// defaultHotKeys are the defaults with another mode, and what is excluded.
+func defaultHotKeys(mode string, exclude ...string) HotKeys {
+	h := DefaultPool().HotKeys
+	h.Mode, h.Exclude = mode, exclude
+	return h
 }

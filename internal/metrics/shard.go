@@ -119,6 +119,11 @@ type Pool struct {
 	HotKeys               int    // now; no loop's own: only one of them tells
 	Promotions, Demotions uint64 // likewise: keys that became hot, and that were so no more
 	Collapsed             uint64 // reads of hot keys that were answered with the reply to another's
+	Near                  uint64 // reads of hot keys that were answered with a reply that is kept
+	NearBytes             int    // that are kept now
+	Validations           uint64 // times that a node was asked to tell of changes of a hot key
+	Invalidations         uint64 // times that it did
+	Trackers              int    // connections on which nodes tell, now
 
 	Mirrored      uint64         // requests of which the mirror was sent a copy
 	MirrorDropped uint64         // of which it was not, though it should have been

@@ -42,6 +42,11 @@ func (p *Pool) add(q *Pool) {
 	p.Promotions += q.Promotions
 	p.Demotions += q.Demotions
 	p.Collapsed += q.Collapsed
+	p.Near += q.Near
+	p.NearBytes += q.NearBytes
+	p.Validations += q.Validations
+	p.Invalidations += q.Invalidations
+	p.Trackers += q.Trackers
 	p.Mirrored += q.Mirrored
 	p.MirrorDropped += q.MirrorDropped
 	p.MirrorErrors += q.MirrorErrors
