@@ -199,7 +199,7 @@ func TestTheManual(t *testing.T) {
 					t.Errorf("no default for %s in\n%s", o.name, about)
 				}
 			default:
-				if !strings.Contains(about, value) || !strings.Contains(about, "efault") {
+				if !strings.Contains(strings.Join(strings.Fields(about), " "), value) || !strings.Contains(about, "efault") {
 					t.Errorf("the default of %s is %s, which is not in\n%s", o.name, value, about)
 				}
 			}
