@@ -130,7 +130,10 @@ func TestEveryOptionIsRead(t *testing.T) {
 	front.Name, front.Line, front.Listen, front.RequirePass = "front", 84, "127.0.0.1:2", "x"
 	front.Routes = []Route{{Prefix: "user:", Pool: "cache", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
 
-	front.HotKeys = HotKeys{Mode: "off", Exclude: []string{"session:*", "*"}}
+	front.HotKeys = HotKeys{
+		Mode: "off", Exclude: []string{"session:*", "*"}, Pin: []string{"a*"}, MaxStaleness: time.Second, MaxAge: 2 * time.Second,
+		NearMaxValue: 3, NearMemory: 4, CopyMaxValue: 5, CopyTTL: 6 * time.Second, CopyDatabase: 7, MinReads: 8, Validations: 9,
+	}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front} {
 		equals(t, want.Name, c.Pools[i], want)
