@@ -82,8 +82,8 @@ func (e *Entry) Publish(gen uint64, deadline int64, l *Lease) bool {
 }
 
 // Watched returns the watch that a read which is sent to the node now is under; nil if there is none.
-func (e *Entry) Watched() *Watch {
-	if w := e.watch.Load(); w != nil && w.gen == e.gen.Load() {
+func (e *Entry) Watched(now int64) *Watch {
+	if w := e.watch.Load(); w != nil && w.gen == e.gen.Load() && now < w.Deadline {
 		return w
 	}
 	return nil
@@ -103,8 +103,8 @@ func (e *Entry) Holds(w *Watch, readAt, now int64, b *Bounds) bool {
 	return w.gen == e.gen.Load() && answered >= readAt && now-answered <= int64(b.Staleness) && now < w.Deadline && now-readAt <= int64(b.Age)
 }
 
-// Stands reports whether w is the present watch still.
-func (e *Entry) Stands(w *Watch) bool { return w.gen == e.gen.Load() && e.watch.Load() == w }
+// Stands reports whether nothing has been told of a change since w began. Another watch may have followed on it.
+func (e *Entry) Stands(w *Watch) bool { return w.gen == e.gen.Load() }
 
 // Bounds are how old what is told may be.
 type Bounds struct {

@@ -86,7 +86,7 @@ func (r *heatReport) keys(t *topology, tally *hotkey.Tally, now int64) []HotKey 
 // tell adds what is kept of the key.
 func (k *HotKey) tell(e *hotkey.Entry) {
 	k.Pushes, k.Asked = e.Pushes.Load(), e.Watches.Load()
-	if e.Watched() != nil && k.Near > 0 {
+	if e.Watched(loop.Clock()) != nil && k.Near > 0 {
 		k.Tier = "near"
 	} else if why := e.Why.Load(); why != nil {
 		k.Why = *why

@@ -88,7 +88,8 @@ func (s *Session) sendsHot() { s.seenHot, s.sentHot = s.pool.hot, s.tail+1 }
 func (ps *poolState) wants(k *hotKey) {
 	e := k.entry
 	k.reads++
-	if e.Watched() != nil || e.NotYet.Load() > ps.worker.loop.Now() || !e.Wanted.CompareAndSwap(false, true) {
+	now := ps.worker.loop.Now()
+	if e.Watched(now) != nil || e.NotYet.Load() > now || !e.Wanted.CompareAndSwap(false, true) {
 		return
 	}
 	e.Reads.Add(k.reads)
@@ -102,11 +103,11 @@ func (j *joint) adopts() {
 	if !f.keeps {
 		return
 	}
-	e, h := f.key.entry, j.pool.heat
-	if f.near.reply != nil && e.Stands(f.near.watch) && j.pool.worker.loop.Now()-f.near.readAt < int64(h.near.bounds.Age) {
+	e, now := f.key.entry, j.pool.worker.loop.Now()
+	if w := f.near.watch; f.near.reply != nil && e.Stands(w) && now < w.Deadline && now-f.near.readAt < int64(j.pool.heat.near.bounds.Age) {
 		return // it waits for its PONG, or the next heartbeat: a younger one would wait longer
 	}
-	j.watch = e.Watched()
+	j.watch = e.Watched(now)
 }
 
 // gather takes the next bytes of a reply that is to be kept.

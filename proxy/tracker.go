@@ -259,7 +259,7 @@ func (t *tracker) heartbeat() {
 		switch {
 		case e.Retired():
 			delete(t.tended, e)
-		case e.Watched() != nil:
+		case e.Watched(now) != nil:
 			watched = true
 		}
 	}
