@@ -19,6 +19,8 @@ type Tally struct {
 	set                   atomic.Pointer[Set]
 	promotions, demotions atomic.Uint64
 	changes               atomic.Int64 // loops that don't route by the newest topology yet
+	Held                  atomic.Int64 // bytes of values that are kept for copies
+	noCopies              atomic.Pointer[string]
 
 	mu      sync.Mutex
 	exclude func(key []byte) bool
@@ -76,6 +78,17 @@ func (t *Tally) Change() {
 // Changed see Change.
 func (t *Tally) Changed() { t.changes.Add(-1) }
 
+// ForbidCopies says that no copies are to be made, and why. The first reason stays.
+func (t *Tally) ForbidCopies(why string) { t.noCopies.CompareAndSwap(nil, &why) }
+
+// CopiesForbidden says why no copies are to be made, "" if they may.
+func (t *Tally) CopiesForbidden() string {
+	if why := t.noCopies.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
 // Clear forgets everything.
 func (t *Tally) Clear() {
 	t.mu.Lock()
@@ -104,6 +117,9 @@ func (t *Tally) Add(now int64, loop int, r *Report) (changed bool) {
 	set := t.Set()
 	stay := 0
 	for i := range set.Keys {
+		if s := t.sums[set.Keys[i].Hash]; s != nil && t.total > 0 {
+			set.Keys[i].Entry.setShare(s.count / t.total)
+		}
 		if t.stays(now, &set.Keys[i]) {
 			stay++
 		}
@@ -138,7 +154,9 @@ func (t *Tally) replace(now int64, old *Set) {
 	})
 	for _, hash := range t.newcomers[:min(len(t.newcomers), mostKeys-min(len(keys), mostKeys))] {
 		name := slices.Clone(t.sums[hash].key)
-		keys = append(keys, Key{Hash: hash, Name: name, Since: now, Entry: newEntry(name, hash, len(t.loops), &t.changes)})
+		e := newEntry(name, hash, len(t.loops), &t.changes)
+		e.setShare(max(t.sums[hash].count/max(t.total, 1), t.sums[hash].recent/max(t.recent, 1)))
+		keys = append(keys, Key{Hash: hash, Name: name, Since: now, Entry: e})
 		t.promotions.Add(1)
 	}
 	t.set.Store(newSet(keys))

@@ -54,10 +54,10 @@ func TestHotKeysAreFoundOnEveryLoopAndTold(t *testing.T) {
 	}
 	owner := ringOf(t, srv).Find([]byte("hot"))
 	begin := fmt.Sprintf("$3\r\nkey\r\n$3\r\nhot\r\n$4\r\nnode\r\n$2\r\nn%d\r\n$5\r\nshare\r\n", owner)
-	if got := c.Do("HOTKEYS", "GET"); !strings.HasPrefix(got[strings.Index(got, "\r\n")+2:], "*26\r\n"+begin+"$") {
+	if got := c.Do("HOTKEYS", "GET"); !strings.HasPrefix(got[strings.Index(got, "\r\n")+2:], "*30\r\n"+begin+"$") {
 		t.Errorf("HOTKEYS GET: %q", got)
 	}
-	if got := resp3.Do("HOTKEYS"); !strings.HasPrefix(got[strings.Index(got, "\r\n")+2:], "%13\r\n"+begin+",0.") {
+	if got := resp3.Do("HOTKEYS"); !strings.HasPrefix(got[strings.Index(got, "\r\n")+2:], "%15\r\n"+begin+",0.") {
 		t.Errorf("HOTKEYS in RESP3: %q", got)
 	}
 	want(t, "HOTKEYS GET with more", c.Do("HOTKEYS", "GET", "x"), "-ERR syntax error\r\n")

@@ -32,6 +32,12 @@ type nearSettings struct {
 	database int // the one whose keys are kept
 	largest  int // reply
 	memory   int // for all replies
+
+	copies       bool // keys may be copied to other nodes
+	copyAll      bool // all of them, and nothing is kept here
+	copyDatabase int
+	copyLargest  int // value
+	copyMemory   int // for all values, of the process
 }
 
 // findNear takes over the configuration.
@@ -39,11 +45,20 @@ func (h *heat) findNear() {
 	cfg := &h.pool.shared.cfg.HotKeys
 	p := h.pool.shared.cfg
 	h.near = nearSettings{
-		on:       (cfg.Mode == "auto" || cfg.Mode == "near") && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica",
+		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica",
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
 		database: p.Database,
 		largest:  cfg.NearMaxValue,
 		memory:   cfg.NearMemory / len(h.pool.worker.server.workers),
+
+		copies:       (cfg.Mode == "auto" || cfg.Mode == "copies") && p.Database != cfg.CopyDatabase,
+		copyAll:      cfg.Mode == "copies",
+		copyDatabase: cfg.CopyDatabase,
+		copyLargest:  cfg.CopyMaxValue,
+		copyMemory:   cfg.NearMemory,
+	}
+	if h.near.copyAll {
+		h.near.largest = -1
 	}
 }
 
@@ -112,8 +127,13 @@ func (j *joint) adopts() {
 
 // gather takes the next bytes of a reply that is to be kept.
 func (j *joint) gather(kind byte, b []byte) {
-	if kind == '-' || kind == '!' || j.size > j.pool.heat.near.largest {
+	if kind == '-' || kind == '!' {
 		j.watch = nil
+		return
+	}
+	if j.size > j.pool.heat.near.largest {
+		j.watch = nil
+		j.pool.wantsCopies(j.form.key)
 		return
 	}
 	j.kept = j.pool.worker.loop.Append(j.kept, b)
@@ -128,6 +148,7 @@ func (f *form) keep(j *joint) {
 	}
 	ps.dropNear(f)
 	if h.nearBytes+cap(j.kept) > h.near.memory {
+		ps.wantsCopies(f.key)
 		return
 	}
 	f.near = near{reply: j.kept, watch: j.watch, readAt: loop.Clock()}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -37,6 +38,7 @@ type question struct {
 	sent  int64 // clock, before it was sent
 	gen   uint64
 	entry *hotkey.Entry
+	watch *hotkey.Watch
 }
 
 type questionKind uint8
@@ -46,7 +48,12 @@ const (
 	askTracking
 	askEvict // not to be closed for want of memory; a node may refuse it
 	askPing
+	askEncoding
 	askTTL
+	askLength
+	askUsage
+	askValue
+	askDump
 )
 
 // tended is what the tracker knows of a key that was to be watched.
@@ -57,6 +64,10 @@ type tended struct {
 	at      int64   // when that was last reckoned
 	pause   time.Duration
 	waits   bool // for the connection
+	fields  bool // it is a hash whose fields have a time to live of their own: nobody tells when that is over
+
+	fetched   *hotkey.Watch // the last under which the value was asked for
+	refreshed int64         // when the copies' time to live was last put off
 }
 
 const (
@@ -198,6 +209,8 @@ func (t *tracker) watch(e *hotkey.Entry) {
 	}
 	td.credit--
 	td.watches++
+	ps.worker.scratch = resp.AppendCommand(ps.worker.scratch[:0], "OBJECT", "ENCODING", string(e.Name))
+	t.ask(question{kind: askEncoding, entry: e}, ps.worker.scratch)
 	ps.worker.scratch = resp.AppendCommand(ps.worker.scratch[:0], "PTTL", string(e.Name))
 	t.ask(question{kind: askTTL, gen: gen, entry: e}, ps.worker.scratch)
 }
@@ -258,9 +271,11 @@ func (t *tracker) heartbeat() {
 	for e := range t.tended {
 		switch {
 		case e.Retired():
+			t.dropVersion(e)
 			delete(t.tended, e)
 		case e.Watched(now) != nil:
 			watched = true
+			t.lookAfter(e)
 		}
 	}
 	if len(t.tended) > 0 {
@@ -306,9 +321,19 @@ func (t *tracker) receive(b []byte) {
 				t.watch(e)
 			}
 		}
+	case askEncoding:
+		if td := t.tended[q.entry]; td != nil {
+			td.fields = bytes.HasSuffix(text(b), []byte("ex"))
+		}
 	case askTTL:
 		t.lease.Answered(q.sent)
 		t.watchBegins(&q, b)
+	case askLength, askUsage:
+		t.lease.Answered(q.sent)
+		t.lengthIs(&q, b)
+	case askValue, askDump:
+		t.lease.Answered(q.sent)
+		t.valueIs(&q, b)
 	case askPing:
 		if resp.IsError(b) { // LOADING, or a script that runs for too long: what it may have changed it tells of
 			return
@@ -341,6 +366,12 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 		t.putOff(q.entry, now+int64(firstPause))
 		return
 	}
+	if td := t.tended[q.entry]; td == nil || td.fields {
+		why := "its fields have a time to live"
+		q.entry.Why.Store(&why)
+		t.putOff(q.entry, now+int64(longestPause))
+		return
+	}
 	deadline := q.sent + int64(t.settings().bounds.Age) // it is asked again then, for SWAPDB changes it without a word
 	if ms >= 0 {
 		deadline = min(deadline, q.sent+ms*int64(time.Millisecond)-slackOfTTL)
@@ -351,6 +382,7 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 	}
 	t.pool.stats.Validations++
 	q.entry.Wanted.Store(false)
+	t.lookAfter(q.entry)
 }
 
 // pushed takes what the node says unasked: keys that have changed, or null for all.
@@ -402,9 +434,22 @@ func (ps *poolState) followTrackers() {
 		case t == nil:
 		case ps.heat == nil || ps.left || !ps.topo.used[node]:
 			t.close()
+			continue
 		case t.lane.Stale():
 			t.lane.Move()
 		}
+		if t == nil {
+			continue
+		}
+		for e := range t.tended {
+			if ps.find(e.Name) != node {
+				delete(t.tended, e)
+				e.Wanted.Store(false)
+			}
+		}
+	}
+	if ps.heat != nil {
+		ps.heat.countSent()
 	}
 }
 
@@ -414,6 +459,7 @@ func (t *tracker) close() {
 	ps.trackers[t.node] = nil
 	t.lost("")
 	for e := range t.tended {
+		t.dropVersion(e)
 		e.Wanted.Store(false)
 	}
 	ps.worker.loop.StopTimer(t.beat)

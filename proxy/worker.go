@@ -36,6 +36,7 @@ type worker struct {
 	freeAgain    []*again
 	freeWeighed  []*weighed
 	freeJoints   []*joint
+	freeSpreads  []*spread
 	freeWritings []*writing
 	joints       []join // to be put on their lanes in this turn
 	joinsSent    bool   // for a test that shows why they must not

@@ -121,6 +121,10 @@ type Pool struct {
 	Collapsed             uint64 // reads of hot keys that were answered with the reply to another's
 	Near                  uint64 // reads of hot keys that were answered with a reply that is kept
 	NearBytes             int    // that are kept now
+	CopyReads             uint64 // reads of hot keys that were sent to copies
+	CopyMisses            uint64 // of which these found none
+	Populates             uint64 // copies that were sent to nodes
+	PopulateErrors        uint64 // and those that were not taken
 	Validations           uint64 // times that a node was asked to tell of changes of a hot key
 	Invalidations         uint64 // times that it did
 	Trackers              int    // connections on which nodes tell, now
