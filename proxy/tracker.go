@@ -27,6 +27,7 @@ type tracker struct {
 	next     int
 	tended   map[*hotkey.Entry]*tended
 	beat     *loop.Timer
+	watching bool   // something was watched at the last heartbeat
 	idle     int64  // since when there has been no hot key
 	unable   string // why the node does not tell
 	askAgain int64  // until when it is not asked again
@@ -285,6 +286,7 @@ func (t *tracker) heartbeat() {
 	if len(t.tended) > 0 {
 		t.idle = now
 	}
+	t.watching = watched
 	if t.up && watched {
 		if t.next < len(t.asked) && now-t.asked[t.next].sent > 3*int64(t.settings().bounds.Staleness) {
 			t.lane.Move() // it is silent

@@ -173,6 +173,11 @@ var table = []section{
 			help: "Connections on which nodes tell of changes of hot keys. There are none while nothing is hot.",
 			pool: func(p *Pool, put put) { put(float64(p.Trackers)) },
 		},
+		{
+			name: "ringway_hot_key_lease_age_seconds", kind: gauge,
+			help: "How long ago the node that was silent longest has answered on such a connection: nothing of its hot keys is told beyond max_staleness.",
+			pool: func(p *Pool, put put) { put(float64(p.LeaseAge) / 1e9) },
+		},
 	}},
 	{"Copies and faults", []family{
 		{
