@@ -268,7 +268,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		if t != nil {
 			st.Trackers++
 			if t.up && t.watching {
-				st.LeaseAge = max(st.LeaseAge, int64(t.lease.Age(loop.Clock())))
+				st.LeaseAge += int(t.lease.Age(loop.Clock()))
 			}
 		}
 	}

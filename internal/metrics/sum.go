@@ -51,7 +51,7 @@ func (p *Pool) add(q *Pool) {
 	p.Validations += q.Validations
 	p.Invalidations += q.Invalidations
 	p.Trackers += q.Trackers
-	p.LeaseAge = max(p.LeaseAge, q.LeaseAge)
+	p.LeaseAge += q.LeaseAge
 	p.Mirrored += q.Mirrored
 	p.MirrorDropped += q.MirrorDropped
 	p.MirrorErrors += q.MirrorErrors

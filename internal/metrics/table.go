@@ -175,8 +175,8 @@ var table = []section{
 		},
 		{
 			name: "ringway_hot_key_lease_age_seconds", kind: gauge,
-			help: "How long ago the node that was silent longest has answered on such a connection: nothing of its hot keys is told beyond max_staleness.",
-			pool: func(p *Pool, put put) { put(float64(p.LeaseAge) / 1e9) },
+			help: "How long ago nodes have answered on such connections, on average, while something is kept: beyond max_staleness nothing of it is told.",
+			pool: func(p *Pool, put put) { put(float64(p.LeaseAge) / 1e9 / float64(max(p.Trackers, 1))) },
 		},
 	}},
 	{"Copies and faults", []family{
