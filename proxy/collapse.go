@@ -105,7 +105,7 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 	if f == nil {
 		return false
 	}
-	if f.near.reply != nil && s.inTurn() && s.tellNear(k, f, c, looked) {
+	if f.near.reply != nil && s.watch.lane == nil && s.inTurn() && s.tellNear(k, f, c, looked) {
 		return true
 	}
 	if f.keeps {
@@ -168,7 +168,7 @@ func (s *Session) formOf(k *hotKey, lane *pool.Lane, c *command.Command, request
 	if free != nil {
 		s.pool.dropNear(free)
 		free.lane, free.class, free.request, free.size = lane, classes[c.ID], append(free.request[:0], request...), anySize
-		free.used, free.keeps = now, s.keepsFor(k, lane)
+		free.used, free.keeps = now, s.pool.keepsFor(k, lane)
 	}
 	return free
 }

@@ -48,13 +48,15 @@ func (h *heat) findNear() {
 }
 
 // tellNear answers a read with what is kept, if that may be told. inTurn says that no read of a hot key which this client sent before is at its node:
-// that could be answered with something newer.
+// that could be answered with something newer. Who watches keys is not told: what others have written to them before WATCH, and what is not known here
+// yet, EXEC would not notice.
 func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) bool {
 	ps := s.pool
 	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), &ps.heat.near.bounds) {
 		return false
 	}
 	k.near++
+	k.reads++
 	ps.stats.Near++
 	ps.stats.Requests[c.ID]++
 	s.total++
@@ -112,7 +114,7 @@ func (j *joint) adopts() {
 
 // gather takes the next bytes of a reply that is to be kept.
 func (j *joint) gather(kind byte, b []byte) {
-	if kind == '-' || kind == '!' || j.size > j.pool.heat.near.largest {
+	if h := j.pool.heat; kind == '-' || kind == '!' || h == nil || j.size > h.near.largest {
 		j.watch = nil
 		return
 	}
@@ -151,7 +153,21 @@ func (ps *poolState) dropNear(f *form) {
 }
 
 // keepsFor reports whether replies to requests on a lane may be kept: it leads to the key's owner, and to the database whose keys are watched.
-func (s *Session) keepsFor(k *hotKey, lane *pool.Lane) bool {
-	h := s.pool.heat
-	return h != nil && h.near.on && s.db == h.near.database && k.entry != nil && lane.Index == s.pool.find(k.entry.Name)
+func (ps *poolState) keepsFor(k *hotKey, lane *pool.Lane) bool {
+	h := ps.heat
+	return h != nil && h.near.on && lane.Key().Database == h.near.database && k.entry != nil && lane.Index == ps.find(k.entry.Name)
+}
+
+// followForms is called when nodes or settings have changed: the owner of a key may be read as a replica now, or the other way round.
+func (ps *poolState) followForms() {
+	if ps.hot == nil {
+		return
+	}
+	for _, k := range ps.hot.keys {
+		for _, f := range k.forms {
+			if f.keeps = ps.keepsFor(k, f.lane); !f.keeps {
+				ps.dropNear(f)
+			}
+		}
+	}
 }

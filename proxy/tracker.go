@@ -132,8 +132,13 @@ func (t *tracker) interval() time.Duration {
 
 // begin is called when the connection is there.
 func (t *tracker) begin() {
-	t.lease, t.unable = hotkey.NewLease(), ""
 	t.asked, t.next = t.asked[:0], 0
+	t.introduce()
+}
+
+// introduce asks the node to tell of changes.
+func (t *tracker) introduce() {
+	t.lease, t.unable = hotkey.NewLease(), ""
 	t.ask(question{kind: askHello}, helloRequest)
 	t.ask(question{kind: askTracking}, trackingRequest)
 	t.ask(question{kind: askEvict}, noEvictRequest)
@@ -164,12 +169,17 @@ func (t *tracker) lost(string) {
 	}
 }
 
-// watch has a key watched, if that is worth it.
+// watch has a key watched, if that is worth it, and the node is its owner still: it may have waited for the connection, or for this loop.
 func (t *tracker) watch(e *hotkey.Entry) {
 	if e.Retired() {
 		return
 	}
 	ps, now := t.pool, t.pool.worker.loop.Now()
+	if ps.find(e.Name) != t.node {
+		delete(t.tended, e)
+		e.Wanted.Store(false)
+		return
+	}
 	td := t.tended[e]
 	if td == nil {
 		td = &tended{mean: 4 * float64(ps.shared.cfg.HotKeys.MinReads), credit: burst, at: now, pause: firstPause}
@@ -181,7 +191,7 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		return
 	case t.unable != "" && t.lane.Usable():
 		td.waits = true
-		t.begin()
+		t.introduce()
 		return
 	case !t.up:
 		td.waits = true
