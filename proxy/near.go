@@ -125,6 +125,9 @@ func (j *joint) gather(kind byte, b []byte) {
 func (f *form) keep(j *joint) {
 	ps := j.pool
 	h := ps.heat
+	if w := f.key.entry.Watched(loop.Clock()); w != nil && ps.worker.adoptsLate {
+		j.watch = w
+	}
 	if h == nil || !f.key.entry.Stands(j.watch) {
 		return
 	}
