@@ -85,6 +85,9 @@ type versions struct {
 	acked []atomic.Int64 // since the beginning, by value; 0: not yet
 	last  atomic.Int64
 
+	lossy bool         // requests may fail, and are made again
+	epoch atomic.Int64 // odd: what was acknowledged may be lost now
+
 	reads atomic.Int64
 	worst atomic.Int64 // of all reads
 	stop  atomic.Bool
@@ -114,7 +117,13 @@ func (v *versions) write(do func(value string) error) error {
 
 // setOn writes the next value on a connection.
 func (v *versions) setOn(c *redistest.Conn) {
-	if err := v.write(func(value string) error { return expectOK(c.TryDo("SET", v.key, value)) }); err != nil {
+	err := v.write(func(value string) (err error) {
+		for again := true; again; again = err != nil && v.lossy && !v.stop.Load() {
+			err = expectOK(c.TryDo("SET", v.key, value))
+		}
+		return err
+	})
+	if err != nil && !v.stop.Load() {
 		v.t.Error(err)
 		v.stop.Store(true)
 	}
@@ -129,10 +138,14 @@ func expectOK(reply string, err error) error {
 
 // read reads the key and returns for how long another value had been acknowledged when the read began; 0: it is the last, or is so young.
 func (v *versions) read(c *redistest.Conn) (time.Duration, error) {
-	began := int64(time.Since(v.begin))
+	epoch, began := v.epoch.Load(), int64(time.Since(v.begin))
 	reply, err := c.TryDo("GET", v.key)
 	if err != nil {
 		return 0, err
+	}
+	if v.lossy && reply[0] == '-' || epoch%2 == 1 || v.epoch.Load() != epoch {
+		v.reads.Add(1)
+		return 0, nil
 	}
 	n, ok := version(reply)
 	if !ok || n < 0 || n > v.last.Load()+1 {
@@ -147,6 +160,16 @@ func (v *versions) read(c *redistest.Conn) (time.Duration, error) {
 		old = v.worst.Load()
 	}
 	return time.Duration(began - next), nil
+}
+
+// mayLose says that writes may vanish which were acknowledged, until losesNothing. After that what has been acknowledged since holds: the next write is waited for.
+func (v *versions) mayLose() { v.epoch.Add(1) }
+
+func (v *versions) losesNothing() {
+	v.t.Helper()
+	last := v.last.Load() + 1
+	redistest.WaitFor(v.t, "a write to be acknowledged", func() bool { return v.last.Load() > last })
+	v.epoch.Add(1)
 }
 
 // readers has clients read until the end.

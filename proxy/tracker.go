@@ -355,6 +355,9 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 	if ms >= 0 {
 		deadline = min(deadline, q.sent+ms*int64(time.Millisecond)-slackOfTTL)
 	}
+	if ms == -2 && t.pool.topo.slots { // if its slot moves, it may be made at the next node without a word of this one
+		deadline = min(deadline, q.sent+int64(t.settings().bounds.Staleness))
+	}
 	if !q.entry.Publish(q.gen, deadline, t.lease) {
 		t.putOff(q.entry, now+holdPause)
 		return
