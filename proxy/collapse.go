@@ -38,9 +38,10 @@ type form struct {
 
 	sent *joint // the last that was put on the lane, while it is under way
 
-	keeps bool // replies may be kept
-	near  near
-	used  int64 // when it was last asked for
+	keeps  bool // replies may be kept
+	fields bool // of a hash
+	near   near
+	used   int64 // when it was last asked for
 }
 
 // joint is a request that several sessions wait for.
@@ -168,7 +169,7 @@ func (s *Session) formOf(k *hotKey, lane *pool.Lane, c *command.Command, request
 	if free != nil {
 		s.pool.dropNear(free)
 		free.lane, free.class, free.request, free.size = lane, classes[c.ID], append(free.request[:0], request...), anySize
-		free.used, free.keeps = now, s.pool.keepsFor(k, lane)
+		free.used, free.keeps, free.fields = now, s.pool.keepsFor(k, lane), c.Group == "hash"
 	}
 	return free
 }

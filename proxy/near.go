@@ -29,9 +29,19 @@ type near struct {
 type nearSettings struct {
 	on       bool
 	bounds   hotkey.Bounds
-	database int // the one whose keys are kept
-	largest  int // reply
-	memory   int // for all replies
+	ofFields hotkey.Bounds // of what is read of hashes
+	database int           // the one whose keys are kept
+	largest  int           // reply
+	memory   int           // for all replies
+}
+
+// boundsOf are those of a form. Fields of a hash may have a time to live of their own (Redis 7.4, Valkey 9), at the end of which the node does not tell of it
+// before it has found out itself: what is read of a hash is read again as often as the node has to be heard of.
+func (n *nearSettings) boundsOf(f *form) *hotkey.Bounds {
+	if f.fields {
+		return &n.ofFields
+	}
+	return &n.bounds
 }
 
 // findNear takes over the configuration.
@@ -41,6 +51,7 @@ func (h *heat) findNear() {
 	h.near = nearSettings{
 		on:       (cfg.Mode == "auto" || cfg.Mode == "near") && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica",
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
+		ofFields: hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: min(cfg.MaxAge, cfg.MaxStaleness)},
 		database: p.Database,
 		largest:  cfg.NearMaxValue,
 		memory:   cfg.NearMemory / len(h.pool.worker.server.workers),
@@ -52,7 +63,7 @@ func (h *heat) findNear() {
 // yet, EXEC would not notice.
 func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) bool {
 	ps := s.pool
-	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), &ps.heat.near.bounds) {
+	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), ps.heat.near.boundsOf(f)) {
 		return false
 	}
 	k.near++
@@ -106,7 +117,7 @@ func (j *joint) adopts() {
 		return
 	}
 	e, now := f.key.entry, j.pool.worker.loop.Now()
-	if w := f.near.watch; f.near.reply != nil && e.Stands(w) && now < w.Deadline && now-f.near.readAt < int64(j.pool.heat.near.bounds.Age) {
+	if w := f.near.watch; f.near.reply != nil && e.Stands(w) && now < w.Deadline && now-f.near.readAt < int64(j.pool.heat.near.boundsOf(f).Age) {
 		return // it waits for its PONG, or the next heartbeat: a younger one would wait longer
 	}
 	j.watch = e.Watched(now)

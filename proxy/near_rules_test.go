@@ -7,6 +7,7 @@ import (
 
 	"ringway/hotkey"
 	"ringway/internal/config"
+	"ringway/internal/metrics"
 	"ringway/internal/redistest"
 )
 
@@ -139,5 +140,91 @@ func TestAKeyThatIsWrittenMuchIsNotWorthIt(t *testing.T) {
 			return hotField(c, "hot", "why") == "written too often"
 		})
 		untilKept(t, mode, c, "hot")
+	})
+}
+
+// A client leaves while its EXEC, on a connection of its own, is on the way. As long as nobody knows whether it was carried out nothing is kept.
+func TestATransactionIsGivenUp(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		node := redistest.Server(t)
+		srv := serve(t, func(c *config.Config) {
+			keeping(mode, nil)(c)
+			c.Pools[0].Timeout = 20 * time.Second
+		}, node.Addr())
+		c := client(t, srv)
+		c.Do("SET", "hot", "0")
+		for i := range 5 {
+			value := fmt.Sprint("exec", i)
+			untilKept(t, mode, c, "hot")
+			leaves := client(t, srv)
+			want(t, "WATCH", leaves.Do("WATCH", "hot"), "+OK\r\n")
+			leaves.Do("MULTI")
+			leaves.Do("SET", "hot", value)
+			e := entryOf(t, srv, "hot")
+			node.Stop()
+			leaves.Send("EXEC")
+			leaves.Flush()
+			redistest.WaitFor(t, "EXEC to be sent", func() bool { _, ok := e.Begin(); return !ok })
+			clients := metrics.Sum(srv.Stats(0)).Clients
+			reset(leaves)
+			redistest.WaitFor(t, "the client to leave", func() bool { return metrics.Sum(srv.Stats(0)).Clients == clients-1 })
+			if _, ok := e.Begin(); ok {
+				t.Error("the key may be watched, and EXEC was not carried out")
+			}
+			node.Cont()
+			redistest.WaitFor(t, "EXEC to be carried out", func() bool { return c.Do("GET", "hot") == redistest.Bulk(value) })
+			redistest.WaitFor(t, "the private lane to be closed", func() bool {
+				n := 0
+				for _, w := range srv.workers {
+					redistest.Run(t, w.loop.Post, func() { n += w.pools[0].privates })
+				}
+				return n == 0
+			})
+		}
+		balanced(t, srv)
+	})
+}
+
+// A field of a hash has a time to live of its own, and its node finds out late.
+func TestAFieldOfAHotHashExpires(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const (
+			l    = 200 * time.Millisecond
+			life = 300 * time.Millisecond
+		)
+		node := redistest.Valkey(t, "--enable-debug-command", "yes")
+		want(t, "DEBUG", node.Do("DEBUG", "SET-ACTIVE-EXPIRE", "0"), "+OK\r\n")
+		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MaxStaleness, h.MaxAge = l, time.Hour }), node.Addr())
+		c := client(t, srv)
+		c.Do("HSET", "hot", "field", "v", "other", "w")
+		untilKept := func() {
+			kept := keptReads(srv)
+			redistest.WaitFor(t, "the field to be kept", func() bool {
+				for range 200 {
+					c.Send("HGET", "hot", "field")
+				}
+				c.Flush()
+				for range 200 {
+					c.Recv()
+				}
+				return keptReads(srv) > kept+100
+			})
+		}
+		untilKept()
+		want(t, "HPEXPIRE", c.Do("HPEXPIRE", "hot", fmt.Sprint(life.Milliseconds()), "FIELDS", "1", "field"), "*1\r\n:1\r\n")
+		end, kept := time.Now().Add(life), keptReads(srv)
+		for {
+			began := time.Now()
+			if c.Do("HGET", "hot", "field") == "$-1\r\n" {
+				break
+			}
+			if late := began.Sub(end); late > bound(l) {
+				t.Fatalf("read %v after its end", late)
+			}
+		}
+		if keptReads(srv) == kept {
+			t.Error("no read was answered with what is kept")
+		}
+		untilKept()
 	})
 }
