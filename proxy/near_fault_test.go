@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,19 +48,27 @@ func staleness(d time.Duration) func(*config.HotKeys) {
 // bound is how stale a read may be that is told within d.
 func bound(d time.Duration) time.Duration { return d + 5*time.Millisecond }
 
-// untilKept reads a key until its replies, or copies, are kept.
+// untilKept reads a key until all reads of a client are answered with what is kept.
 func untilKept(t testing.TB, mode string, c *redistest.Conn, key string) {
 	t.Helper()
+	const reads = 200
 	redistest.WaitFor(t, key+" to be kept", func() bool {
-		for range 200 {
+		before := keptOf(c, key)
+		for range reads {
 			c.Send("GET", key)
 		}
 		c.Flush()
-		for range 200 {
+		for range reads {
 			c.Recv()
 		}
-		return hotField(c, key, "tier") == mode
+		return keptOf(c, key) >= before+reads && hotField(c, key, "tier") == mode
 	})
+}
+
+// keptOf is how many reads of a key were answered with what is kept.
+func keptOf(c *redistest.Conn, key string) int {
+	n, _ := strconv.Atoi(hotField(c, key, "reads-near"))
+	return n
 }
 
 // keptReads is how many reads were answered with what is kept.

@@ -228,3 +228,41 @@ func TestAFieldOfAHotHashExpires(t *testing.T) {
 		untilKept()
 	})
 }
+
+// The database of a pool becomes another one. A key's time to live is that in the new one.
+func TestThePoolHasAnotherDatabase(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const life = 300 * time.Millisecond
+		node := redistest.Server(t, "--enable-debug-command", "yes")
+		node.Do("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MaxAge = time.Hour }), node.Addr())
+		c := client(t, srv)
+		c.Do("SET", "hot", "v")
+		untilKept(t, mode, c, "hot")
+		reloadWith(t, srv, onPool(func(p *config.Pool) { p.Database = 1 }))
+		c = client(t, srv)
+		redistest.WaitFor(t, "the other database", func() bool {
+			if c.Do("GET", "hot") == "$-1\r\n" {
+				return true
+			}
+			c = client(t, srv)
+			return false
+		})
+		c.Do("SET", "hot", "v")
+		untilKept(t, mode, c, "hot")
+		c.Do("PEXPIRE", "hot", fmt.Sprint(life.Milliseconds()))
+		end, kept := time.Now().Add(life), keptReads(srv)
+		for {
+			began := time.Now()
+			if c.Do("GET", "hot") == "$-1\r\n" {
+				break
+			}
+			if late := began.Sub(end); late > 2*time.Millisecond {
+				t.Fatalf("read %v after its end", late)
+			}
+		}
+		if keptReads(srv) == kept {
+			t.Error("no read was answered with what is kept")
+		}
+	})
+}

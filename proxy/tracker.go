@@ -413,7 +413,7 @@ func (ps *poolState) followTrackers() {
 	for node, t := range ps.trackers {
 		switch {
 		case t == nil:
-		case ps.heat == nil || ps.left || !ps.topo.used[node]:
+		case ps.heat == nil || ps.left || !ps.topo.used[node] || t.lane.Key().Database != ps.shared.cfg.Database:
 			t.close()
 		case t.lane.Stale():
 			t.lane.Move()
