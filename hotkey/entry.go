@@ -23,12 +23,17 @@ type Entry struct {
 	changes *atomic.Int64 // the pool's, see Tally.Change
 	watch   atomic.Pointer[Watch]
 
-	Reads   atomic.Uint64 // since it was last watched, as far as loops have told
-	Wanted  atomic.Bool   // a loop has asked for it to be watched
-	NotYet  atomic.Int64  // loop clock before which it is of no use to ask for that
-	Pushes  atomic.Uint64 // times that its node has told of a change
-	Watches atomic.Uint64 // times that it was watched anew
-	Why     atomic.Pointer[string]
+	Reads    atomic.Uint64          // since it was last watched, as far as loops have told
+	Wanted   atomic.Bool            // a loop has asked for it to be watched
+	NotYet   atomic.Int64           // loop clock before which it is of no use to ask for that
+	Pushes   atomic.Uint64          // times that its node has told of a change
+	Watches  atomic.Uint64          // times that it was watched anew
+	Why      atomic.Pointer[string] // why nothing is kept; nil: there is no reason
+	Large    atomic.Bool            // its replies are too large for the process to keep
+	Populate atomic.Bool            // a loop has asked for copies to be looked after
+
+	version atomic.Pointer[Version]
+	share   atomic.Uint64
 }
 
 // retired is more than any number of holds: the key is hot no more.

@@ -110,6 +110,9 @@ func (la *Lane) Down() (reason string, is bool) { return la.reason, la.state == 
 // Key is the RESP version and the database of the lane.
 func (la *Lane) Key() Key { return la.key }
 
+// Requests counts those that were ever put on the lane.
+func (la *Lane) Requests() uint64 { return la.requests }
+
 // Depth returns how many replies are awaited.
 func (la *Lane) Depth() int { return la.waiting.len() }
 

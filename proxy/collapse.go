@@ -7,6 +7,7 @@ import (
 	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // The same read of a hot key by many clients of a loop is one request to the node. While one is under way, all that ask for the same
@@ -42,6 +43,8 @@ type form struct {
 	fields bool // of a hash
 	near   near
 	used   int64 // when it was last asked for
+
+	spread, misses uint32 // how often it was sent to a copy, and it seemed that there was none
 }
 
 // joint is a request that several sessions wait for.
@@ -97,7 +100,7 @@ var collapsible = func() []bool {
 
 // collapse has a read of a hot key answered together with others of the same. It returns false if the request has to be sent by itself.
 // looked says that the detector has been shown it.
-func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, request []byte, looked bool) bool {
+func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, a *resp.Args, request []byte, looked bool) bool {
 	ps := s.pool
 	if len(request) > longestForm {
 		return false
@@ -110,6 +113,9 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 		return true
 	}
 	if f.keeps {
+		if spreads[c.ID] != 0 && s.spreadRead(k, f, c, node, a, request) {
+			return true
+		}
 		ps.wants(k)
 	}
 	s.sendsHot()
@@ -170,6 +176,7 @@ func (s *Session) formOf(k *hotKey, lane *pool.Lane, c *command.Command, request
 		s.pool.dropNear(free)
 		free.lane, free.class, free.request, free.size = lane, classes[c.ID], append(free.request[:0], request...), anySize
 		free.used, free.keeps, free.fields = now, s.pool.keepsFor(k, lane), c.Group == "hash"
+		free.spread, free.misses = 0, 0
 	}
 	return free
 }

@@ -8,9 +8,9 @@ import (
 
 	"ringway/hotkey"
 	"ringway/internal/command"
-	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // Which keys are hot is found out by package hotkey. Each loop shows it a sample of the requests that take the short way, or go to one node for
@@ -29,7 +29,8 @@ type heat struct {
 	tellSoon func()
 
 	near      nearSettings
-	nearBytes int // that are kept
+	nearBytes int      // that are kept
+	sent      []sentTo // by node
 }
 
 // reportEvery is how often what a loop has seen is added to what others have, while there are requests.
@@ -43,19 +44,21 @@ type hotKeys struct {
 
 // hotKey is what one loop does for a hot key.
 type hotKey struct {
-	hash  uint64
-	entry *hotkey.Entry
-	forms []*form
-	saved uint64 // reads that were answered with another's reply, since the key became hot
-	near  uint64 // reads that were answered with what is kept
-	reads uint64 // that the entry has not been told of
+	hash   uint64
+	entry  *hotkey.Entry
+	forms  []*form
+	saved  uint64 // reads that were answered with another's reply, since the key became hot
+	near   uint64 // reads that were answered with what is kept
+	copied uint64 // that were sent to copies
+	reads  uint64 // that the entry has not been told of
 }
 
 // findHeat begins or ends to look for hot keys, as the configuration wants it.
 func (ps *poolState) findHeat() {
 	cfg := &ps.shared.cfg.HotKeys
 	tally := ps.shared.tally
-	tally.Exclude(excluded(cfg))
+	tally.Exclude(fits(cfg.Exclude))
+	tally.Pin(fits(cfg.Pin))
 	switch off := cfg.Mode == "off"; {
 	case off:
 		ps.heat, ps.cool = nil, math.MaxInt
@@ -68,18 +71,20 @@ func (ps *poolState) findHeat() {
 		ps.heat, ps.cool = h, 0
 	}
 	if ps.heat != nil {
+		ps.heat.detector.Pin(fits(cfg.Pin))
 		ps.heat.findNear()
+		ps.heat.countSent()
 	}
 	ps.setHot()
 }
 
-// excluded returns the test that says which keys a configuration excludes, nil if none.
-func excluded(cfg *config.HotKeys) func(key []byte) bool {
-	if len(cfg.Exclude) == 0 {
+// fits returns the test that says which keys fit one of these patterns, nil if there are none.
+func fits(list []string) func(key []byte) bool {
+	if len(list) == 0 {
 		return nil
 	}
 	var patterns [][]byte
-	for _, p := range cfg.Exclude {
+	for _, p := range list {
 		patterns = append(patterns, []byte(p))
 	}
 	return func(key []byte) bool {
@@ -94,15 +99,15 @@ func excluded(cfg *config.HotKeys) func(key []byte) bool {
 
 // hotOwner is the way of a request that is looked at, or that may be for a hot key. It returns who is to get the reply, nil if the
 // request is taken care of; and what it may change.
-func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, key, request []byte) (pool.Owner, *writing) {
-	ps := s.pool
+func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, a *resp.Args, request []byte) (pool.Owner, *writing) {
+	ps, key := s.pool, a.At(1)
 	hash := xxhash.Sum64(key)
 	looked := ps.cool < 0 && ps.look(hash, key, c)
 	var writes *writing
 	if ps.hot != nil {
 		if i := ps.hot.set.Find(hash, key); i >= 0 {
 			k := ps.hot.keys[i]
-			if collapsible[c.ID] && s.collapse(k, c, node, lane, request, looked) {
+			if collapsible[c.ID] && s.collapse(k, c, node, lane, a, request, looked) {
 				return nil, nil
 			}
 			if mayChange[c.ID] {
@@ -148,6 +153,9 @@ func (ps *poolState) lookAt(c *command.Command, key []byte) {
 func (h *heat) tick() {
 	if h.pool.heat != h || h.pool.left {
 		return
+	}
+	if h.pool.hot != nil {
+		h.countSent()
 	}
 	if idle := h.tell(); !idle || h.pool.hot != nil {
 		h.pool.worker.loop.SetTimer(h.timer, reportEvery)
@@ -216,11 +224,7 @@ func (ps *poolState) setHot() {
 	if old != nil {
 		for _, k := range old.keys {
 			if !stays[k] {
-				k.putAll()
-				for _, f := range k.forms {
-					ps.dropNear(f)
-					f.keeps = false
-				}
+				ps.dropForms(k)
 			}
 		}
 	}

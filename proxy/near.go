@@ -33,10 +33,16 @@ type nearSettings struct {
 	database int           // the one whose keys are kept
 	largest  int           // reply
 	memory   int           // for all replies
+
+	copies       bool // keys may be copied to other nodes
+	copyAll      bool // all of them, and nothing is kept here
+	copyDatabase int
+	copyLargest  int // value
+	copyMemory   int // for all values, of the process
 }
 
 // boundsOf are those of a form. Fields of a hash may have a time to live of their own (Redis 7.4, Valkey 9), at the end of which the node does not tell of it
-// before it has found out itself: what is read of a hash is read again as often as the node has to be heard of.
+// before it has found out itself, and its encoding does not always show it: what is read of a hash is read again as often as the node has to be heard of.
 func (n *nearSettings) boundsOf(f *form) *hotkey.Bounds {
 	if f.fields {
 		return &n.ofFields
@@ -46,15 +52,30 @@ func (n *nearSettings) boundsOf(f *form) *hotkey.Bounds {
 
 // findNear takes over the configuration.
 func (h *heat) findNear() {
+	before := h.near
 	cfg := &h.pool.shared.cfg.HotKeys
 	p := h.pool.shared.cfg
 	h.near = nearSettings{
-		on:       (cfg.Mode == "auto" || cfg.Mode == "near") && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica",
+		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica" && p.Distribution != "random",
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
 		ofFields: hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: min(cfg.MaxAge, cfg.MaxStaleness)},
 		database: p.Database,
 		largest:  cfg.NearMaxValue,
 		memory:   cfg.NearMemory / len(h.pool.worker.server.workers),
+
+		copies:       (cfg.Mode == "auto" || cfg.Mode == "copies") && p.Database != cfg.CopyDatabase,
+		copyAll:      cfg.Mode == "copies",
+		copyDatabase: cfg.CopyDatabase,
+		copyLargest:  cfg.CopyMaxValue,
+		copyMemory:   cfg.NearMemory,
+	}
+	if h.near.copyAll {
+		h.near.largest = -1
+	}
+	if h.near != before && h.pool.hot != nil {
+		for _, k := range h.pool.hot.keys {
+			h.pool.dropForms(k)
+		}
 	}
 }
 
@@ -125,8 +146,14 @@ func (j *joint) adopts() {
 
 // gather takes the next bytes of a reply that is to be kept.
 func (j *joint) gather(kind byte, b []byte) {
-	if h := j.pool.heat; kind == '-' || kind == '!' || h == nil || j.size > h.near.largest {
+	h := j.pool.heat
+	if kind == '-' || kind == '!' || h == nil {
 		j.watch = nil
+		return
+	}
+	if j.size > h.near.largest {
+		j.watch = nil
+		j.pool.wantsCopies(j.form.key)
 		return
 	}
 	j.kept = j.pool.worker.loop.Append(j.kept, b)
@@ -144,6 +171,7 @@ func (f *form) keep(j *joint) {
 	}
 	ps.dropNear(f)
 	if h.nearBytes+cap(j.kept) > h.near.memory {
+		ps.wantsCopies(f.key)
 		return
 	}
 	f.near = near{reply: j.kept, watch: j.watch, readAt: loop.Clock()}
@@ -152,6 +180,16 @@ func (f *form) keep(j *joint) {
 	if l := j.watch.Lease; l.Wanted.CompareAndSwap(false, true) {
 		ps.onTracker(f.lane.Index, (*tracker).confirm, func() { l.Wanted.Store(false) })
 	}
+}
+
+// dropForms forgets what is kept of a key, and has its reads begin anew. What is under way is not kept.
+func (ps *poolState) dropForms(k *hotKey) {
+	k.putAll()
+	for _, f := range k.forms {
+		ps.dropNear(f)
+		f.keeps = false
+	}
+	k.forms = nil
 }
 
 // dropNear forgets what a form keeps.

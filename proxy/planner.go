@@ -34,7 +34,10 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		var owner pool.Owner = s
 		var writes *writing
 		if s.pool.cool--; s.pool.cool < 0 || s.pool.hot != nil {
-			if owner, writes = s.hotOwner(c, node, lane, a.At(1), request); owner == nil {
+			if s.overtakes(c) && !s.barrier() {
+				return false
+			}
+			if owner, writes = s.hotOwner(c, node, lane, a, request); owner == nil {
 				return true
 			}
 		}
@@ -144,6 +147,9 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	taken, tx, before := true, s.tx, s.inFlight
 	plan := c.For(a)
 	var writes *writing
+	if s.overtakes(c) && !s.barrier() {
+		return false
+	}
 	if s.pool.hot != nil && (s.tx == nil || c.Name == "exec") {
 		writes = s.writesAny(c, a)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -26,6 +27,7 @@ type tracker struct {
 	next     int
 	tended   map[*hotkey.Entry]*tended
 	beat     *loop.Timer
+	watching bool   // something was watched at the last heartbeat
 	idle     int64  // since when there has been no hot key
 	unable   string // why the node does not tell
 	askAgain int64  // until when it is not asked again
@@ -37,6 +39,7 @@ type question struct {
 	sent  int64 // clock, before it was sent
 	gen   uint64
 	entry *hotkey.Entry
+	watch *hotkey.Watch
 }
 
 type questionKind uint8
@@ -46,7 +49,12 @@ const (
 	askTracking
 	askEvict // not to be closed for want of memory; a node may refuse it
 	askPing
+	askEncoding
 	askTTL
+	askLength
+	askUsage
+	askValue
+	askDump
 )
 
 // tended is what the tracker knows of a key that was to be watched.
@@ -57,6 +65,10 @@ type tended struct {
 	at      int64   // when that was last reckoned
 	pause   time.Duration
 	waits   bool // for the connection
+	fields  bool // it is a hash whose fields have a time to live of their own: nobody tells when that is over
+
+	fetched   *hotkey.Watch // the last under which the value was asked for
+	refreshed int64         // when the copies' time to live was last put off
 }
 
 const (
@@ -197,6 +209,10 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		td.waits = true
 		return
 	}
+	if ps.topo.slow != nil { // keys go to another node one by one, and each loop has its own clock for that
+		t.putOff(e, now+int64(firstPause))
+		return
+	}
 	if until, not := t.isDear(e, td, now); not {
 		t.putOff(e, until)
 		return
@@ -208,6 +224,8 @@ func (t *tracker) watch(e *hotkey.Entry) {
 	}
 	td.credit--
 	td.watches++
+	ps.worker.scratch = resp.AppendCommand(ps.worker.scratch[:0], "OBJECT", "ENCODING", string(e.Name))
+	t.ask(question{kind: askEncoding, entry: e}, ps.worker.scratch)
 	ps.worker.scratch = resp.AppendCommand(ps.worker.scratch[:0], "PTTL", string(e.Name))
 	t.ask(question{kind: askTTL, gen: gen, entry: e}, ps.worker.scratch)
 }
@@ -268,14 +286,17 @@ func (t *tracker) heartbeat() {
 	for e := range t.tended {
 		switch {
 		case e.Retired():
+			t.dropVersion(e)
 			delete(t.tended, e)
 		case e.Watched(now) != nil:
 			watched = true
+			t.lookAfter(e)
 		}
 	}
 	if len(t.tended) > 0 {
 		t.idle = now
 	}
+	t.watching = watched
 	if t.up && watched {
 		if t.next < len(t.asked) && now-t.asked[t.next].sent > 3*int64(t.settings().bounds.Staleness) {
 			t.lane.Move() // it is silent
@@ -297,6 +318,9 @@ func (t *tracker) receive(b []byte) {
 	}
 	q := t.asked[t.next]
 	t.next++
+	if q.kind >= askPing && !resp.IsError(b) { // a node that is loading, or runs a script for too long, knows of nothing
+		t.lease.Answered(q.sent)
+	}
 	switch q.kind {
 	case askHello:
 		if resp.IsError(b) { // in RESP2 it would agree to tell, and not do it
@@ -316,14 +340,16 @@ func (t *tracker) receive(b []byte) {
 				t.watch(e)
 			}
 		}
-	case askTTL:
-		t.lease.Answered(q.sent)
-		t.watchBegins(&q, b)
-	case askPing:
-		if resp.IsError(b) { // LOADING, or a script that runs for too long: what it may have changed it tells of
-			return
+	case askEncoding:
+		if td := t.tended[q.entry]; td != nil {
+			td.fields = bytes.HasSuffix(text(b), []byte("ex"))
 		}
-		t.lease.Answered(q.sent)
+	case askTTL:
+		t.watchBegins(&q, b)
+	case askLength, askUsage:
+		t.lengthIs(&q, b)
+	case askValue, askDump:
+		t.valueIs(&q, b)
 	}
 }
 
@@ -351,6 +377,12 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 		t.putOff(q.entry, now+int64(firstPause))
 		return
 	}
+	if td := t.tended[q.entry]; td == nil || td.fields {
+		why := "its fields have a time to live"
+		q.entry.Why.Store(&why)
+		t.putOff(q.entry, now+int64(longestPause))
+		return
+	}
 	deadline := q.sent + int64(t.settings().bounds.Age) // it is asked again then, for SWAPDB changes it without a word
 	if ms >= 0 {
 		deadline = min(deadline, q.sent+ms*int64(time.Millisecond)-slackOfTTL)
@@ -364,6 +396,7 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 	}
 	t.pool.stats.Validations++
 	q.entry.Wanted.Store(false)
+	t.lookAfter(q.entry)
 }
 
 // pushed takes what the node says unasked: keys that have changed, or null for all.
@@ -415,9 +448,23 @@ func (ps *poolState) followTrackers() {
 		case t == nil:
 		case ps.heat == nil || ps.left || !ps.topo.used[node] || t.lane.Key().Database != ps.shared.cfg.Database:
 			t.close()
+			continue
 		case t.lane.Stale():
 			t.lane.Move()
 		}
+		if t == nil {
+			continue
+		}
+		for e := range t.tended {
+			if ps.find(e.Name) != node {
+				t.dropVersion(e)
+				delete(t.tended, e)
+				e.Wanted.Store(false)
+			}
+		}
+	}
+	if ps.heat != nil {
+		ps.heat.countSent()
 	}
 }
 
@@ -427,6 +474,7 @@ func (t *tracker) close() {
 	ps.trackers[t.node] = nil
 	t.lost("")
 	for e := range t.tended {
+		t.dropVersion(e)
 		e.Wanted.Store(false)
 	}
 	ps.worker.loop.StopTimer(t.beat)

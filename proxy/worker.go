@@ -36,6 +36,7 @@ type worker struct {
 	freeAgain    []*again
 	freeWeighed  []*weighed
 	freeJoints   []*joint
+	freeSpreads  []*spread
 	freeWritings []*writing
 	joints       []join // to be put on their lanes in this turn
 	joinsSent    bool   // for a test that shows why they must not
@@ -267,6 +268,9 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	for _, t := range ps.trackers {
 		if t != nil {
 			st.Trackers++
+			if t.up && t.watching {
+				st.LeaseAge += int(t.lease.Age(loop.Clock()))
+			}
 		}
 	}
 	if ps.heat != nil {
