@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -34,7 +35,7 @@ func keeping(mode string, more func(h *config.HotKeys)) func(*config.Config) {
 	return func(c *config.Config) {
 		c.Threads = 2
 		h := &c.Pools[0].HotKeys
-		h.Mode, h.MinReads, h.Validations = mode, 1, 1000
+		h.Mode, h.MinReads, h.Validations, h.MaxAge = mode, 1, 1000, time.Hour
 		if more != nil {
 			more(h)
 		}
@@ -252,6 +253,7 @@ type relay struct {
 	l        net.Listener
 	tracking side
 	data     side
+	late     atomic.Int64 // how much later some requests come that are not the tracker's
 }
 
 // side is what becomes of what the node sends on connections of one kind.
@@ -279,6 +281,13 @@ func newRelay(t testing.TB, node string) *relay {
 		}
 	}()
 	return r
+}
+
+// seldom takes its time once in eight times.
+func seldom(d time.Duration) {
+	if d > 0 && rand.IntN(8) == 0 {
+		time.Sleep(d)
+	}
 }
 
 func (r *relay) Addr() string { return r.l.Addr().String() }
@@ -338,6 +347,9 @@ func (r *relay) carry(in net.Conn) {
 			n, err := in.Read(b)
 			if bytes.Contains(b[:n], []byte("TRACKING")) {
 				tracks.Store(true)
+			}
+			if !tracks.Load() {
+				seldom(time.Duration(r.late.Load()))
 			}
 			if _, err2 := out.Write(b[:n]); err != nil || err2 != nil {
 				return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"ringway/internal/config"
 	"ringway/internal/redistest"
 )
 
@@ -193,11 +194,14 @@ func (l *linear) round(addr string, number, clients, operations int) (result por
 	return result
 }
 
+// pinned has the keys of all rounds hot from when they are seen.
+func pinned(h *config.HotKeys) { h.Pin = []string{"register*", "counter*", "hash*"} }
+
 // What clients of one Ringway ask of hot keys is as if it had been carried out one after the other.
 func TestHotKeysOfOneRingwayAreLinearizable(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
 		const clients, operations = 8, 500
-		srv := serve(t, keeping(mode, nil), nodes(t, 1)...)
+		srv := serve(t, keeping(mode, pinned), nodes(t, 1)...)
 		l := &linear{t: t, begin: time.Now()}
 		for n := range sized(1_000_000, 20_000) / (clients * operations) {
 			if result := l.round(srv.Addr(0), n, clients, operations); result != porcupine.Ok {
@@ -215,37 +219,47 @@ func TestHotKeysOfOneRingwayAreLinearizable(t *testing.T) {
 	})
 }
 
-// The same in front of a node whose replies, and what it tells of changes, come a little later, now more and now less. Then it matters that a write makes what is kept void
-// before it is sent, and that a reply is kept under the watch under which it was asked for.
+// The same in front of a node that gets requests a little later, and whose replies and news of changes come a little later, now and then. Then it matters that
+// a write makes what is kept void before it is sent, and that a reply is kept under the watch under which it was asked for.
 func TestHotKeysOfASlowNodeAreLinearizable(t *testing.T) {
+	const ms = time.Millisecond
 	inKeepingModes(t, func(t *testing.T, mode string) {
-		for _, without := range []string{"", "the watch of the request", "writes"} {
-			t.Run("without="+without, func(t *testing.T) {
-				if without == "writes" {
+		for _, c := range []struct {
+			without                 string
+			requests, replies, news time.Duration // how late one in eight of them is
+		}{
+			{"", 0, 10 * ms, 0},
+			{"", 10 * ms, 0, 3 * ms},
+			{"the watch of the request", 0, 10 * ms, 0},
+			{"writes", 0, 0, 3 * ms},
+		} {
+			t.Run("without="+c.without, func(t *testing.T) {
+				if c.without == "writes" {
 					before := mayChange
 					mayChange = make([]bool, len(before))
 					t.Cleanup(func() { mayChange = before })
 				}
 				r := newRelay(t, nodes(t, 1)[0])
-				late := func(most time.Duration) func([]byte) []byte {
-					return func(frame []byte) []byte { time.Sleep(rand.N(most)); return frame }
+				late := func(by time.Duration) func([]byte) []byte {
+					return func(frame []byte) []byte { seldom(by); return frame }
 				}
-				r.data.edits(late(2 * time.Millisecond))
-				r.tracking.edits(late(500 * time.Microsecond))
-				srv := serve(t, keeping(mode, nil), r.Addr())
+				r.late.Store(int64(c.requests))
+				r.data.edits(late(c.replies))
+				r.tracking.edits(late(c.news))
+				srv := serve(t, keeping(mode, pinned), r.Addr())
 				for _, w := range srv.workers {
-					redistest.Run(t, w.loop.Post, func() { w.adoptsLate = without == "the watch of the request" })
+					redistest.Run(t, w.loop.Post, func() { w.adoptsLate = c.without == "the watch of the request" })
 				}
 				l := &linear{t: t, begin: time.Now()}
 				result := porcupine.Ok
-				for n := 0; n < sized(50, 5) && without == "" || n < 50 && without != "" && result == porcupine.Ok; n++ {
-					if result = l.round(srv.Addr(0), n, 8, 200); result != porcupine.Ok && without == "" {
+				for n := 0; n < sized(50, 5) && c.without == "" || n < 50 && c.without != "" && result == porcupine.Ok; n++ {
+					if result = l.round(srv.Addr(0), n, 8, 200); result != porcupine.Ok && c.without == "" {
 						t.Fatalf("a history is %s", result)
 					}
 				}
 				t.Logf("%d operations, %d reads answered with what is kept: %s", l.ops.Load(), keptReads(srv), result)
-				if without != "" && result != porcupine.Illegal {
-					t.Errorf("without %s histories are %s: the test is no good", without, result)
+				if c.without != "" && result != porcupine.Illegal {
+					t.Errorf("without %s histories are %s: the test is no good", c.without, result)
 				}
 			})
 		}
