@@ -13,7 +13,7 @@ import (
 func TestAFrozenRingwayTellsNothingOld(t *testing.T) {
 	for _, mode := range keepingModes {
 		t.Run(mode, func(t *testing.T) {
-			nodes := servers(t, 1)
+			nodes := servers(t, 2)
 			keeps := pool{nodes: addresses(nodes), options: map[string]string{
 				"hot_keys": fmt.Sprintf("{mode: %s, max_staleness: 300ms, max_age: 1h, min_reads_per_version: 1}", mode)}}
 			frozen, other := serveWith(t, setup{threads: 2}, keeps), serve(t, pool{nodes: addresses(nodes)})
@@ -60,4 +60,4 @@ func TestAFrozenRingwayTellsNothingOld(t *testing.T) {
 }
 
 // keepingModes are those in which something is kept of hot keys.
-var keepingModes = []string{"near"}
+var keepingModes = []string{"near", "copies"}
