@@ -773,6 +773,14 @@ func TestWhoIsNotToldWhatIsKept(t *testing.T) {
 		c.Do("HELLO", "3")
 		c.Do("SUBSCRIBE", "channel")
 		want(t, "one that subscribes", c.Do("GET", "hot"), redistest.Bulk("new"))
+		c = client(t, srv)
+		for range 20 {
+			c.Send("MGET", "hot")
+			c.Send("GET", "hot")
+			c.Flush()
+			want(t, "one that asks the node", c.Recv(), "*1\r\n"+redistest.Bulk("new"))
+			want(t, "and does not wait for the answer", c.Recv(), redistest.Bulk("new"))
+		}
 		if n := keptReads(srv); n != kept {
 			t.Errorf("%d of them were told what is kept", n-kept)
 		}

@@ -185,6 +185,56 @@ func TestATransactionIsGivenUp(t *testing.T) {
 	})
 }
 
+// A key becomes hot while a write of it is at its node. It is not watched before that is answered.
+func TestAWriteFromBeforeAKeyWasHot(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		node := redistest.Server(t)
+		srv := serve(t, func(c *config.Config) {
+			keeping(t, mode, nil)(c)
+			c.Pools[0].Timeout = 20 * time.Second
+		}, node.Addr())
+		c, reader := client(t, srv), client(t, srv)
+		c.Do("GET", "hot")
+		reader.Do("GET", "hot")
+		node.Stop()
+		c.Send("SET", "hot", "v")
+		c.Flush()
+		depth := func() (n int) {
+			for _, st := range srv.Stats(0) {
+				n += st.Nodes[0].Depth
+			}
+			return n
+		}
+		redistest.WaitFor(t, "the write", func() bool { return depth() == 1 })
+		const reads = 60 // a window
+		for range reads {
+			reader.Send("GET", "hot")
+		}
+		reader.Flush()
+		redistest.WaitFor(t, "the key to be hot", func() bool { return len(srv.open()[0].tally.Set().Keys) == 1 })
+		e := entryOf(t, srv, "hot")
+		for _, w := range srv.workers { // all of them know of it
+			redistest.WaitFor(t, "the loops to know", func() (is bool) {
+				redistest.Run(t, w.loop.Post, func() { is = w.pools[0].hot != nil })
+				return is
+			})
+		}
+		if _, ok := e.Begin(); ok {
+			t.Error("the key may be watched, and SET was not carried out")
+		}
+		node.Cont()
+		want(t, "SET", c.Recv(), "+OK\r\n")
+		for range reads {
+			reader.Recv()
+		}
+		redistest.WaitFor(t, "the key to be watched", func() bool {
+			want(t, "GET", reader.Do("GET", "hot"), redistest.Bulk("v"))
+			return e.Watched(0) != nil
+		})
+		balanced(t, srv)
+	})
+}
+
 // A field of a hash has a time to live of its own, and its node finds out late.
 func TestAFieldOfAHotHashExpires(t *testing.T) {
 	inNearMode(t, func(t *testing.T, mode string) {
