@@ -255,7 +255,7 @@ func TestHotKeysOfASlowNodeAreLinearizable(t *testing.T) {
 				}
 				l := &linear{t: t, begin: time.Now()}
 				result := porcupine.Ok
-				for n := 0; n < sized(50, 5) && c.without == "" || n < 50 && c.without != "" && result == porcupine.Ok; n++ {
+				for n := 0; n < sized(50, 3) && c.without == "" || n < 50 && c.without != "" && result == porcupine.Ok; n++ {
 					if result = l.round(srv.Addr(0), n, 8, 200); result != porcupine.Ok && c.without == "" {
 						t.Fatalf("a history is %s", result)
 					}

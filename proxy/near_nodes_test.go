@@ -121,7 +121,7 @@ func TestAHotKeyGetsAnotherNode(t *testing.T) {
 				}
 			})
 		}
-		for i := range sized(100, 6) {
+		for i := range sized(100, 4) {
 			node := 1 - i%2
 			give(node)
 			if err := write(int64(node)); err != nil {
@@ -173,7 +173,7 @@ func TestNothingIsKeptWhileLoopsDisagree(t *testing.T) {
 
 // The keys of a hot load move, warm, and back. No value is found older than somebody has seen it, here or in front of another Ringway.
 func TestWarmScalingOfHotKeysKeepsHistories(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inKeepingModesIfFull(t, func(t *testing.T, mode string) {
 		hurried(t)
 		addresses := nodes(t, 4)
 		change := func(c *config.Config) {
@@ -199,7 +199,7 @@ func TestWarmScalingOfHotKeysKeepsHistories(t *testing.T) {
 
 // A node that is full evicts what was read long ago. A key that is asked for all the time must not seem so because it is asked for here.
 func TestAHotKeyIsNotEvicted(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inKeepingModesIfFull(t, func(t *testing.T, mode string) {
 		// evicted fills a node in three seconds or so, and goes on until the hot key is gone, or a good part of the others.
 		evicted := func(t *testing.T, age time.Duration) bool {
 			node := redistest.Server(t, "--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "10", "--maxmemory-clients", "0")
@@ -259,7 +259,7 @@ func TestTheOwnerOfAHotKeyIsFrozen(t *testing.T) {
 		untilKept(t, mode, client(t, srv), "hot")
 		v.readers(8, srv.Addr(0))
 		v.writers(5*time.Millisecond, srv.Addr(0))
-		for range sized(20, 2) {
+		for range sized(20, 1) {
 			v.until(5000)
 			node.Stop()
 			frozen := time.Now()
