@@ -23,8 +23,18 @@ import (
 // keepingModes are those in which something is kept of hot keys. What is tested here holds in each.
 var keepingModes = []string{"near", "copies"}
 
-// inKeepingModes runs a test in each of them.
+// inKeepingModes runs a test in each of them, all at once: they wait more than they work.
 func inKeepingModes(t *testing.T, test func(t *testing.T, mode string)) {
+	for _, mode := range keepingModes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			test(t, mode)
+		})
+	}
+}
+
+// inEachKeepingMode does so one after the other, for a test that changes what is not its own.
+func inEachKeepingMode(t *testing.T, test func(t *testing.T, mode string)) {
 	for _, mode := range keepingModes {
 		t.Run(mode, func(t *testing.T) { test(t, mode) })
 	}
@@ -38,7 +48,7 @@ func inNearMode(t *testing.T, test func(t *testing.T, mode string)) {
 // inKeepingModesIfFull leaves copies out unless there is time: what is tested is the same for them, and takes long.
 func inKeepingModesIfFull(t *testing.T, test func(t *testing.T, mode string)) {
 	if full() {
-		inKeepingModes(t, test)
+		inEachKeepingMode(t, test)
 	} else {
 		inNearMode(t, test)
 	}

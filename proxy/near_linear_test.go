@@ -223,7 +223,7 @@ func TestHotKeysOfOneRingwayAreLinearizable(t *testing.T) {
 // a write makes what is kept void before it is sent, and that a reply is kept under the watch under which it was asked for.
 func TestHotKeysOfASlowNodeAreLinearizable(t *testing.T) {
 	const ms = time.Millisecond
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inEachKeepingMode(t, func(t *testing.T, mode string) {
 		for _, c := range []struct {
 			without                 string
 			requests, replies, news time.Duration // how late one in eight of them is
