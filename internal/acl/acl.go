@@ -33,6 +33,7 @@ type User struct {
 	passwords []string // digests, in hexadecimal digits
 	selectors []*selector
 	unlimited bool
+	text      string // as String has it, once the user is in a set
 }
 
 // sanitizing is what a user says about RESTORE, which nodes decide; it is kept to be told again.
@@ -81,8 +82,8 @@ func (u *User) CanLogIn() bool { return u.on && (u.nopass || len(u.passwords) > 
 // Unlimited reports whether the user may do everything, with every key and channel: such a one need not be judged.
 func (u *User) Unlimited() bool { return u.unlimited }
 
-// Same reports whether another user of the name has the same passwords and may do the same, as far as the rules tell.
-func (u *User) Same(other *User) bool { return u.String() == other.String() }
+// Same reports whether two users, each in its set, have the same passwords and may do the same, as far as their rules tell.
+func (u *User) Same(other *User) bool { return u.text == other.text }
 
 // Users is a set of users that does not change. There always is a default one.
 type Users struct {
@@ -103,7 +104,7 @@ func NewUsers(users ...*User) (*Users, error) {
 		us.byName[DefaultName] = NewDefault("")
 	}
 	for _, u := range us.byName {
-		u.unlimited = u.selectors[0].unlimited()
+		u.unlimited, u.text = u.selectors[0].unlimited(), u.String()
 	}
 	us.sorted = slices.SortedFunc(maps.Values(us.byName), func(a, b *User) int { return strings.Compare(a.name, b.name) })
 	return us, nil

@@ -17,13 +17,14 @@ func (cs *Commands) Has(id int) bool { return cs[uint(id)/64]>>(uint(id)%64)&1 !
 
 // Set adds a command, or takes it out; its subcommands with it.
 func (cs *Commands) Set(c *command.Command, in bool) {
-	cs.bit(c.ID, in)
+	cs.Put(c.ID, in)
 	for _, sub := range c.Subcommands() {
-		cs.bit(sub.ID, in)
+		cs.Put(sub.ID, in)
 	}
 }
 
-func (cs *Commands) bit(id int, in bool) {
+// Put adds the command with this ID alone, or takes it out.
+func (cs *Commands) Put(id int, in bool) {
 	cs[id/64] &^= 1 << (id % 64)
 	if in {
 		cs[id/64] |= 1 << (id % 64)
