@@ -24,6 +24,7 @@ type Tally struct {
 
 	mu      sync.Mutex
 	exclude func(key []byte) bool
+	pin     func(key []byte) bool
 	loops   []Report
 	hot     float64          // the share from which a key is hot
 	below   map[uint64]int64 // since when a hot key has had too little
@@ -63,6 +64,13 @@ func (t *Tally) Demotions() uint64 { return t.demotions.Load() }
 func (t *Tally) Exclude(exclude func(key []byte) bool) {
 	t.mu.Lock()
 	t.exclude = exclude
+	t.mu.Unlock()
+}
+
+// Pin says which keys are hot as soon as they are seen a few times, and until they are seen no more. Nil: none.
+func (t *Tally) Pin(pin func(key []byte) bool) {
+	t.mu.Lock()
+	t.pin = pin
 	t.mu.Unlock()
 }
 
@@ -167,7 +175,7 @@ func (t *Tally) stays(now int64, k *Key) bool {
 	if t.exclude != nil && t.exclude(k.Name) {
 		return false
 	}
-	if s := t.sums[k.Hash]; s != nil && t.total > 0 && s.count >= t.hot/2*t.total {
+	if s := t.sums[k.Hash]; s != nil && t.total > 0 && (s.count >= t.hot/2*t.total || t.pin != nil && t.pin(k.Name)) {
 		delete(t.below, k.Hash)
 		return true
 	}
@@ -183,7 +191,8 @@ func (t *Tally) stays(now int64, k *Key) bool {
 func (t *Tally) rises(s *sum) bool {
 	slowly := s.samples >= fewest && s.sure >= t.hot*t.total
 	fast := s.lately >= fewest && s.recent >= max(4*t.hot, float64(fewest)/recent)*t.recent
-	return (slowly || fast) && (t.exclude == nil || !t.exclude(s.key))
+	pinned := t.pin != nil && s.samples >= fewestPinned && t.pin(s.key)
+	return (slowly || fast || pinned) && (t.exclude == nil || !t.exclude(s.key))
 }
 
 // addUp sums the reports by key.

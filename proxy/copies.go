@@ -59,7 +59,7 @@ type spread struct {
 func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, a *resp.Args, request []byte) bool {
 	ps := s.pool
 	v := k.entry.Version()
-	if v == nil || v.Kind != spreads[c.ID] || f.misses > fewMisses && f.misses*5 > f.spread || !s.inTurn() {
+	if v == nil || !ps.heat.near.copies || v.Kind != spreads[c.ID] || f.misses > fewMisses && f.misses*5 > f.spread || !s.inTurn() {
 		return false
 	}
 	now := loop.Clock()

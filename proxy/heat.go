@@ -8,7 +8,6 @@ import (
 
 	"ringway/hotkey"
 	"ringway/internal/command"
-	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/pool"
 	"ringway/resp"
@@ -58,7 +57,8 @@ type hotKey struct {
 func (ps *poolState) findHeat() {
 	cfg := &ps.shared.cfg.HotKeys
 	tally := ps.shared.tally
-	tally.Exclude(excluded(cfg))
+	tally.Exclude(fits(cfg.Exclude))
+	tally.Pin(fits(cfg.Pin))
 	switch off := cfg.Mode == "off"; {
 	case off:
 		ps.heat, ps.cool = nil, math.MaxInt
@@ -71,19 +71,20 @@ func (ps *poolState) findHeat() {
 		ps.heat, ps.cool = h, 0
 	}
 	if ps.heat != nil {
+		ps.heat.detector.Pin(fits(cfg.Pin))
 		ps.heat.findNear()
 		ps.heat.countSent()
 	}
 	ps.setHot()
 }
 
-// excluded returns the test that says which keys a configuration excludes, nil if none.
-func excluded(cfg *config.HotKeys) func(key []byte) bool {
-	if len(cfg.Exclude) == 0 {
+// fits returns the test that says which keys fit one of these patterns, nil if there are none.
+func fits(list []string) func(key []byte) bool {
+	if len(list) == 0 {
 		return nil
 	}
 	var patterns [][]byte
-	for _, p := range cfg.Exclude {
+	for _, p := range list {
 		patterns = append(patterns, []byte(p))
 	}
 	return func(key []byte) bool {
@@ -223,11 +224,7 @@ func (ps *poolState) setHot() {
 	if old != nil {
 		for _, k := range old.keys {
 			if !stays[k] {
-				k.putAll()
-				for _, f := range k.forms {
-					ps.dropNear(f)
-					f.keeps = false
-				}
+				ps.dropForms(k)
 			}
 		}
 	}

@@ -42,10 +42,11 @@ type nearSettings struct {
 
 // findNear takes over the configuration.
 func (h *heat) findNear() {
+	before := h.near
 	cfg := &h.pool.shared.cfg.HotKeys
 	p := h.pool.shared.cfg
 	h.near = nearSettings{
-		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica",
+		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica" && p.Distribution != "random",
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
 		database: p.Database,
 		largest:  cfg.NearMaxValue,
@@ -59,6 +60,11 @@ func (h *heat) findNear() {
 	}
 	if h.near.copyAll {
 		h.near.largest = -1
+	}
+	if h.near != before && h.pool.hot != nil {
+		for _, k := range h.pool.hot.keys {
+			h.pool.dropForms(k)
+		}
 	}
 }
 
@@ -157,6 +163,16 @@ func (f *form) keep(j *joint) {
 	if l := j.watch.Lease; l.Wanted.CompareAndSwap(false, true) {
 		ps.onTracker(f.lane.Index, (*tracker).confirm, func() { l.Wanted.Store(false) })
 	}
+}
+
+// dropForms forgets what is kept of a key, and has its reads begin anew. What is under way is not kept.
+func (ps *poolState) dropForms(k *hotKey) {
+	k.putAll()
+	for _, f := range k.forms {
+		ps.dropNear(f)
+		f.keeps = false
+	}
+	k.forms = nil
 }
 
 // dropNear forgets what a form keeps.

@@ -66,3 +66,24 @@ func TestWhatIsKeptOfAHotKeyIsWhatItsNodeHas(t *testing.T) {
 		})
 	}
 }
+
+func TestAPinnedKeyIsHotWhateverItsShare(t *testing.T) {
+	srv := serve(t, onPool(func(p *config.Pool) { p.HotKeys.Pin = []string{"config:*"} }), nodes(t, 3)...)
+	c := client(t, srv)
+	redistest.WaitFor(t, "the pinned key to be kept", func() bool {
+		for i := range 2000 { // each of the others has as many requests
+			c.Send("GET", fmt.Sprint("other:", i%200))
+			if i%200 == 0 {
+				c.Send("GET", "config:1")
+			}
+		}
+		c.Flush()
+		for range 2010 {
+			c.Recv()
+		}
+		return hotField(c, "config:1", "tier") == "near"
+	})
+	if tier := hotField(c, "other:1", "tier"); tier == "near" {
+		t.Error("another key is hot too")
+	}
+}

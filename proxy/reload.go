@@ -244,6 +244,7 @@ func (ps *poolState) leave() {
 	if ps.pubsub != nil {
 		ps.pubsub.close()
 	}
+	ps.followTrackers()
 }
 
 // retire takes all lanes out of use.

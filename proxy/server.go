@@ -102,8 +102,9 @@ func (srv *Server) addPool(p *config.Pool, g *guard) error {
 
 // newShared makes what follows from a pool's configuration alone.
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals]), denials: &denials{}}
-	sp.tally = hotkey.NewTally(len(srv.workers), excluded(&p.HotKeys))
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
+	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
+	sp.denials = &denials{}
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{

@@ -27,6 +27,7 @@ type tracker struct {
 	next     int
 	tended   map[*hotkey.Entry]*tended
 	beat     *loop.Timer
+	watching bool   // something was watched at the last heartbeat
 	idle     int64  // since when there has been no hot key
 	unable   string // why the node does not tell
 	askAgain int64  // until when it is not asked again
@@ -198,6 +199,10 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		td.waits = true
 		return
 	}
+	if ps.topo.slow != nil { // keys go to another node one by one, and each loop has its own clock for that
+		t.putOff(e, now+int64(firstPause))
+		return
+	}
 	if until, not := t.isDear(e, td, now); not {
 		t.putOff(e, until)
 		return
@@ -281,6 +286,7 @@ func (t *tracker) heartbeat() {
 	if len(t.tended) > 0 {
 		t.idle = now
 	}
+	t.watching = watched
 	if t.up && watched {
 		if t.next < len(t.asked) && now-t.asked[t.next].sent > 3*int64(t.settings().bounds.Staleness) {
 			t.lane.Move() // it is silent
@@ -302,6 +308,9 @@ func (t *tracker) receive(b []byte) {
 	}
 	q := t.asked[t.next]
 	t.next++
+	if q.kind >= askPing && !resp.IsError(b) { // a node that is loading, or runs a script for too long, knows of nothing
+		t.lease.Answered(q.sent)
+	}
 	switch q.kind {
 	case askHello:
 		if resp.IsError(b) { // in RESP2 it would agree to tell, and not do it
@@ -326,19 +335,11 @@ func (t *tracker) receive(b []byte) {
 			td.fields = bytes.HasSuffix(text(b), []byte("ex"))
 		}
 	case askTTL:
-		t.lease.Answered(q.sent)
 		t.watchBegins(&q, b)
 	case askLength, askUsage:
-		t.lease.Answered(q.sent)
 		t.lengthIs(&q, b)
 	case askValue, askDump:
-		t.lease.Answered(q.sent)
 		t.valueIs(&q, b)
-	case askPing:
-		if resp.IsError(b) { // LOADING, or a script that runs for too long: what it may have changed it tells of
-			return
-		}
-		t.lease.Answered(q.sent)
 	}
 }
 

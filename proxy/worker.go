@@ -269,6 +269,9 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	for _, t := range ps.trackers {
 		if t != nil {
 			st.Trackers++
+			if t.up && t.watching {
+				st.LeaseAge += int(t.lease.Age(loop.Clock()))
+			}
 		}
 	}
 	if ps.heat != nil {

@@ -145,6 +145,7 @@ type Pool struct {
 	Validations           uint64 // times that a node was asked to tell of changes of a hot key
 	Invalidations         uint64 // times that it did
 	Trackers              int    // connections on which nodes tell, now
+	LeaseAge              int    // ns since the nodes have answered on them, in all, where something is kept
 
 	Mirrored      uint64         // requests of which the mirror was sent a copy
 	MirrorDropped uint64         // of which it was not, though it should have been

@@ -54,6 +54,7 @@ func (p *Pool) add(q *Pool) {
 	p.Validations += q.Validations
 	p.Invalidations += q.Invalidations
 	p.Trackers += q.Trackers
+	p.LeaseAge += q.LeaseAge
 	p.Mirrored += q.Mirrored
 	p.MirrorDropped += q.MirrorDropped
 	p.MirrorErrors += q.MirrorErrors

@@ -182,6 +182,11 @@ var table = []section{
 			help: "Connections on which nodes tell of changes of hot keys. There are none while nothing is hot.",
 			pool: func(p *Pool, put put) { put(float64(p.Trackers)) },
 		},
+		{
+			name: "ringway_hot_key_lease_age_seconds", kind: gauge,
+			help: "How long ago nodes have answered on such connections, on average, while something is kept: beyond max_staleness nothing of it is told.",
+			pool: func(p *Pool, put put) { put(float64(p.LeaseAge) / 1e9 / float64(max(p.Trackers, 1))) },
+		},
 	}},
 	{"Copies and faults", []family{
 		{
