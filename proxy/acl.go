@@ -156,6 +156,8 @@ func (s *Session) loadUsers() {
 		reply := []byte("+OK\r\n")
 		if err := w.server.reloadUsers(); err != nil {
 			reply = resp.AppendError(nil, "ERR "+err.Error())
+		} else {
+			w.log.Info("users reloaded", "cause", "ACL LOAD")
 		}
 		w.loop.Post(func() {
 			if !s.conn.Closed() {

@@ -89,8 +89,7 @@ func (d *denials) request(s *Session, c *command.Command, a *resp.Args, v acl.Ve
 	}
 	reason := reasonOf(v)
 	if show, skipped := d.note(s, reason, object, s.user.Name()); show {
-		s.worker.log.Warn("request denied", "pool", s.pool.shared.cfg.Name, "client", s.peer, "user", s.user.Name(),
-			"command", c.Name, "reason", reason.String(), "not_shown", skipped)
+		s.warnOf("request denied", skipped, "user", s.user.Name(), "command", c.Name, "reason", reason.String())
 	}
 }
 
@@ -107,7 +106,16 @@ func (d *denials) login(s *Session, by, name []byte) {
 	case !u.On():
 		why = "the user is off"
 	}
-	s.worker.log.Warn("login refused", "pool", s.pool.shared.cfg.Name, "client", s.peer, "user", brief(name), "reason", why, "not_shown", skipped)
+	s.warnOf("login refused", skipped, "user", brief(name), "reason", why)
+}
+
+// warnOf writes an event to the log that is about this client, and how many of its kind were not written before it.
+func (s *Session) warnOf(event string, skipped int, more ...any) {
+	args := append([]any{"pool", s.pool.shared.cfg.Name, "client", s.peer}, more...)
+	if skipped > 0 {
+		args = append(args, "not_shown", skipped)
+	}
+	s.worker.log.Warn(event, args...)
 }
 
 // note keeps a denial, and says whether it is to be written to the log.
@@ -150,7 +158,7 @@ func (d *denials) append(dst []byte, resp3 bool, most int, now int64) []byte {
 		dst = str(str(dst, "context"), e.context)
 		dst = str(str(dst, "object"), e.object)
 		dst = str(str(dst, "username"), e.username)
-		dst = resp.AppendDouble(str(dst, "age-seconds"), resp3, time.Duration(now-e.at).Seconds())
+		dst = resp.AppendDouble(str(dst, "age-seconds"), resp3, float64(time.Duration(now-e.at).Milliseconds())/1000)
 		dst = str(str(dst, "client-info"), e.client)
 	}
 	return dst

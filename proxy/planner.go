@@ -116,6 +116,10 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	}
 	if !s.authed && !c.Flags.Has(command.NoAuth) {
 		st.Requests[c.ID]++
+		if c.Name == "exec" {
+			s.refuse(metrics.Unauthorized, errExecDenied+errNoAuth)
+			return true
+		}
 		s.refuse(metrics.Unauthorized, errNoAuth)
 		return true
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +27,7 @@ type guard struct {
 	users  *acl.Users
 	denied *acl.Commands // nil: nothing
 	file   string        // of the users; empty: they are in the configuration
+	digest [32]byte      // of what the file held
 	own    bool          // there are users beside the one that every pool has
 }
 
@@ -58,7 +60,7 @@ func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
 		if g.file = p.UsersFile; !filepath.IsAbs(g.file) {
 			g.file = filepath.Join(dir, g.file)
 		}
-		if users, err = readUsers(g.file); err != nil {
+		if users, g.digest, err = readUsers(g.file); err != nil {
 			return nil, p.Line, err
 		}
 	}
@@ -93,20 +95,51 @@ func userOf(cfg *config.User) (*acl.User, error) {
 	return u, u.ApplyAll(append(rules, strings.Fields(cfg.Rules)...))
 }
 
-func readUsers(file string) ([]*acl.User, error) {
+// readUsers returns the users of a file, and a digest of what it holds.
+func readUsers(file string) (users []*acl.User, digest [32]byte, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, fmt.Errorf("cannot read users_file %s: %w", file, err)
+		return nil, digest, fmt.Errorf("cannot read users_file %s: %w", file, err)
 	}
-	users, err := acl.ParseFile(file, data)
-	if err != nil {
-		return nil, fmt.Errorf("users_file:\n%w", err)
+	if users, err = acl.ParseFile(file, data); err != nil {
+		return nil, digest, fmt.Errorf("users_file:\n%w", err)
 	}
-	return users, nil
+	return users, sha256.Sum256(data), nil
+}
+
+// usersFiles lists the files of users of all pools.
+func (srv *Server) usersFiles() (list []string) {
+	for _, sp := range srv.open() {
+		if sp.guard.file != "" {
+			list = append(list, sp.guard.file)
+		}
+	}
+	return list
+}
+
+// rereadUsers takes over files of users that hold something else than when they were read. One that can't be used is told of, and nothing
+// changes.
+func (srv *Server) rereadUsers() {
+	changed := false
+	for _, sp := range srv.open() {
+		if g := sp.guard; g.file != "" {
+			data, err := os.ReadFile(g.file)
+			changed = changed || err != nil || sha256.Sum256(data) != g.digest
+		}
+	}
+	if !changed {
+		return
+	}
+	if err := srv.reloadUsers(); err != nil {
+		srv.ReloadFailed()
+		srv.log.Error("cannot take over changed users; those before stay", "error", err)
+		return
+	}
+	srv.log.Info("users reloaded", "files", strings.Join(srv.usersFiles(), " "))
 }
 
 // deniedCommands is what deny_commands and allow_commands come to.

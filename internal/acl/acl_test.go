@@ -77,13 +77,13 @@ func TestSortNeedsAllKeysForPatterns(t *testing.T) {
 	for _, x := range []struct {
 		rules, request, says string
 	}{
-		{"+@all ~k", "SORT k BY w_*", "ERR BY option of SORT denied due to insufficient ACL permissions"},
+		{"+@all ~k", "SORT k BY w_*", "ERR BY option of SORT denied due to insufficient ACL permissions."},
 		{"+@all ~k", "SORT k BY nosort", ""},
-		{"+@all ~k", "SORT_RO k LIMIT 0 get get #", "ERR GET option of SORT denied due to insufficient ACL permissions"},
+		{"+@all ~k", "SORT_RO k LIMIT 0 get get #", "ERR GET option of SORT denied due to insufficient ACL permissions."},
 		{"+@all ~k", "SORT k STORE get", ""},
 		{"+@all %R~* %W~k", "SORT k BY w_* GET x_*", ""},
-		{"+@all %W~* %R~k", "SORT k BY w_*", "ERR BY option of SORT denied due to insufficient ACL permissions"},
-		{"+@all ~k (~* +get)", "SORT k BY w_*", "ERR BY option of SORT denied due to insufficient ACL permissions"},
+		{"+@all %W~* %R~k", "SORT k BY w_*", "ERR BY option of SORT denied due to insufficient ACL permissions."},
+		{"+@all ~k (~* +get)", "SORT k BY w_*", "ERR BY option of SORT denied due to insufficient ACL permissions."},
 		{"+@all ~k (~* +sort)", "SORT k BY w_*", ""},
 	} {
 		a := request(strings.Fields(x.request))

@@ -34,7 +34,7 @@ func (v Verdict) Refusal(c *command.Command, a *resp.Args) string {
 	case NoChannel:
 		return "NOPERM this user has no permissions to access one of the channels used as arguments"
 	case NoPatterns:
-		return "ERR " + strings.ToUpper(string(a.At(v.Arg))) + " option of SORT denied due to insufficient ACL permissions"
+		return "ERR " + strings.ToUpper(string(a.At(v.Arg))) + " option of SORT denied due to insufficient ACL permissions."
 	}
 	return "NOPERM this user has no permissions to run the '" + c.Name + "' command"
 }

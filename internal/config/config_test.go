@@ -145,7 +145,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	guarded := DefaultPool()
 	guarded.Name, guarded.Line, guarded.Listen, guarded.UsersFile = "guarded", 98, "127.0.0.1:3", "users.acl"
-	guarded.Backends = []Backend{{Name: "127.0.0.1:7001", Address: "127.0.0.1:7001", Weight: 1, Line: 101}}
+	guarded.Backends = []Backend{{Name: "g", Address: "127.0.0.1:7001", Weight: 1, Line: 101}}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded} {
 		equals(t, want.Name, c.Pools[i], want)
