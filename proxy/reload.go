@@ -27,14 +27,19 @@ func (srv *Server) Reload(cfg *config.Config) error {
 	if srv.closed.Load() {
 		return fmt.Errorf("shutting down")
 	}
-	if err := Check(cfg); err != nil {
+	if err := checkFaults(cfg); err != nil {
 		return err
 	}
-	r := &reload{srv: srv, cfg: cfg, old: map[string]*sharedPool{}, free: map[string]*door{}}
+	keys, err := openKeyring(cfg, srv.keys.Load())
+	if err != nil {
+		return err
+	}
+	r := &reload{srv: srv, cfg: cfg, keys: keys, old: map[string]*sharedPool{}, free: map[string]*door{}}
 	if err := r.prepare(); err != nil {
 		return err
 	}
 	r.apply()
+	srv.keysOld.Store(false)
 	srv.reloads.Add(1)
 	srv.reloadedAt.Store(time.Now().UnixNano())
 	srv.outOfDate.Store(false)
@@ -58,6 +63,7 @@ func (srv *Server) Reloads() metrics.Reloads {
 type reload struct {
 	srv  *Server
 	cfg  *config.Config
+	keys *keyring
 	old  map[string]*sharedPool // by name
 	free map[string]*door       // of the old pools that no longer want them, by listen
 	next []*sharedPool          // of the new configuration, those that others lead to first
@@ -79,15 +85,10 @@ func (r *reload) prepare() error {
 	index := r.srv.count()
 	for _, p := range ordered(r.cfg.Pools) {
 		old := r.old[p.Name]
-		sp := r.srv.newShared(p, index)
+		sp := r.srv.newShared(p, index, r.keys)
 		if old != nil {
 			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
-			if sp.opt.Same(old.opt) { // lanes stay as they are
-				sp.opt = old.opt
-			}
-			if sp.replicaOpt.Same(old.replicaOpt) {
-				sp.replicaOpt = old.replicaOpt
-			}
+			sp.keep(old)
 		} else {
 			index++
 			sp.director = newDirector(r.srv, sp)
@@ -154,6 +155,7 @@ func (r *reload) apply() {
 	}
 	srv.mu.Lock()
 	srv.cfg = r.cfg
+	srv.keys.Store(r.keys)
 	for i := range srv.pools {
 		srv.pools[i] = nil
 	}
