@@ -59,7 +59,7 @@ func handshakeFailure(err error) (metrics.Handshake, string) {
 	switch {
 	case errors.Is(err, loop.ErrCrowded):
 		return metrics.HandshakeCrowded, text
-	case errors.As(err, &plain):
+	case errors.As(err, &plain) && plain.Conn != nil: // otherwise it is TLS in some way
 		return metrics.HandshakePlain, "it does not speak TLS"
 	case errors.As(err, &unknown):
 		return metrics.HandshakeCertificate, text

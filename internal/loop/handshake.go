@@ -240,7 +240,19 @@ func reach(ctx context.Context, addr string, tlsTo func(addr string) *tls.Config
 	deadline, _ := ctx.Deadline()
 	c.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
-	s := newSecure(c, tls.Client, tlsTo(addr))
+	cfg := tlsTo(addr).Clone()
+	var s *Secure
+	cfg.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		s.asked = true
+		for i := range cfg.Certificates {
+			if asked.SupportsCertificate(&cfg.Certificates[i]) == nil {
+				s.shown = true
+				return &cfg.Certificates[i], nil
+			}
+		}
+		return new(tls.Certificate), nil
+	}
+	s = newSecure(c, tls.Client, cfg)
 	err = s.tls.Handshake()
 	if !stop() && err == nil {
 		err = ctx.Err()

@@ -24,6 +24,8 @@ type Secure struct {
 	net  net.Conn // during the handshake
 	peer net.Addr
 
+	asked, shown bool // the server has asked for a certificate, and was shown one
+
 	// On the loop.
 	loop    *Loop
 	in      []byte // records that have been read and not been taken by tls
@@ -123,6 +125,18 @@ func newSecure(c net.Conn, side func(net.Conn, *tls.Config) *tls.Conn, cfg *tls.
 
 // State tells what was agreed on in the handshake, and who the peer is.
 func (s *Secure) State() tls.ConnectionState { return s.tls.ConnectionState() }
+
+// Suspect guesses why a server has closed the connection right after the handshake, "" if nothing comes to mind. With TLS 1.3 a client is done before its
+// certificate is looked at, and what the server says of it may get lost with the connection.
+func (s *Secure) Suspect() string {
+	switch {
+	case s == nil || !s.asked:
+		return ""
+	case s.shown:
+		return "it was shown our certificate, and may not accept it"
+	}
+	return "it asked for a certificate, and was shown none"
+}
 
 // Secure has the connection speak TLS from now on. It must be called right after Init. What has come with the last of the handshake is read later
 // in this turn.
