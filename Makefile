@@ -55,7 +55,7 @@ test-clients-few: servers build
 	@command -v redis-benchmark >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends redis-tools; }
 	./internal/clients/install.sh "" "python go"
 	RINGWAY_BIN=$(CURDIR)/bin/ringway $(GO) test -count=1 -timeout 10m -tags clients ./internal/clients \
-		-run 'TestGoRedis|TestRueidis|TestRedigo|TestRedisPy|TestValkeyGlide|TestRedisCLI|TestRedisBenchmark|TestToolsInClusterMode'
+		-run 'TestGoRedis|TestRueidis|TestRedigo|TestRedisPy|TestValkeyGlide|TestRedisCLI|TestRedisToolsTLS|TestRedisBenchmark|TestToolsInClusterMode'
 
 # Node 20, Java 17 and Rust 1.85 are expected where Debian's are older.
 client-tools:

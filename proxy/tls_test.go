@@ -330,7 +330,7 @@ func TestTLSSlowHandshakesHoldNobodyUp(t *testing.T) {
 		p.TLS = forClients(a.Issue(redistest.Issue{}))
 		p.TLS.HandshakeTimeout = time.Minute
 	}), nodes(t, 1)...)
-	srv.handshakes.Most, srv.handshakes.Patience = 20, 200*time.Millisecond
+	onLoop(t, srv, func(*worker) { srv.handshakes.Most, srv.handshakes.Patience = 20, 200*time.Millisecond })
 	old := redistest.DialTLS(t, srv.Addr(0), a.Trust(nil))
 	for i := range 100 { // five times as many as may be at it
 		c, err := net.Dial("tcp", srv.Addr(0))
