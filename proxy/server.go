@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,11 +183,24 @@ func (sp *sharedPool) keep(old *sharedPool) {
 	if sp.replicaOpt.Same(old.replicaOpt) {
 		sp.replicaOpt = old.replicaOpt
 	}
-	for address, opt := range sp.identities {
-		if was := old.identities[address]; was != nil && opt.Same(was) {
+	for address, was := range old.identities {
+		switch opt := sp.identities[address]; {
+		case opt != nil && opt.Same(was):
+			sp.identities[address] = was
+		case opt == nil && !sp.names(address): // its keys may still have to be fetched there (migration: warm)
+			if sp.identities == nil {
+				sp.identities = map[string]*pool.Options{}
+			}
 			sp.identities[address] = was
 		}
 	}
+}
+
+// names reports whether the configuration has a backend or replica at an address.
+func (sp *sharedPool) names(address string) bool {
+	return slices.ContainsFunc(sp.cfg.Backends, func(b config.Backend) bool {
+		return b.Address == address || slices.ContainsFunc(b.Replicas, func(r config.Replica) bool { return r.Address == address })
+	})
 }
 
 // openDoor binds where a pool listens.

@@ -835,3 +835,101 @@ func TestKeyringSaysWhere(t *testing.T) {
 		}
 	}
 }
+
+// Nodes come and go in a pool with warm scaling, each with TLS and a password of its own, and so does one that the new configuration no longer has.
+func TestTLSWarmScaling(t *testing.T) {
+	hurried(t)
+	a := redistest.NewAuthority(t)
+	var backends []config.Backend
+	for i := range 3 {
+		node, password := redistest.ServerTLS(t, a), fmt.Sprint("password of ", i)
+		node.Do("ACL", "SETUSER", "default", ">"+password, "resetpass", ">"+password)
+		backends = append(backends, config.Backend{Name: fmt.Sprint("n", i), Address: node.Addr(), Weight: 1,
+			Identity: config.Identity{Password: config.Secret(password)}})
+	}
+	srv, _ := serveLogged(t, onPool(func(p *config.Pool) {
+		warmed(p)
+		p.Migration.MoverRate = 10_000
+		p.BackendTLS, p.Backends = forNodes(a, a.Issue(redistest.Issue{})), backends[:2]
+		p.ConnectTimeout = 2 * time.Second
+	}))
+	inMode(t, warmPlain, srv)
+	c := client(t, srv)
+	const keys = 300
+	for i := range keys {
+		want(t, "SET", c.Do("SET", fmt.Sprint("key", i), "v"), "+OK\r\n")
+	}
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends = backends[1:] }))
+	inMode(t, warmWarm, srv)
+	for i := range keys / 2 {
+		want(t, "GET", c.Do("GET", fmt.Sprint("key", i)), redistest.Bulk("v"))
+	}
+	onRing(t, 2, srv)
+	for i := range keys {
+		want(t, "GET", c.Do("GET", fmt.Sprint("key", i)), redistest.Bulk("v"))
+	}
+	report := &strings.Builder{}
+	if err := WriteMigration(report, srv.Config(), &srv.Config().Pools[0]); err != nil || !strings.Contains(report.String(), "(2 nodes: n1, n2)") {
+		t.Errorf("%v\n%s", err, report)
+	}
+	balanced(t, srv)
+}
+
+func TestTLSReplicas(t *testing.T) {
+	a := redistest.NewAuthority(t)
+	primary := redistest.ServerTLS(t, a)
+	replica := redistest.ReplicaTLS(t, a, primary)
+	srv, _ := serveLogged(t, onPool(func(p *config.Pool) {
+		p.BackendTLS, p.ReadPolicy = forNodes(a, a.Issue(redistest.Issue{})), "replica"
+		p.Backends[0].Replicas = []config.Replica{{Address: replica.Addr()}}
+	}), primary.Addr())
+	c := client(t, srv)
+	want(t, "SET", c.Do("SET", "key", "v"), "+OK\r\n")
+	redistest.WaitFor(t, "the replica to be read", func() bool { return c.Do("GET", "key") == redistest.Bulk("v") })
+}
+
+// A reload puts TLS on, on both sides, and takes it off: who is there stays, who comes does as it is now.
+func TestTLSIsSwitchedByReload(t *testing.T) {
+	a := redistest.NewAuthority(t)
+	cert := a.Issue(redistest.Issue{})
+	node := redistest.Server(t)
+	secure := redistest.ServerTLS(t, a)
+	srv, _ := serveLogged(t, func(*config.Config) {}, node.Addr())
+	old := client(t, srv)
+	want(t, "SET", old.Do("SET", "key", "plain"), "+OK\r\n")
+	secure.Do("SET", "key", "secure")
+	reloadWith(t, srv, onPool(func(p *config.Pool) {
+		p.TLS, p.BackendTLS = forClients(cert), forNodes(a, cert)
+		p.Backends[0].Address = secure.Addr()
+	}))
+	redistest.WaitFor(t, "the other node", func() bool { return old.Do("GET", "key") == redistest.Bulk("secure") })
+	var c *redistest.Conn
+	redistest.WaitFor(t, "TLS", func() bool {
+		d, err := redistest.ConnectTLS(srv.Addr(0), a.Trust(nil))
+		c = d
+		return err == nil
+	})
+	defer c.Close()
+	if r, err := c.TryDo("GET", "key"); err != nil || r != redistest.Bulk("secure") {
+		t.Errorf("GET: %q, %v", r, err)
+	}
+	reloadWith(t, srv, onPool(func(p *config.Pool) {
+		p.TLS, p.BackendTLS = nil, nil
+		p.Backends[0].Address = node.Addr()
+	}))
+	redistest.WaitFor(t, "no TLS", func() bool {
+		d, err := redistest.Connect(srv.Addr(0))
+		if err != nil {
+			return false
+		}
+		defer d.Close()
+		r, err := d.TryDo("GET", "key")
+		return err == nil && r == redistest.Bulk("plain")
+	})
+	for _, c := range []*redistest.Conn{old, c} {
+		if r, err := c.TryDo("GET", "key"); err != nil || r != redistest.Bulk("plain") {
+			t.Errorf("GET of who was there: %q, %v", r, err)
+		}
+	}
+	balanced(t, srv)
+}
