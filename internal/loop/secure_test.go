@@ -224,8 +224,13 @@ func TestTLSPausedWithRecordsLeft(t *testing.T) {
 		p, q.size = q, 10
 		q.read = func(b []byte) { read += len(b); q.conn.Append(b); q.conn.Pause() }
 	}), client)
-	io.WriteString(c, strings.Repeat("0123456789", 50))
-	for i := range 50 {
+	other := connectTLS(t, serveTLS(t, l, NewHandshakes(1), server, patience, nil, echo), client)
+	const pauses = 1000
+	for range pauses / 5 { // a record each, some of which stay as they have come
+		io.WriteString(c, strings.Repeat("0123456789", 5))
+	}
+	for i := range pauses {
+		asks(t, other, strings.Repeat("another's records in the same buffer ", 200))
 		if got := reads(t, c, 10); got != "0123456789" {
 			t.Fatalf("got %q", got)
 		}
@@ -233,7 +238,7 @@ func TestTLSPausedWithRecordsLeft(t *testing.T) {
 			if read != 10*(i+1) {
 				t.Fatalf("%d bytes were read after %d pauses", read, i+1)
 			}
-			if i < 49 && p.conn.Quiet() {
+			if i < pauses-1 && p.conn.Quiet() {
 				t.Fatalf("after %d bytes it says that there are no more", read)
 			}
 			p.conn.Resume()
@@ -404,11 +409,19 @@ func TestTLSEndOfStream(t *testing.T) {
 		addr := serveTLS(t, l, NewHandshakes(1), server, patience, nil, echo)
 		want := strings.Repeat("to the end\n", 10_000)
 		t.Run("close_notify, and the rest is answered", func(t *testing.T) {
-			c := connectTLS(t, addr, client)
+			wire := &counting{Conn: connect(t, addr)}
+			c := tls.Client(wire, client)
 			go func() { io.WriteString(c, want); c.CloseWrite() }()
-			got, err := io.ReadAll(c) // nil at the other side's close_notify only
+			got, err := io.ReadAll(c)
 			if err != nil || string(got) != want {
 				t.Errorf("got %d of %d bytes, %v", len(got), len(want), err)
+			}
+			last := wire.in[len(wire.in)-5-2-24:] // close_notify with TLS 1.2 is an alert of 2 bytes, 8 of nonce and 16 of tag
+			if c.ConnectionState().Version == tls.VersionTLS13 {
+				last = wire.in[len(wire.in)-5-2-17:] // and does not look like one with TLS 1.3
+			}
+			if kind, size := last[0], int(last[4]); kind != 21 && kind != 23 || size != len(last)-5 {
+				t.Errorf("the last record is % x", last)
 			}
 		})
 		t.Run("of TCP alone, between records", func(t *testing.T) {
