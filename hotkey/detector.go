@@ -37,6 +37,7 @@ const (
 	recentSlots  = 1024
 	fewest       = 16 // of a key, in either window, before anything is said of it
 	fewestToTell = 8  // before its name is kept
+	fewestPinned = 2  // before one that is pinned is hot
 	quiet        = int64(2 * time.Second)
 
 	nominateAgain = int64(50 * time.Millisecond)
@@ -52,7 +53,8 @@ const Samples = 8000
 
 // Detector sees a sample of the commands of one loop.
 type Detector struct {
-	hot float64 // the share from which a key is hot
+	hot float64               // the share from which a key is hot
+	pin func(key []byte) bool // says which keys are hot in any case; nil: none
 
 	counters [sets * ways]counter
 	details  [sets * ways]details
@@ -80,6 +82,9 @@ func NewDetector(seed uint64, now int64) *Detector {
 	d.SetNodes(1)
 	return d
 }
+
+// Pin says which keys are nominated as soon as they were seen a few times. Nil: none.
+func (d *Detector) Pin(pin func(key []byte) bool) { d.pin = pin }
 
 // SetNodes says how many nodes share the keys.
 func (d *Detector) SetNodes(n int) { d.hot = Share / float64(max(n, 1)) }
@@ -110,7 +115,8 @@ func (d *Detector) Sample(now int64, hash uint64, key []byte, write bool) (skip 
 		return d.Skip(), false
 	}
 	sure, total := c.count-c.excess, float64(d.total)
-	if sure >= fewest && float64(sure) >= d.hot*total || d.isStorm(hash) {
+	pinned := d.pin != nil && sure >= fewestPinned && d.pin(key)
+	if pinned || sure >= fewest && float64(sure) >= d.hot*total || d.isStorm(hash) {
 		nominated, m.nominated = true, true
 	}
 	if len(m.key) == 0 && (nominated || sure >= fewestToTell && float64(sure) >= d.hot/4*total) {
@@ -260,7 +266,7 @@ func (d *Detector) Report(now int64, r *Report) (idle bool) {
 		if again {
 			m.nominated = false
 		}
-		if float64(c.count) < d.hot/8*r.Total && c.count < fewest {
+		if float64(c.count) < d.hot/8*r.Total && c.count < fewest && (d.pin == nil || !d.pin(m.key)) {
 			m.key = m.key[:0]
 			continue
 		}

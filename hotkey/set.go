@@ -3,6 +3,7 @@ package hotkey
 import (
 	"bytes"
 	"math/bits"
+	"sync/atomic"
 )
 
 // Set is the keys that are hot at one moment. It never changes.
@@ -16,6 +17,7 @@ type Key struct {
 	Hash  uint64 // its lowest bit is always set
 	Name  []byte
 	Since int64
+	Entry *Entry
 }
 
 func newSet(keys []Key) *Set {
@@ -39,7 +41,7 @@ func newSet(keys []Key) *Set {
 func SetOf(hash func([]byte) uint64, now int64, names ...string) *Set {
 	var keys []Key
 	for _, n := range names {
-		keys = append(keys, Key{Hash: hash([]byte(n)) | 1, Name: []byte(n), Since: now})
+		keys = append(keys, Key{Hash: hash([]byte(n)) | 1, Name: []byte(n), Since: now, Entry: newEntry([]byte(n), hash([]byte(n))|1, 0, new(atomic.Int64))})
 	}
 	return newSet(keys)
 }

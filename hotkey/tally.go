@@ -18,9 +18,13 @@ const coolAfter = int64(time.Second)
 type Tally struct {
 	set                   atomic.Pointer[Set]
 	promotions, demotions atomic.Uint64
+	changes               atomic.Int64 // loops that don't route by the newest topology yet
+	Held                  atomic.Int64 // bytes of values that are kept for copies
+	noCopies              atomic.Pointer[string]
 
 	mu      sync.Mutex
 	exclude func(key []byte) bool
+	pin     func(key []byte) bool
 	loops   []Report
 	hot     float64          // the share from which a key is hot
 	below   map[uint64]int64 // since when a hot key has had too little
@@ -63,6 +67,36 @@ func (t *Tally) Exclude(exclude func(key []byte) bool) {
 	t.mu.Unlock()
 }
 
+// Pin says which keys are hot as soon as they are seen a few times, and until they are seen no more. Nil: none.
+func (t *Tally) Pin(pin func(key []byte) bool) {
+	t.mu.Lock()
+	t.pin = pin
+	t.mu.Unlock()
+}
+
+// Change is called before any loop routes keys in another way than before, Changed by each loop when it does: until then nothing of a hot
+// key can be kept. So no loop serves what it has of a node while another sends writes to the next.
+func (t *Tally) Change() {
+	t.changes.Add(int64(len(t.loops)))
+	for i := range t.Set().Keys { // one that becomes hot now is not watched yet
+		t.Set().Keys[i].Entry.Void()
+	}
+}
+
+// Changed see Change.
+func (t *Tally) Changed() { t.changes.Add(-1) }
+
+// ForbidCopies says that no copies are to be made, and why. The first reason stays.
+func (t *Tally) ForbidCopies(why string) { t.noCopies.CompareAndSwap(nil, &why) }
+
+// CopiesForbidden says why no copies are to be made, "" if they may.
+func (t *Tally) CopiesForbidden() string {
+	if why := t.noCopies.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
 // Clear forgets everything.
 func (t *Tally) Clear() {
 	t.mu.Lock()
@@ -71,6 +105,9 @@ func (t *Tally) Clear() {
 		t.loops[i] = Report{}
 	}
 	t.demotions.Add(uint64(len(t.Set().Keys)))
+	for i := range t.Set().Keys {
+		t.Set().Keys[i].Entry.retire()
+	}
 	t.set.Store(&Set{})
 	clear(t.below)
 }
@@ -88,6 +125,9 @@ func (t *Tally) Add(now int64, loop int, r *Report) (changed bool) {
 	set := t.Set()
 	stay := 0
 	for i := range set.Keys {
+		if s := t.sums[set.Keys[i].Hash]; s != nil && t.total > 0 {
+			set.Keys[i].Entry.setShare(s.count / t.total)
+		}
 		if t.stays(now, &set.Keys[i]) {
 			stay++
 		}
@@ -114,13 +154,17 @@ func (t *Tally) replace(now int64, old *Set) {
 		} else {
 			delete(t.below, k.Hash)
 			t.demotions.Add(1)
+			k.Entry.retire()
 		}
 	}
 	slices.SortFunc(t.newcomers, func(a, b uint64) int {
 		return cmp.Or(cmp.Compare(t.sums[b].count, t.sums[a].count), cmp.Compare(a, b))
 	})
 	for _, hash := range t.newcomers[:min(len(t.newcomers), mostKeys-min(len(keys), mostKeys))] {
-		keys = append(keys, Key{Hash: hash, Name: slices.Clone(t.sums[hash].key), Since: now})
+		name := slices.Clone(t.sums[hash].key)
+		e := newEntry(name, hash, len(t.loops), &t.changes)
+		e.setShare(max(t.sums[hash].count/max(t.total, 1), t.sums[hash].recent/max(t.recent, 1)))
+		keys = append(keys, Key{Hash: hash, Name: name, Since: now, Entry: e})
 		t.promotions.Add(1)
 	}
 	t.set.Store(newSet(keys))
@@ -131,7 +175,7 @@ func (t *Tally) stays(now int64, k *Key) bool {
 	if t.exclude != nil && t.exclude(k.Name) {
 		return false
 	}
-	if s := t.sums[k.Hash]; s != nil && t.total > 0 && s.count >= t.hot/2*t.total {
+	if s := t.sums[k.Hash]; s != nil && t.total > 0 && (s.count >= t.hot/2*t.total || t.pin != nil && t.pin(k.Name)) {
 		delete(t.below, k.Hash)
 		return true
 	}
@@ -147,7 +191,8 @@ func (t *Tally) stays(now int64, k *Key) bool {
 func (t *Tally) rises(s *sum) bool {
 	slowly := s.samples >= fewest && s.sure >= t.hot*t.total
 	fast := s.lately >= fewest && s.recent >= max(4*t.hot, float64(fewest)/recent)*t.recent
-	return (slowly || fast) && (t.exclude == nil || !t.exclude(s.key))
+	pinned := t.pin != nil && s.samples >= fewestPinned && t.pin(s.key)
+	return (slowly || fast || pinned) && (t.exclude == nil || !t.exclude(s.key))
 }
 
 // addUp sums the reports by key.
@@ -204,7 +249,8 @@ type Heat struct {
 	Writes float64 // a second
 	Bytes  float64 // of replies, a second
 	Hot    bool
-	Since  int64 // when it became hot
+	Entry  *Entry // nil if it is not hot
+	Since  int64  // when it became hot
 }
 
 // Top returns the keys that are hot, and of the others those with the largest shares, as many as n in all unless more are hot. The
@@ -218,13 +264,13 @@ func (t *Tally) Top(n int) []Heat {
 	for hash, s := range t.sums {
 		h := Heat{Key: slices.Clone(s.key), Hash: hash, Share: s.sure / t.total, Reads: s.reads, Writes: s.writes, Bytes: s.replies}
 		if i := set.find(hash, s.key); i >= 0 {
-			h.Hot, h.Since = true, set.Keys[i].Since
+			h.Hot, h.Since, h.Entry = true, set.Keys[i].Since, set.Keys[i].Entry
 		}
 		all = append(all, h)
 	}
 	for i := range set.Keys {
 		if k := &set.Keys[i]; t.sums[k.Hash] == nil {
-			all = append(all, Heat{Key: k.Name, Hash: k.Hash, Hot: true, Since: k.Since})
+			all = append(all, Heat{Key: k.Name, Hash: k.Hash, Hot: true, Since: k.Since, Entry: k.Entry})
 		}
 	}
 	slices.SortFunc(all, func(a, b Heat) int {

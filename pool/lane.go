@@ -107,6 +107,12 @@ func (la *Lane) look() {
 // Down reports whether requests would fail at once, and why.
 func (la *Lane) Down() (reason string, is bool) { return la.reason, la.state == down }
 
+// Key is the RESP version and the database of the lane.
+func (la *Lane) Key() Key { return la.key }
+
+// Requests counts those that were ever put on the lane.
+func (la *Lane) Requests() uint64 { return la.requests }
+
 // Depth returns how many replies are awaited.
 func (la *Lane) Depth() int { return la.waiting.len() }
 

@@ -135,6 +135,14 @@ func (s *Set) Lane(i int) *Lane {
 	return la
 }
 
+// Present returns the lane to node i, nil if there has been no need for it yet.
+func (s *Set) Present(i int) *Lane {
+	if i >= len(s.lanes) {
+		return nil
+	}
+	return s.lanes[i]
+}
+
 // NewLane returns a lane to node i that belongs to the caller, who gives it to Discard in the end.
 func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key) }
 

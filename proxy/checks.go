@@ -128,4 +128,7 @@ func (ps *poolState) lines(i int, f func(*pool.Lane)) {
 	if ps.pubsub != nil && i < len(ps.pubsub.lines) && ps.pubsub.lines[i] != nil {
 		f(ps.pubsub.lines[i].lane)
 	}
+	if i < len(ps.trackers) && ps.trackers[i] != nil {
+		f(ps.trackers[i].lane)
+	}
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"slices"
 
+	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // The same read of a hot key by many clients of a loop is one request to the node. While one is under way, all that ask for the same
@@ -36,6 +38,13 @@ type form struct {
 	size    int    // of the last reply
 
 	sent *joint // the last that was put on the lane, while it is under way
+
+	keeps  bool // replies may be kept
+	fields bool // of a hash
+	near   near
+	used   int64 // when it was last asked for
+
+	spread, misses uint32 // how often it was sent to a copy, and it seemed that there was none
 }
 
 // joint is a request that several sessions wait for.
@@ -44,9 +53,11 @@ type joint struct {
 	pool    *poolState
 	serial  uint32 // another as soon as it is closed to others
 	joiners []joiner
-	looked  int // how many of them the detector was shown
-	told    int // how many of them have been handed what has come of the reply
-	size    int // of the reply until now
+	looked  int           // how many of them the detector was shown
+	told    int           // how many of them have been handed what has come of the reply
+	size    int           // of the reply until now
+	watch   *hotkey.Watch // under which it was put on the lane, if its reply is to be kept
+	kept    []byte        // of the reply, until now
 }
 
 type joiner struct {
@@ -61,7 +72,7 @@ type join struct {
 }
 
 const (
-	mostForms   = 8       // of a key, on one loop
+	mostForms   = 32      // of a key, on one loop
 	longestForm = 4 << 10 // a longer request is sent by itself
 	mostJoiners = 256
 	mostJoined  = 4 << 20  // bytes of a joint's replies, if they are as large as the last was
@@ -89,15 +100,25 @@ var collapsible = func() []bool {
 
 // collapse has a read of a hot key answered together with others of the same. It returns false if the request has to be sent by itself.
 // looked says that the detector has been shown it.
-func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, request []byte, looked bool) bool {
+func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.Lane, a *resp.Args, request []byte, looked bool) bool {
 	ps := s.pool
 	if len(request) > longestForm {
 		return false
 	}
-	f := k.formOf(lane, c, request)
+	f := s.formOf(k, lane, c, request)
 	if f == nil {
 		return false
 	}
+	if f.near.reply != nil && s.watch.lane == nil && s.inTurn() && s.tellNear(k, f, c, looked) {
+		return true
+	}
+	if f.keeps {
+		if spreads[c.ID] != 0 && s.spreadRead(k, f, c, node, a, request) {
+			return true
+		}
+		ps.wants(k)
+	}
+	s.sendsHot()
 	j := f.next
 	if j == nil && s.worker.joinsSent {
 		j = f.sent
@@ -135,13 +156,15 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 }
 
 // formOf returns the form of a request. It is nil if there are too many others that are under way.
-func (k *hotKey) formOf(lane *pool.Lane, c *command.Command, request []byte) *form {
+func (s *Session) formOf(k *hotKey, lane *pool.Lane, c *command.Command, request []byte) *form {
 	var free *form
+	now := s.worker.loop.Now()
 	for _, f := range k.forms {
 		if f.lane == lane && bytes.Equal(f.request, request) {
+			f.used = now
 			return f
 		}
-		if f.flights == 0 && f.next == nil {
+		if f.flights == 0 && f.next == nil && (free == nil || f.used < free.used) {
 			free = f
 		}
 	}
@@ -150,7 +173,10 @@ func (k *hotKey) formOf(lane *pool.Lane, c *command.Command, request []byte) *fo
 		k.forms = append(k.forms, free)
 	}
 	if free != nil {
+		s.pool.dropNear(free)
 		free.lane, free.class, free.request, free.size = lane, classes[c.ID], append(free.request[:0], request...), anySize
+		free.used, free.keeps, free.fields = now, s.pool.keepsFor(k, lane), c.Group == "hash"
+		free.spread, free.misses = 0, 0
 	}
 	return free
 }
@@ -204,6 +230,7 @@ func (j *joint) put() {
 	j.pool.stats.Collapsed += saved
 	f.flights++
 	f.sent = j
+	j.adopts()
 	f.lane.SendAs(f.class, f.request, j, 0)
 }
 
@@ -231,6 +258,9 @@ func (j *joint) Reply(_ uint64, kind byte, b []byte, done bool) {
 		defer j.finish()
 	}
 	j.size += len(b)
+	if j.watch != nil {
+		j.gather(kind, b)
+	}
 	for j.told = 0; j.told < len(j.joiners); {
 		x := &j.joiners[j.told]
 		j.told++ // first: one that panics is not asked again
@@ -240,6 +270,7 @@ func (j *joint) Reply(_ uint64, kind byte, b []byte, done bool) {
 
 // Fail tells all that there is no reply.
 func (j *joint) Fail(_ uint64, reason string, sent bool) {
+	j.watch = nil
 	defer j.finish()
 	for j.told = 0; j.told < len(j.joiners); {
 		x := &j.joiners[j.told]
@@ -259,6 +290,9 @@ func (j *joint) finish() {
 	f.size = j.size
 	if h := j.pool.heat; h != nil && j.looked > 0 {
 		h.detector.AddBytes(f.key.hash, j.size*j.looked)
+	}
+	if j.watch != nil {
+		f.keep(j)
 	}
 	f.flights--
 	if f.sent == j {
@@ -299,6 +333,7 @@ func (w *worker) takeJoint() *joint {
 
 func (w *worker) giveJoint(j *joint) {
 	clear(j.joiners)
+	w.loop.Release(j.kept)
 	*j = joint{serial: j.serial + 1, joiners: j.joiners[:0]}
 	if len(w.freeJoints) < 256 {
 		w.freeJoints = append(w.freeJoints, j)

@@ -24,12 +24,13 @@ import (
 // heatUp makes these keys hot for good, whatever is asked for.
 func heatUp(t testing.TB, srv *Server, keys ...string) {
 	t.Helper()
+	set := hotkey.SetOf(xxhash.Sum64, 0, keys...)
 	for _, w := range srv.workers {
 		redistest.Run(t, w.loop.Post, func() {
 			ps := w.pools[0]
-			h := &hotKeys{set: hotkey.SetOf(xxhash.Sum64, 0, keys...)}
-			for range keys {
-				h.keys = append(h.keys, &hotKey{})
+			h := &hotKeys{set: set}
+			for i := range keys {
+				h.keys = append(h.keys, &hotKey{entry: set.Keys[i].Entry})
 			}
 			ps.hot, ps.heat, ps.cool = h, nil, math.MaxInt
 		})

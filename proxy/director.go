@@ -449,6 +449,7 @@ func (d *director) reload(sp *sharedPool) {
 // adopt hands a configuration to all loops, with the topology that goes with it. The mutex is held.
 func (d *director) adopt(sp *sharedPool, t *topology) {
 	d.present = t
+	sp.tally.Change()
 	d.srv.post(func(w *worker) { w.pools[d.at].adopt(sp, t) })
 	d.step()
 	d.tellFronts()
@@ -560,6 +561,7 @@ func (d *director) rebuild() {
 // publish hands a topology to all loops. The mutex is held, so that they all get the last one last.
 func (d *director) publish(t *topology) {
 	d.present = t
+	d.pool.tally.Change()
 	d.srv.post(func(w *worker) { w.pools[d.at].setTopology(t) })
 	d.tellFronts()
 }

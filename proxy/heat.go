@@ -8,9 +8,9 @@ import (
 
 	"ringway/hotkey"
 	"ringway/internal/command"
-	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/pool"
+	"ringway/resp"
 )
 
 // Which keys are hot is found out by package hotkey. Each loop shows it a sample of the requests that take the short way, or go to one node for
@@ -27,6 +27,10 @@ type heat struct {
 	timer    *loop.Timer
 	told     bool // a report is due in this turn
 	tellSoon func()
+
+	near      nearSettings
+	nearBytes int      // that are kept
+	sent      []sentTo // by node
 }
 
 // reportEvery is how often what a loop has seen is added to what others have, while there are requests.
@@ -40,16 +44,21 @@ type hotKeys struct {
 
 // hotKey is what one loop does for a hot key.
 type hotKey struct {
-	hash  uint64
-	forms []*form
-	saved uint64 // reads that were answered with another's reply, since the key became hot
+	hash   uint64
+	entry  *hotkey.Entry
+	forms  []*form
+	saved  uint64 // reads that were answered with another's reply, since the key became hot
+	near   uint64 // reads that were answered with what is kept
+	copied uint64 // that were sent to copies
+	reads  uint64 // that the entry has not been told of
 }
 
 // findHeat begins or ends to look for hot keys, as the configuration wants it.
 func (ps *poolState) findHeat() {
 	cfg := &ps.shared.cfg.HotKeys
 	tally := ps.shared.tally
-	tally.Exclude(excluded(cfg))
+	tally.Exclude(fits(cfg.Exclude))
+	tally.Pin(fits(cfg.Pin))
 	switch off := cfg.Mode == "off"; {
 	case off:
 		ps.heat, ps.cool = nil, math.MaxInt
@@ -61,16 +70,21 @@ func (ps *poolState) findHeat() {
 		h.tellSoon = func() { h.tell() }
 		ps.heat, ps.cool = h, 0
 	}
+	if ps.heat != nil {
+		ps.heat.detector.Pin(fits(cfg.Pin))
+		ps.heat.findNear()
+		ps.heat.countSent()
+	}
 	ps.setHot()
 }
 
-// excluded returns the test that says which keys a configuration excludes, nil if none.
-func excluded(cfg *config.HotKeys) func(key []byte) bool {
-	if len(cfg.Exclude) == 0 {
+// fits returns the test that says which keys fit one of these patterns, nil if there are none.
+func fits(list []string) func(key []byte) bool {
+	if len(list) == 0 {
 		return nil
 	}
 	var patterns [][]byte
-	for _, p := range cfg.Exclude {
+	for _, p := range list {
 		patterns = append(patterns, []byte(p))
 	}
 	return func(key []byte) bool {
@@ -83,21 +97,29 @@ func excluded(cfg *config.HotKeys) func(key []byte) bool {
 	}
 }
 
-// hotOwner is the way of a request that is looked at, or that may be for a hot key. It returns who is to get the reply; nil if the
-// request is taken care of.
-func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, key, request []byte) pool.Owner {
-	ps := s.pool
+// hotOwner is the way of a request that is looked at, or that may be for a hot key. It returns who is to get the reply, nil if the
+// request is taken care of; and what it may change.
+func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, a *resp.Args, request []byte) (pool.Owner, *writing) {
+	ps, key := s.pool, a.At(1)
 	hash := xxhash.Sum64(key)
 	looked := ps.cool < 0 && ps.look(hash, key, c)
-	if ps.hot != nil && collapsible[c.ID] {
-		if i := ps.hot.set.Find(hash, key); i >= 0 && s.collapse(ps.hot.keys[i], c, node, lane, request, looked) {
-			return nil
+	var writes *writing
+	if ps.hot != nil {
+		if i := ps.hot.set.Find(hash, key); i >= 0 {
+			k := ps.hot.keys[i]
+			if collapsible[c.ID] && s.collapse(k, c, node, lane, a, request, looked) {
+				return nil, nil
+			}
+			if mayChange[c.ID] {
+				writes = s.writesHot(k)
+			}
+			s.sendsHot()
 		}
 	}
 	if looked {
-		return s.weigh(hash)
+		return s.weigh(hash), writes
 	}
-	return s
+	return s, writes
 }
 
 // look shows a request to the detector. It returns false where there is none.
@@ -131,6 +153,9 @@ func (ps *poolState) lookAt(c *command.Command, key []byte) {
 func (h *heat) tick() {
 	if h.pool.heat != h || h.pool.left {
 		return
+	}
+	if h.pool.hot != nil {
+		h.countSent()
 	}
 	if idle := h.tell(); !idle || h.pool.hot != nil {
 		h.pool.worker.loop.SetTimer(h.timer, reportEvery)
@@ -177,17 +202,20 @@ func (ps *poolState) setHot() {
 	}
 	var next *hotKeys
 	stays := map[*hotKey]bool{}
+	var news []*hotkey.Entry
 	if len(set.Keys) > 0 {
 		next = &hotKeys{set: set, keys: make([]*hotKey, len(set.Keys))}
 		for i := range set.Keys {
-			next.keys[i] = &hotKey{hash: set.Keys[i].Hash}
-			if old == nil {
-				continue
+			e := set.Keys[i].Entry
+			if old != nil {
+				if j := old.set.Find(set.Keys[i].Hash, set.Keys[i].Name); j >= 0 && old.keys[j].entry == e {
+					next.keys[i] = old.keys[j]
+					stays[old.keys[j]] = true
+					continue
+				}
 			}
-			if j := old.set.Find(set.Keys[i].Hash, set.Keys[i].Name); j >= 0 {
-				next.keys[i] = old.keys[j]
-				stays[old.keys[j]] = true
-			}
+			next.keys[i] = &hotKey{hash: set.Keys[i].Hash, entry: e}
+			news = append(news, e)
 		}
 		if ps.heat != nil && !ps.heat.timer.Set() { // or nobody would see them cool
 			ps.worker.loop.SetTimer(ps.heat.timer, reportEvery)
@@ -196,11 +224,14 @@ func (ps *poolState) setHot() {
 	if old != nil {
 		for _, k := range old.keys {
 			if !stays[k] {
-				k.putAll()
+				ps.dropForms(k)
 			}
 		}
 	}
 	ps.hot = next
+	for _, e := range news {
+		ps.getToKnow(e)
+	}
 }
 
 // weighed stands for a session whose request was looked at, to add the size of the reply to what is known of the key.

@@ -135,6 +135,7 @@ func (s *Session) barrier() bool {
 // moveTo changes the lanes that the session uses. Nothing may be in flight.
 func (s *Session) moveTo(db int, resp3 bool) {
 	s.db, s.resp3 = db, resp3
+	s.forbidCopies()
 	s.set = s.pool.set(pool.Key{RESP3: resp3, Database: db})
 }
 

@@ -32,8 +32,12 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		}
 		request := scan.Bytes(b)
 		var owner pool.Owner = s
+		var writes *writing
 		if s.pool.cool--; s.pool.cool < 0 || s.pool.hot != nil {
-			if owner = s.hotOwner(c, node, lane, a.At(1), request); owner == nil {
+			if s.overtakes(c) && !s.barrier() {
+				return false
+			}
+			if owner, writes = s.hotOwner(c, node, lane, a, request); owner == nil {
 				return true
 			}
 		}
@@ -45,6 +49,7 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 		s.last = c
 		seq := s.tail
 		sl := s.open(c)
+		sl.writes = writes
 		s.inFlight++
 		if s.pool.keeps != keepNothing {
 			s.keep(sl, c, node, request)
@@ -145,9 +150,17 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	}
 	taken, tx, before := true, s.tx, s.inFlight
 	plan := c.For(a)
+	var writes *writing
+	if s.overtakes(c) && !s.barrier() {
+		return false
+	}
+	if s.pool.hot != nil && (s.tx == nil || c.Name == "exec") {
+		writes = s.writesAny(c, a)
+	}
 	if mv := s.pool.topo.moving; mv != nil && (s.tx == nil || controlsTransaction(c)) {
 		dealt, take := s.whileMoving(mv, c, plan, scan, b)
 		if dealt && !take {
+			s.noteWrites(writes, false)
 			return false
 		}
 		if dealt {
@@ -178,6 +191,10 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	default:
 		s.refuse(metrics.BadCommand, notYet(c))
 	}
+	if s.inFlight > before && s.pool.hot != nil {
+		s.seenHot, s.sentHot = s.pool.hot, s.tail
+	}
+	s.noteWrites(writes, s.inFlight > before)
 	if taken {
 		st.Requests[c.ID]++
 		s.total++

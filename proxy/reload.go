@@ -225,6 +225,7 @@ func (ps *poolState) leave() {
 	if ps.pubsub != nil {
 		ps.pubsub.close()
 	}
+	ps.followTrackers()
 }
 
 // retire takes all lanes out of use.

@@ -143,6 +143,10 @@ func (s *Session) count(sl *slot, kind byte, size, weight int) {
 		st.Errors[metrics.NodeError]++
 	}
 	s.inFlight -= weight
+	if sl.writes != nil {
+		s.worker.written(sl.writes)
+		sl.writes = nil
+	}
 	if s.seen < s.pool.shared.cfg.Window {
 		s.seen++
 	}

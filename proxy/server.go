@@ -109,7 +109,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 // newShared makes what follows from a pool's configuration, and from what it has in files, alone.
 func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
-	sp.tally = hotkey.NewTally(len(srv.workers), excluded(&p.HotKeys))
+	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{

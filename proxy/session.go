@@ -69,7 +69,10 @@ type Session struct {
 	fate fate        // of the next request, where there is a fault
 	late *loop.Timer // runs while it is delayed; nil until one is
 
-	joins []join // requests for hot keys that wait for others, and may have no place on the lane yet
+	joins    []join   // requests for hot keys that wait for others, and may have no place on the lane yet
+	seenHot  *hotKeys // the hot keys that sentHot is about
+	atCopies int      // reads that are at copies of hot keys
+	sentHot  uint32   // the request behind the last that was sent to a node, and may have been for one of them
 
 	retrying *retrying // what has to be sent again; nil: nothing
 	wrote    int64     // when it last wrote, where reads go to replicas
@@ -364,6 +367,9 @@ func (s *Session) gone() {
 			sl.split.release(w)
 		}
 		w.forgetAgain(sl.again)
+		if sl.writes != nil {
+			s.abandonWrites(sl.writes)
+		}
 		*sl = slot{}
 	}
 	if len(s.slots) > fewSlots {

@@ -21,6 +21,7 @@ type slot struct {
 	split    *split           // a request in parts, nil for others
 	command  *command.Command // nil for what is answered here
 	again    *again           // the request, if it may have to be sent once more
+	writes   *writing         // the hot keys that it may change, nil: none
 	keptAt   uint32           // its place in keptRequests
 	keptLen  uint32           // 0: it is not there
 	keptNode uint16

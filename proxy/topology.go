@@ -185,6 +185,9 @@ func (ps *poolState) setTopology(t *topology) {
 	if old.moving != nil || t.moving != nil {
 		ps.followMoving(old.moving)
 	}
+	ps.followForms()
+	ps.followTrackers()
+	ps.shared.tally.Changed()
 }
 
 // name is what a node is called in reports and metrics.

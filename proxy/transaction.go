@@ -12,15 +12,17 @@ import (
 // transaction is what lies between MULTI and EXEC. Requests are kept here, and sent as one contiguous batch, MULTI and EXEC
 // around them, so that a shared lane can carry it: Redis runs the batch without anybody in between.
 type transaction struct {
-	batch    []byte
-	digests  [][]byte // of the scripts that EVALSHA names
-	count    int
-	class    pool.Class // of the most patient of them, for EXEC has the replies of all
-	node     int        // of the keys and channels; -1 while there were none
-	group    int        // what they have in common: the node, or the slot
-	topo     *topology  // by which that is so
-	channels bool       // there were channels
-	dirty    bool       // a request was refused: EXEC will be too
+	batch      []byte
+	digests    [][]byte // of the scripts that EVALSHA names
+	count      int
+	class      pool.Class // of the most patient of them, for EXEC has the replies of all
+	node       int        // of the keys and channels; -1 while there were none
+	group      int        // what they have in common: the node, or the slot
+	topo       *topology  // by which that is so
+	channels   bool       // there were channels
+	dirty      bool       // a request was refused: EXEC will be too
+	changes    []uint64   // hashes of the keys that it may change, in a pool that looks for hot keys
+	changesAll bool       // it may change any key
 }
 
 const (
@@ -120,6 +122,9 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 	}
 	tx.batch = append(tx.batch, scan.Bytes(b)...)
 	tx.class = max(tx.class, classes[c.ID])
+	if s.pool.heat != nil {
+		tx.queuesWrite(c, a, s.worker)
+	}
 	tx.count++
 	s.answer([]byte("+QUEUED\r\n"))
 }

@@ -27,23 +27,26 @@ type worker struct {
 	taps     taps // MONITOR and CLIENT PAUSE
 	watched  bool // taps has something: no request takes the short way
 
-	scanners    []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
-	keys        []int
-	scratch     []byte
-	stripped    []byte // what outgoing lends
-	copyGroups  []int  // scratch of mirror.split
-	freeSlots   [len(keptRings)][][]slot
-	freeSplits  []*split
-	freeAgain   []*again
-	freeWeighed []*weighed
-	freeJoints  []*joint
-	joints      []join // to be put on their lanes in this turn
-	joinsSent   bool   // for a test that shows why they must not
-	runJoints   func()
-	readTurn    uint32 // whose turn it is among the replicas
-	resuming    []*Session
-	seenScripts map[uint64]struct{}
-	runResumes  func()
+	scanners     []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
+	keys         []int
+	scratch      []byte
+	stripped     []byte // what outgoing lends
+	copyGroups   []int  // scratch of mirror.split
+	freeSlots    [len(keptRings)][][]slot
+	freeSplits   []*split
+	freeAgain    []*again
+	freeWeighed  []*weighed
+	freeJoints   []*joint
+	freeSpreads  []*spread
+	freeWritings []*writing
+	joints       []join // to be put on their lanes in this turn
+	joinsSent    bool   // for a test that shows why they must not
+	adoptsLate   bool   // likewise: a reply is kept under the watch that there is when it comes
+	runJoints    func()
+	readTurn     uint32 // whose turn it is among the replicas
+	resuming     []*Session
+	seenScripts  map[uint64]struct{}
+	runResumes   func()
 
 	handshakeSecond int64 // in which handshakeLines have failed
 	handshakeLines  int
@@ -76,10 +79,11 @@ type sharedPool struct {
 type poolState struct {
 	shared   *sharedPool
 	worker   *worker
-	topo     *topology // where the keys are
-	cool     int       // requests until one is looked at: is its key hot?
-	hot      *hotKeys  // nil while no key is
-	heat     *heat     // nil in a pool that does not look for them
+	topo     *topology  // where the keys are
+	cool     int        // requests until one is looked at: is its key hot?
+	hot      *hotKeys   // nil while no key is
+	heat     *heat      // nil in a pool that does not look for them
+	trackers []*tracker // of those nodes whose trackers live on this loop
 	extras   extras
 	mirror   *mirror
 	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
@@ -281,6 +285,17 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	for _, set := range ps.sets {
 		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
+	}
+	for _, t := range ps.trackers {
+		if t != nil {
+			st.Trackers++
+			if t.up && t.watching {
+				st.LeaseAge += int(t.lease.Age(loop.Clock()))
+			}
+		}
+	}
+	if ps.heat != nil {
+		st.NearBytes = ps.heat.nearBytes
 	}
 	if w.loop.ID == 0 { // one tells for all
 		tally := ps.shared.tally

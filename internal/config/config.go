@@ -238,8 +238,22 @@ type Migration struct {
 
 // HotKeys says what is done about keys that get far more than their share of the requests.
 type HotKeys struct {
-	Mode    string   // auto, collapse or off
+	Mode    string   // auto, near, copies, collapse or off
 	Exclude []string // patterns as KEYS takes them; a key that fits one is never hot
+	Pin     []string // patterns likewise; a key that fits one is hot as soon as it is seen a few times
+
+	MaxStaleness time.Duration // how long ago the node must have been heard of; 0: nothing is kept
+	MaxAge       time.Duration // how long what was read may be kept in any case
+
+	NearMaxValue int // bytes of a reply that is kept by the router
+	NearMemory   int // bytes of them in all, of the process
+
+	CopyMaxValue int           // bytes of a value that is copied to other nodes
+	CopyTTL      time.Duration // for which a copy lives that nobody reads
+	CopyDatabase int           // the database of copies
+
+	MinReads    int // of a version of a key, on average, for it to be worth while
+	Validations int // of a key at its node, in a second
 }
 
 // Route leads the keys with a prefix to another pool; the longest prefix counts.

@@ -130,7 +130,10 @@ func TestEveryOptionIsRead(t *testing.T) {
 	front.Name, front.Line, front.Listen, front.RequirePass = "front", 84, "127.0.0.1:2", "x"
 	front.Routes = []Route{{Prefix: "user:", Pool: "cache", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
 
-	front.HotKeys = HotKeys{Mode: "off", Exclude: []string{"session:*", "*"}}
+	front.HotKeys = HotKeys{
+		Mode: "off", Exclude: []string{"session:*", "*"}, Pin: []string{"a*"}, MaxStaleness: time.Second, MaxAge: 2 * time.Second,
+		NearMaxValue: 3, NearMemory: 4, CopyMaxValue: 5, CopyTTL: 6 * time.Second, CopyDatabase: 7, MinReads: 8, Validations: 9,
+	}
 
 	secure := DefaultPool()
 	secure.Name, secure.Line, secure.Listen = "secure", 91, "127.0.0.1:3"
@@ -225,7 +228,7 @@ func TestTheManual(t *testing.T) {
 					t.Errorf("no default for %s in\n%s", o.name, about)
 				}
 			default:
-				if !strings.Contains(about, value) || !strings.Contains(about, "efault") {
+				if !strings.Contains(strings.Join(strings.Fields(about), " "), value) || !strings.Contains(about, "efault") {
 					t.Errorf("the default of %s is %s, which is not in\n%s", o.name, value, about)
 				}
 			}
@@ -302,9 +305,9 @@ func TestValues(t *testing.T) {
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
 		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
-		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, HotKeys{Mode: "off"}},
+		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, defaultHotKeys("off")},
 		{"hot_keys: {}", func(p *Pool) any { return p.HotKeys }, DefaultPool().HotKeys},
-		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, HotKeys{Mode: "auto", Exclude: []string{"a*", "b"}}},
+		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, defaultHotKeys("auto", "a*", "b")},
 		{"migration: warm", func(p *Pool) any { return p.Migration.Mode }, "warm"},
 		{"fault: {percent: 0.01%, error: OOPS}", func(p *Pool) any { return *p.Fault }, Fault{Percent: 0.01, Error: "OOPS", Line: 4}},
 		{`requirepass: "1e3"`, func(p *Pool) any { return p.RequirePass.Reveal() }, "1e3"},
@@ -475,4 +478,11 @@ func TestSuggestions(t *testing.T) {
 			t.Errorf("%s: suggested %q, want %q", test.wrong, got, test.want)
 		}
 	}
+}
+
+// defaultHotKeys are the defaults with another mode, and what is excluded.
+func defaultHotKeys(mode string, exclude ...string) HotKeys {
+	h := DefaultPool().HotKeys
+	h.Mode, h.Exclude = mode, exclude
+	return h
 }

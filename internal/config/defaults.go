@@ -51,7 +51,12 @@ func DefaultPool() Pool {
 		ReadPolicy: "primary",
 		MaxLag:     10 * time.Second,
 
-		HotKeys: HotKeys{Mode: "auto"},
+		HotKeys: HotKeys{
+			Mode: "auto", MaxStaleness: 500 * time.Millisecond, MaxAge: 10 * time.Second,
+			NearMaxValue: 16 << 10, NearMemory: 16 << 20,
+			CopyMaxValue: 256 << 10, CopyTTL: 10 * time.Second, CopyDatabase: 15,
+			MinReads: 8, Validations: 10,
+		},
 
 		DNSInterval: 5 * time.Second,
 		Migration:   Migration{Mode: "off", Window: 10 * time.Minute, MoverRate: 1000},

@@ -14,7 +14,7 @@ import (
 var (
 	readPolicies   = []string{"primary", "prefer-replica", "replica", "any", "nearest"}
 	migrationModes = []string{"off", "warm"}
-	hotKeysModes   = []string{"auto", "collapse", "off"}
+	hotKeysModes   = []string{"auto", "near", "copies", "collapse", "off"}
 )
 
 var healthOptions = []option[Health]{
@@ -33,6 +33,16 @@ var migrationOptions = []option[Migration]{
 var hotKeysOptions = []option[HotKeys]{
 	choice("mode", func(h *HotKeys) *string { return &h.Mode }, hotKeysModes),
 	words("exclude", "pattern", parsePattern, func(h *HotKeys) *[]string { return &h.Exclude }),
+	words("pin", "pattern", parsePattern, func(h *HotKeys) *[]string { return &h.Pin }),
+	duration("max_staleness", func(h *HotKeys) *time.Duration { return &h.MaxStaleness }, "keeps nothing"),
+	duration("max_age", func(h *HotKeys) *time.Duration { return &h.MaxAge }, ""),
+	size("near_max_value", func(h *HotKeys) *int { return &h.NearMaxValue }, 0, 1<<20),
+	size("near_memory", func(h *HotKeys) *int { return &h.NearMemory }, 0, 1<<40),
+	size("copy_max_value", func(h *HotKeys) *int { return &h.CopyMaxValue }, 0, 8<<20),
+	duration("copy_ttl", func(h *HotKeys) *time.Duration { return &h.CopyTTL }, ""),
+	whole("copy_db", func(h *HotKeys) *int { return &h.CopyDatabase }, 0, math.MaxInt32),
+	whole("min_reads_per_version", func(h *HotKeys) *int { return &h.MinReads }, 1, math.MaxInt32),
+	whole("validations_per_key", func(h *HotKeys) *int { return &h.Validations }, 1, 1000),
 }
 
 var sentinelOptions = []option[Sentinel]{

@@ -42,6 +42,16 @@ func (p *Pool) add(q *Pool) {
 	p.Promotions += q.Promotions
 	p.Demotions += q.Demotions
 	p.Collapsed += q.Collapsed
+	p.Near += q.Near
+	p.NearBytes += q.NearBytes
+	p.CopyReads += q.CopyReads
+	p.CopyMisses += q.CopyMisses
+	p.Populates += q.Populates
+	p.PopulateErrors += q.PopulateErrors
+	p.Validations += q.Validations
+	p.Invalidations += q.Invalidations
+	p.Trackers += q.Trackers
+	p.LeaseAge += q.LeaseAge
 	p.Mirrored += q.Mirrored
 	p.MirrorDropped += q.MirrorDropped
 	p.MirrorErrors += q.MirrorErrors

@@ -158,6 +158,56 @@ var table = []section{
 			help: "Reads of hot keys that the node was spared, because they were answered with the reply to the same read of another client.",
 			pool: func(p *Pool, put put) { put(float64(p.Collapsed)) },
 		},
+		{
+			name: "ringway_near_reads_total", kind: counter,
+			help: "Reads of hot keys that were answered with a reply which the router keeps.",
+			pool: func(p *Pool, put put) { put(float64(p.Near)) },
+		},
+		{
+			name: "ringway_near_bytes", kind: gauge,
+			help: "Memory of the replies that are kept.",
+			pool: func(p *Pool, put put) { put(float64(p.NearBytes)) },
+		},
+		{
+			name: "ringway_copy_reads_total", kind: counter,
+			help: "Reads of hot keys that were sent to a copy on one of the nodes.",
+			pool: func(p *Pool, put put) { put(float64(p.CopyReads)) },
+		},
+		{
+			name: "ringway_copy_misses_total", kind: counter,
+			help: "Reads of hot keys that found no copy, or could not tell, and were answered in another way.",
+			pool: func(p *Pool, put put) { put(float64(p.CopyMisses)) },
+		},
+		{
+			name: "ringway_copies_sent_total", kind: counter,
+			help: "Copies of hot keys that were sent to nodes.",
+			pool: func(p *Pool, put put) { put(float64(p.Populates)) },
+		},
+		{
+			name: "ringway_copy_errors_total", kind: counter,
+			help: "Copies of hot keys that a node did not take.",
+			pool: func(p *Pool, put put) { put(float64(p.PopulateErrors)) },
+		},
+		{
+			name: "ringway_hot_key_validations_total", kind: counter,
+			help: "Times a node was asked to tell of changes of a hot key.",
+			pool: func(p *Pool, put put) { put(float64(p.Validations)) },
+		},
+		{
+			name: "ringway_hot_key_invalidations_total", kind: counter,
+			help: "Times a node told that a hot key has changed.",
+			pool: func(p *Pool, put put) { put(float64(p.Invalidations)) },
+		},
+		{
+			name: "ringway_tracking_connections", kind: gauge,
+			help: "Connections on which nodes tell of changes of hot keys. There are none while nothing is hot.",
+			pool: func(p *Pool, put put) { put(float64(p.Trackers)) },
+		},
+		{
+			name: "ringway_hot_key_lease_age_seconds", kind: gauge,
+			help: "How long ago nodes have answered on such connections, on average, while something is kept: beyond max_staleness nothing of it is told.",
+			pool: func(p *Pool, put put) { put(float64(p.LeaseAge) / 1e9 / float64(max(p.Trackers, 1))) },
+		},
 	}},
 	{"Copies and faults", []family{
 		{

@@ -1,0 +1,125 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"ringway/internal/config"
+	"ringway/internal/redistest"
+)
+
+// inCopies is a change of a pool that keeps nothing in the process.
+func inCopies(threads int) func(*config.Config) {
+	return func(c *config.Config) { c.Threads, c.Pools[0].HotKeys.Mode = threads, "copies" }
+}
+
+// untilCopied reads a key until so many nodes have a copy.
+func untilCopied(t testing.TB, c *redistest.Conn, key string, copies int, read ...string) {
+	t.Helper()
+	if read == nil {
+		read = []string{"GET", key}
+	}
+	redistest.WaitFor(t, key+" to be copied", func() bool {
+		for range 200 {
+			c.Send(read...)
+		}
+		c.Flush()
+		for range 200 {
+			c.Recv()
+		}
+		return hotField(c, key, "copied-to") == fmt.Sprint(copies)
+	})
+}
+
+func TestReadsOfAHotKeyAreSpreadOverCopies(t *testing.T) {
+	addresses := nodes(t, 3)
+	for _, threads := range []int{1, 2} {
+		t.Run(fmt.Sprint(threads, " loops"), func(t *testing.T) {
+			srv := serve(t, inCopies(threads), addresses...)
+			a, b := client(t, srv), client(t, srv)
+			b.Do("HELLO", "3")
+			a.Do("SET", "hot", "first")
+			untilCopied(t, a, "hot", 3)
+			for i := range 300 {
+				v := strings.Repeat(fmt.Sprint(i), 1+i*10)
+				want(t, "SET", a.Do("SET", "hot", v), "+OK\r\n")
+				for range 10 {
+					want(t, "GET by the one who wrote", a.Do("GET", "hot"), redistest.Bulk(v))
+					want(t, "GET by another", b.Do("GET", "hot"), redistest.Bulk(v))
+					want(t, "STRLEN", b.Do("STRLEN", "hot"), fmt.Sprintf(":%d\r\n", len(v)))
+				}
+			}
+			untilCopied(t, a, "hot", 3)
+			if n := hotField(a, "hot", "reads-copies"); n == "0" {
+				t.Error("no copy was read")
+			}
+			for _, address := range addresses { // without a copy the answer is the same
+				redistest.Dial(t, address).Do("FLUSHALL")
+			}
+			want(t, "GET after all was flushed", a.Do("GET", "hot"), "$-1\r\n")
+			t.Log("copies", hotField(a, "hot", "reads-copies"), "saved", hotField(a, "hot", "reads-saved"),
+				"validations", hotField(a, "hot", "validations"), "invalidations", hotField(a, "hot", "invalidations"))
+			balanced(t, srv)
+		})
+	}
+}
+
+func TestCollectionsAreCopiedToo(t *testing.T) {
+	srv := serve(t, inCopies(2), nodes(t, 3)...)
+	a, b := client(t, srv), client(t, srv)
+	for _, kind := range []struct {
+		name        string
+		write, read []string
+		before      string // what read says before the write, and after it
+		after       string
+	}{
+		{"hash", []string{"HSET", "hash", "f", "2"}, []string{"HGET", "hash", "f"}, "$1\r\n1\r\n", "$1\r\n2\r\n"},
+		{"list", []string{"RPUSH", "list", "b"}, []string{"LRANGE", "list", "0", "-1"}, "*1\r\n$1\r\na\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"},
+		{"set", []string{"SREM", "set", "a"}, []string{"SISMEMBER", "set", "a"}, ":1\r\n", ":0\r\n"},
+		{"zset", []string{"ZADD", "zset", "2", "a"}, []string{"ZSCORE", "zset", "a"}, "$1\r\n1\r\n", "$1\r\n2\r\n"},
+	} {
+		a.Do("FLUSHALL")
+		a.Do("HSET", "hash", "f", "1")
+		a.Do("RPUSH", "list", "a")
+		a.Do("SADD", "set", "a", "c")
+		a.Do("ZADD", "zset", "1", "a")
+		untilCopied(t, a, kind.name, 3, kind.read...)
+		want(t, "read of a copy", b.Do(kind.read...), kind.before)
+		if n := hotField(a, kind.name, "reads-copies"); n == "0" {
+			t.Errorf("%s: no copy was read", kind.name)
+		}
+		a.Do(kind.write...)
+		want(t, "read behind a write", b.Do(kind.read...), kind.after)
+		a.Do("DEL", kind.name)
+		if got := b.Do("EXISTS", kind.name); got != ":0\r\n" {
+			t.Errorf("%s: EXISTS after DEL: %q", kind.name, got)
+		}
+	}
+	balanced(t, srv)
+}
+
+// Without copies what is too large to be kept would all come from one node.
+func TestLargeValuesAreCopiedAndSmallOnesKept(t *testing.T) {
+	srv := serve(t, nil, nodes(t, 3)...)
+	c := client(t, srv)
+	large := strings.Repeat("x", 20<<10)
+	c.Do("SET", "large", large)
+	c.Do("SET", "small", "x")
+	untilCopied(t, c, "large", 3)
+	untilNear(t, c, "small")
+	want(t, "tier of the large one", hotField(c, "large", "tier"), "copies")
+	want(t, "GET large", c.Do("GET", "large"), redistest.Bulk(large))
+}
+
+func TestWhoUsesTheDatabaseOfCopiesHasItForItself(t *testing.T) {
+	srv := serve(t, inCopies(1), nodes(t, 3)...)
+	c, other := client(t, srv), client(t, srv)
+	c.Do("SET", "hot", "x")
+	want(t, "SELECT", other.Do("SELECT", "15"), "+OK\r\n")
+	for range 20 {
+		askFor(c, "hot", 200)
+	}
+	want(t, "keys in it", other.Do("DBSIZE"), ":0\r\n")
+	want(t, "copies", hotField(c, "hot", "copied-to"), "0")
+}
