@@ -58,6 +58,11 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 	}
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
 	srv.keys.Store(keys)
+	for _, u := range keys.uses {
+		if until := u.notAfter(); time.Now().After(until) {
+			log.Warn("a certificate has expired; who looks at the date will refuse it", "pool", u.pool, "side", u.side, "expired", until)
+		}
+	}
 	srv.handshakes = loop.NewHandshakes(max(1, runtime.GOMAXPROCS(0)-Threads(cfg)))
 	srv.reloadedAt.Store(srv.started.UnixNano())
 	for i := range Threads(cfg) {

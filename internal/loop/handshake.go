@@ -227,6 +227,9 @@ func Connect(ctx context.Context, addr string, tlsTo func(addr string) *tls.Conf
 	return s.tls, nil
 }
 
+// longest bounds a handshake for which there is no time-out: the system, which bounds how long it tries to connect, knows nothing of it.
+const longest = time.Minute
+
 // reach returns the connection as it is below TLS, too.
 func reach(ctx context.Context, addr string, tlsTo func(addr string) *tls.Config, keepAlive time.Duration) (net.Conn, *Secure, error) {
 	network, to := "tcp", addr
@@ -237,7 +240,10 @@ func reach(ctx context.Context, addr string, tlsTo func(addr string) *tls.Config
 	if err != nil || tlsTo == nil {
 		return c, nil, err
 	}
-	deadline, _ := ctx.Deadline()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(longest)
+	}
 	c.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	cfg := tlsTo(addr).Clone()
