@@ -74,6 +74,14 @@ func describeName(name string) string {
 
 // Check says what is wrong with a configuration that only who knows the commands can tell.
 func Check(cfg *config.Config) error {
+	if err := checkFaults(cfg); err != nil {
+		return err
+	}
+	_, err := openGuards(cfg)
+	return err
+}
+
+func checkFaults(cfg *config.Config) error {
 	for i := range cfg.Pools {
 		p := &cfg.Pools[i]
 		if _, err := newFault(p.Fault); err != nil {

@@ -44,7 +44,11 @@ type Server struct {
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	if err := Check(cfg); err != nil {
+	if err := checkFaults(cfg); err != nil {
+		return nil, err
+	}
+	guards, err := openGuards(cfg)
+	if err != nil {
 		return nil, err
 	}
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
@@ -57,7 +61,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		srv.workers = append(srv.workers, w)
 	}
 	for _, p := range ordered(cfg.Pools) {
-		if err := srv.addPool(p); err != nil {
+		if err := srv.addPool(p, guards[p.Name]); err != nil {
 			srv.closeListeners()
 			return nil, fmt.Errorf("pool %q: %w", p.Name, err)
 		}
@@ -74,8 +78,9 @@ func Threads(cfg *config.Config) int {
 }
 
 // addPool opens a pool before Start.
-func (srv *Server) addPool(p *config.Pool) error {
+func (srv *Server) addPool(p *config.Pool, g *guard) error {
 	sp := srv.newShared(p, len(srv.pools))
+	sp.guard = g
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
 	err := sp.director.open(func(t *topology) {
@@ -99,6 +104,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
+	sp.denials = &denials{}
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{

@@ -58,6 +58,8 @@ type sharedPool struct {
 	director   *director
 	tally      *hotkey.Tally
 	fault      *fault
+	guard      *guard
+	denials    *denials
 	leads      []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
 	traits     traits
 	clients    *atomic.Int64 // over all loops
@@ -209,9 +211,9 @@ func (w *worker) accept(ps *poolState, fd int, peer string) {
 		return
 	}
 	loop.TCPOptions(fd, cfg.TCPKeepAlive)
-	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, authed: cfg.RequirePass == ""}
+	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database}
 	s.slots = s.few[:]
-	s.update()
+	s.unknown()
 	s.set = ps.set(pool.Key{Database: s.db})
 	s.id = w.server.nextID.Add(1)
 	s.created = w.loop.Now()

@@ -135,7 +135,19 @@ func TestEveryOptionIsRead(t *testing.T) {
 		NearMaxValue: 3, NearMemory: 4, CopyMaxValue: 5, CopyTTL: 6 * time.Second, CopyDatabase: 7, MinReads: 8, Validations: 9,
 	}
 
-	for i, want := range []Pool{p, merged, watched, shadow, front} {
+	front.Users = []User{
+		{Name: "alice", Passwords: []Secret{"0123", "a b"}, Rules: "~a* %R~b +@read (~c +get)", Line: 92},
+		{Name: "null", Digests: []Secret{"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, Line: 93},
+		{Name: "bob", NoPassword: true, Line: 94},
+		{Name: "carol", Rules: "off", Line: 95},
+	}
+	front.DenyCommands, front.AllowCommands = []string{"flushall", "@dangerous", "config|set"}, []string{"info", "client|list"}
+
+	guarded := DefaultPool()
+	guarded.Name, guarded.Line, guarded.Listen, guarded.UsersFile = "guarded", 98, "127.0.0.1:3", "users.acl"
+	guarded.Backends = []Backend{{Name: "g", Address: "127.0.0.1:7001", Weight: 1, Line: 101}}
+
+	for i, want := range []Pool{p, merged, watched, shadow, front, guarded} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
 	equals(t, "the rest", *c, Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
