@@ -37,6 +37,7 @@ type Server struct {
 	reloads, failedReloads atomic.Uint64
 	reloadedAt             atomic.Int64 // when the present configuration was taken over
 	outOfDate              atomic.Bool  // the file holds one that could not be taken over
+	foundUsers             string       // what rereadUsers has found last, in a digest
 
 	keys       atomic.Pointer[keyring]
 	keysOld    atomic.Bool // the files hold others, which could not be taken over

@@ -121,17 +121,21 @@ func (srv *Server) usersFiles() (list []string) {
 	return list
 }
 
-// rereadUsers takes over files of users that hold something else than when they were read. One that can't be used is told of, and nothing
-// changes.
+// rereadUsers takes over files of users that hold something else than when they were read. One that can't be used is told of once, and
+// nothing changes. It is for one goroutine.
 func (srv *Server) rereadUsers() {
 	changed := false
+	found := sha256.New()
 	for _, sp := range srv.open() {
 		if g := sp.guard; g.file != "" {
 			data, err := os.ReadFile(g.file)
-			changed = changed || err != nil || sha256.Sum256(data) != g.digest
+			digest := sha256.Sum256(data)
+			changed = changed || err != nil || digest != g.digest
+			found.Write(digest[:])
 		}
 	}
-	if !changed {
+	last := srv.foundUsers
+	if srv.foundUsers = string(found.Sum(nil)); !changed || srv.foundUsers == last {
 		return
 	}
 	if err := srv.reloadUsers(); err != nil {

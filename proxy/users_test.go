@@ -375,3 +375,25 @@ func TestDenialsAreLoggedWithinBounds(t *testing.T) {
 		t.Errorf("counted %s", got)
 	}
 }
+
+// What is kept of a hot key is for those who may read it. Users with limits have it as well as others do.
+func TestHotKeysOfUsers(t *testing.T) {
+	srv := serve(t, withUsers(
+		config.User{Name: "app", Passwords: []config.Secret{"pw"}, Rules: "~hot* +@all"},
+		config.User{Name: "other", Passwords: []config.Secret{"pw"}, Rules: "~x* +@all"},
+		config.User{Name: "writer", Passwords: []config.Secret{"pw"}, Rules: "%W~hot* +@all"},
+	), nodes(t, 2)...)
+	app, other, writer := client(t, srv), client(t, srv), client(t, srv)
+	app.Do("AUTH", "app", "pw")
+	other.Do("AUTH", "other", "pw")
+	writer.Do("AUTH", "writer", "pw")
+	app.Do("SET", "hot", "1")
+	untilNear(t, app, "hot")
+	for range 100 {
+		want(t, "GET", app.Do("GET", "hot"), "$1\r\n1\r\n")
+		want(t, "GET by one who may not", other.Do("GET", "hot"), "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n")
+		want(t, "GET by one who may write", writer.Do("GET", "hot"), "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n")
+	}
+	want(t, "SET", writer.Do("SET", "hot", "2"), "+OK\r\n")
+	redistest.WaitFor(t, "the new value", func() bool { return app.Do("GET", "hot") == "$1\r\n2\r\n" })
+}
