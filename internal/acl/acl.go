@@ -1,3 +1,5 @@
+//lint:file-ignore ST1005 errors are in the words of Redis
+
 // Package acl is who may do what: users in the rule language of Redis' ACL, as Redis 7.0 understands it, and the
 // judgement of requests by them.
 //
