@@ -214,16 +214,29 @@ func (f *behind) Reply(_ uint64, _ byte, _ []byte, done bool) {
 // Fail is part of pool.Owner.
 func (f *behind) Fail(uint64, string, bool) { f.done() }
 
-// getToKnow is called with keys that have become hot: this loop counts their writes from now on, and waits for those that it had sent before.
+// getToKnow is called with keys that have become hot: this loop counts their writes from now on, and waits for those that it had sent before. What a
+// client has asked for and is not sent yet, because it is to be sent again or its keys are moving, counts as if it had come after.
 func (ps *poolState) getToKnow(e *hotkey.Entry) {
 	for s := ps.worker.sessions; s != nil; s = s.next {
-		if s.pool != ps || s.awaits == nil || string(s.awaits) != string(e.Name) {
-			continue
-		}
-		if sl := s.slot(s.head); sl.writes == nil { // it blocks for the key: nobody knows when it takes an element
-			sl.writes = ps.worker.takeWriting()
-			sl.writes.add(e)
+		switch {
+		case s.pool != ps:
+		case string(s.awaits) == string(e.Name): // it blocks for the key: nobody knows when it takes an element
+			s.mayWrite(s.slot(s.head), e)
+		case s.retrying != nil || len(s.ops) > 0:
+			for i := s.head; i != s.tail; i++ {
+				if sl := s.slot(i); sl.state == awaited && sl.command != nil && mayChange[sl.command.ID] {
+					s.mayWrite(sl, e)
+				}
+			}
 		}
 	}
 	ps.behindAll(e.Name, nil, e.Known)
+}
+
+// mayWrite notes that a request under way may change a key.
+func (s *Session) mayWrite(sl *slot, e *hotkey.Entry) {
+	if sl.writes == nil {
+		sl.writes = s.worker.takeWriting()
+	}
+	sl.writes.add(e)
 }
