@@ -27,7 +27,7 @@ func (srv *Server) Reload(cfg *config.Config) error {
 	if srv.closed.Load() {
 		return fmt.Errorf("shutting down")
 	}
-	if err := checkFaults(cfg); err != nil {
+	if err := CheckFaults(cfg); err != nil {
 		return err
 	}
 	keys, err := openKeyring(cfg, srv.keys.Load())
