@@ -33,12 +33,14 @@ test: servers ## install the servers that the tests need, and run every test
 race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
 	$(GO) test -race -skip '$(LONG)' ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
 
-fuzz: ## fuzz the scanners, discovery and the configuration, FUZZTIME each (default 60s)
+fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./pool/discover -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/config -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeysAreWithinTheRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./internal/acl -run '^$$' -fuzz '^FuzzRules$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./proxy -run '^$$' -fuzz '^FuzzLogin$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
 	$(GO) run ./internal/bench

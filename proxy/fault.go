@@ -77,6 +77,9 @@ func Check(cfg *config.Config) error {
 	if err := CheckFaults(cfg); err != nil {
 		return err
 	}
+	if _, err := openGuards(cfg); err != nil {
+		return err
+	}
 	_, err := openKeyring(cfg, nil)
 	return err
 }

@@ -220,9 +220,6 @@ func (k *keyring) files() (list []string) {
 	return slices.Compact(list)
 }
 
-// Files lists the files that the configuration names and that are read again when they change: certificates, keys, authorities and passwords.
-func (srv *Server) Files() []string { return srv.keys.Load().files() }
-
 // AdminTLS gives the settings of the admin address for the next handshake; nil: plain.
 func (srv *Server) AdminTLS() func() *tls.Config {
 	last := srv.keys.Load().server(srv.Config().Admin.TLS)
@@ -240,9 +237,8 @@ func (srv *Server) AdminTLS() func() *tls.Config {
 	}
 }
 
-// RereadFiles takes over what has changed in those files. What can't be used is told, and what was there before stays. Connections stay as they are,
-// but for those to nodes with another password now, which are replaced as with a reload.
-func (srv *Server) RereadFiles() {
+// rereadKeys is RereadFiles for certificates, keys, authorities and passwords.
+func (srv *Server) rereadKeys() {
 	srv.reloading.Lock()
 	k := srv.keys.Load()
 	whole := true

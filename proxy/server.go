@@ -37,6 +37,7 @@ type Server struct {
 	reloads, failedReloads atomic.Uint64
 	reloadedAt             atomic.Int64 // when the present configuration was taken over
 	outOfDate              atomic.Bool  // the file holds one that could not be taken over
+	foundUsers             string       // what rereadUsers has found last, in a digest
 
 	keys       atomic.Pointer[keyring]
 	keysOld    atomic.Bool // the files hold others, which could not be taken over
@@ -50,6 +51,10 @@ type Server struct {
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 	if err := CheckFaults(cfg); err != nil {
+		return nil, err
+	}
+	guards, err := openGuards(cfg)
+	if err != nil {
 		return nil, err
 	}
 	keys, err := openKeyring(cfg, nil)
@@ -73,7 +78,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		srv.workers = append(srv.workers, w)
 	}
 	for _, p := range ordered(cfg.Pools) {
-		if err := srv.addPool(p); err != nil {
+		if err := srv.addPool(p, guards[p.Name]); err != nil {
 			srv.closeListeners()
 			return nil, fmt.Errorf("pool %q: %w", p.Name, err)
 		}
@@ -90,8 +95,9 @@ func Threads(cfg *config.Config) int {
 }
 
 // addPool opens a pool before Start.
-func (srv *Server) addPool(p *config.Pool) error {
+func (srv *Server) addPool(p *config.Pool, g *guard) error {
 	sp := srv.newShared(p, len(srv.pools), srv.keys.Load())
+	sp.guard = g
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
 	err := sp.director.open(func(t *topology) {
@@ -115,6 +121,7 @@ func (srv *Server) addPool(p *config.Pool) error {
 func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
+	sp.denials = &denials{}
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{

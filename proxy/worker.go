@@ -67,6 +67,8 @@ type sharedPool struct {
 	director *director
 	tally    *hotkey.Tally
 	fault    *fault
+	guard    *guard
+	denials  *denials
 	leads    []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
 	traits   traits
 	clients  *atomic.Int64 // over all loops
@@ -230,9 +232,9 @@ func (w *worker) welcome(ps *poolState, fd int, peer string) {
 // accept begins a session.
 func (w *worker) accept(ps *poolState, link loop.Link, peer string) {
 	cfg := ps.shared.cfg
-	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, authed: cfg.RequirePass == ""}
+	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database}
 	s.slots = s.few[:]
-	s.update()
+	s.unknown()
 	s.set = ps.set(pool.Key{Database: s.db})
 	s.id = w.server.nextID.Add(1)
 	s.created = w.loop.Now()

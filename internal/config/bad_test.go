@@ -265,6 +265,22 @@ var badFiles = []struct{ name, says string }{
 	{"twemproxy_listen_without_port", `2: pool "alpha": listen "localhost" is not an address; write host:port, or /path for a unix socket`},
 	{"twemproxy_listen_mode", `2: pool "alpha": listen "/run/a.sock rw" does not end in a mode; write it in octal, like /run/a.sock 0660`},
 	{"twemproxy_pool_as_text", `6: pool "beta": found the text "127.0.0.1:22122"; expected a map with listen, redis: true and servers`},
+	{"users_as_text", `4: pool "cache": users is the text "alice"; expected a list of {name: .., password: .., rules: "~cache:* +@read"}`},
+	{"user_without_name", `4: pool "cache": a user without a name; expected {name: .., password: .., rules: "~cache:* +@read"}`},
+	{"user_name", `4: pool "cache": user name "a b" is not the name of a user; expected one without spaces`},
+	{"user_twice", `6: pool "cache": user "a" is on line 5 already; keep one`},
+	{"user_without_password", `4: pool "cache": user "a" has no password; expected password, password_sha256 or nopass: true, or rules: off for who may not log in`},
+	{"user_nopass_and_password", `4: pool "cache": user "a": nopass: true beside a password; keep one`},
+	{"user_nopass_in_rules", `4: pool "cache": user "a": rules have nopass in them; nopass: true is for that, or no password at all`},
+	{"user_password_in_rules", `4: pool "cache": user rules have a password in them; it belongs to password, or its digest to password_sha256`},
+	{"user_password_empty", `4: pool "cache": password is empty; for none write nopass: true`},
+	{"user_sha256", `4: pool "cache": password_sha256 is not a SHA-256 in 64 digits and letters a to f; make one with: printf %s PASSWORD | sha256sum`},
+	{"users_and_users_file", `5: pool "cache": users_file beside users; a pool has them in one place`},
+	{"user_default_and_requirepass", `5: pool "cache": user default beside requirepass, which is its password; keep one`},
+	{"allow_commands_alone", `4: pool "cache": allow_commands says what deny_commands does not mean, and there is none; add that, or remove the line`},
+	{"deny_commands", `4: pool "cache": deny_commands: "config set" is not a command; write one like get or "config|set", or a category like "@write"
+4: pool "cache": deny_commands: "config|" has no subcommand; write one like "config|set"
+4: pool "cache": deny_commands: "@a|b" is not a command; write one like get or "config|set", or a category like "@write"`},
 }
 
 func TestBadFilesAreRefusedWithWhatToWrite(t *testing.T) {

@@ -122,6 +122,11 @@ type Pool struct {
 	RequirePass Secret // demanded from clients
 	Database    int    // the database a client starts in
 
+	Users         []User   // in the order of the file; empty: all clients are the user default
+	UsersFile     string   // where they are otherwise, in the syntax of Redis' aclfile
+	DenyCommands  []string // in lower case, or categories such as @admin. Whether there are such is not checked here.
+	AllowCommands []string // likewise: which of these are not denied
+
 	ClusterMode bool // answer CLUSTER as a cluster of one node
 
 	OnFailure     string // fail or eject
@@ -151,6 +156,16 @@ type Pool struct {
 	Fault  *Fault  // nil: none
 
 	built *builtRing
+}
+
+// User is one who may log in to a pool.
+type User struct {
+	Name       string
+	Passwords  []Secret
+	Digests    []Secret // of passwords: their SHA-256
+	NoPassword bool     // any password will do
+	Rules      string   // what the user may do, as in Redis' ACL; no passwords. Whether it can be so is not checked here.
+	Line       int      // where it stands in the file
 }
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.

@@ -135,31 +135,43 @@ func TestEveryOptionIsRead(t *testing.T) {
 		NearMaxValue: 3, NearMemory: 4, CopyMaxValue: 5, CopyTTL: 6 * time.Second, CopyDatabase: 7, MinReads: 8, Validations: 9,
 	}
 
+	front.Users = []User{
+		{Name: "alice", Passwords: []Secret{"0123", "a b"}, Rules: "~a* %R~b +@read (~c +get)", Line: 92},
+		{Name: "null", Digests: []Secret{"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, Line: 93},
+		{Name: "bob", NoPassword: true, Line: 94},
+		{Name: "carol", Rules: "off", Line: 95},
+	}
+	front.DenyCommands, front.AllowCommands = []string{"flushall", "@dangerous", "config|set"}, []string{"info", "client|list"}
+
+	guarded := DefaultPool()
+	guarded.Name, guarded.Line, guarded.Listen, guarded.UsersFile = "guarded", 98, "127.0.0.1:6", "users.acl"
+	guarded.Backends = []Backend{{Name: "g", Address: "127.0.0.1:7001", Weight: 1, Line: 101}}
+
 	secure := DefaultPool()
-	secure.Name, secure.Line, secure.Listen = "secure", 91, "127.0.0.1:3"
-	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 93}
-	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 94}
+	secure.Name, secure.Line, secure.Listen = "secure", 102, "127.0.0.1:3"
+	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 104}
+	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 105}
 	secure.Identity = Identity{Username: "me", PasswordEnv: "REDIS_PASSWORD"}
 	secure.Backends = []Backend{
-		{Name: "file", Address: "file:1", Weight: 1, Identity: Identity{Username: "you", PasswordFile: "you.txt"}, Line: 98,
-			Replicas: []Replica{{Address: "file:2", Line: 98}}},
-		{Name: "env", Address: "env:1", Weight: 1, Identity: Identity{PasswordEnv: "ENV"}, Line: 99},
-		{Name: "given", Address: "given:1", Weight: 1, Identity: Identity{Username: "he", Password: "0x11"}, Line: 100},
+		{Name: "file", Address: "file:1", Weight: 1, Identity: Identity{Username: "you", PasswordFile: "you.txt"}, Line: 109,
+			Replicas: []Replica{{Address: "file:2", Line: 109}}},
+		{Name: "env", Address: "env:1", Weight: 1, Identity: Identity{PasswordEnv: "ENV"}, Line: 110},
+		{Name: "given", Address: "given:1", Weight: 1, Identity: Identity{Username: "he", Password: "0x11"}, Line: 111},
 	}
 
 	trusting := DefaultPool()
-	trusting.Name, trusting.Line, trusting.Listen = "trusting", 101, "127.0.0.1:4"
-	trusting.BackendTLS = &ClientTLS{InsecureSkipVerify: true, MinVersion: "1.2", Line: 103}
+	trusting.Name, trusting.Line, trusting.Listen = "trusting", 112, "127.0.0.1:4"
+	trusting.BackendTLS = &ClientTLS{InsecureSkipVerify: true, MinVersion: "1.2", Line: 114}
 	trusting.Identity = Identity{PasswordFile: "all.txt"}
-	trusting.Sentinel = &Sentinel{Addresses: []string{"s:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 105}}, Identity: Identity{PasswordEnv: "S"}, Line: 105}
+	trusting.Sentinel = &Sentinel{Addresses: []string{"s:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 116}}, Identity: Identity{PasswordEnv: "S"}, Line: 116}
 
 	public := DefaultPool()
-	public.Name, public.Line, public.Listen = "public", 106, "127.0.0.1:5"
-	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 109}
-	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 110}},
-		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 110}
+	public.Name, public.Line, public.Listen = "public", 117, "127.0.0.1:5"
+	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 120}
+	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 121}},
+		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 121}
 
-	for i, want := range []Pool{p, merged, watched, shadow, front, secure, trusting, public} {
+	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
 	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, MinVersion: "1.2",

@@ -55,9 +55,10 @@ func (p *Pool) describe(w io.Writer) {
 		when(!front, printSize(p.NodeOutputLimit)+" unsent to a backend"),
 		when(p.NodeRequests > 0, fmt.Sprintf("%s in flight to a backend", count(p.NodeRequests, "request"))),
 		when(p.NodeBytes > 0, printSize(p.NodeBytes)+" in flight to a backend"))
-	row("access", when(open && p.RequirePass != "", "clients need a password")+when(open && p.RequirePass == "", "clients need no password"),
+	row("access", when(open, p.describeUsers()),
 		when(p.Given(), "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
 		when(p.Database != 0, fmt.Sprintf("database %d", p.Database)))
+	row("commands", when(len(p.DenyCommands) > 0, "denied are "+join(p.DenyCommands)+when(len(p.AllowCommands) > 0, ", but for "+join(p.AllowCommands))))
 	row("tls", p.TLS.describe(), p.BackendTLS.describe())
 	row("socket", when(open, fmt.Sprintf("backlog %d", p.Backlog)), when(p.ReusePort, "reuseport"), when(p.TCPKeepAlive, "tcp keepalive"))
 	if h := p.HotKeys; h.Mode != "auto" || len(h.Exclude) > 0 {
@@ -75,6 +76,26 @@ func (p *Pool) describe(w io.Writer) {
 	}
 	_ = tw.Flush()
 	p.describeNodes(w)
+}
+
+func (p *Pool) describeUsers() string {
+	others := "clients need no password"
+	if p.RequirePass != "" {
+		others = "clients need a password"
+	}
+	switch {
+	case p.UsersFile != "":
+		return "users are in " + p.UsersFile + when(p.RequirePass != "", ", others need a password")
+	case len(p.Users) == 0:
+		return others
+	}
+	var names []string
+	for _, u := range p.Users {
+		if names = append(names, u.Name); u.Name == defaultUser {
+			others = ""
+		}
+	}
+	return sentence([]string{"users " + join(names), strings.Replace(others, "clients", "others", 1)})
 }
 
 func (t *ServerTLS) describe() string {

@@ -190,7 +190,7 @@ func orNone(s string) string {
 func comparePools(old, p *Pool) PoolDiff {
 	d := PoolDiff{Name: p.Name, Kind: "changed"}
 	for _, o := range poolOptions {
-		if o.name == "backends" || o.name == "routes" { // below, one by one
+		if o.name == "backends" || o.name == "routes" || o.name == "users" { // below, one by one
 			continue
 		}
 		var was, is []setting
@@ -206,6 +206,7 @@ func comparePools(old, p *Pool) PoolDiff {
 			}
 		}
 	}
+	d.Changes = append(d.Changes, compareUsers(old.Users, p.Users)...)
 	routes := compareRoutes(old.Routes, p.Routes)
 	d.Changes = append(d.Changes, routes...)
 	renamed := d.compareNodes(old.Nodes(), p.Nodes())
@@ -218,6 +219,38 @@ func comparePools(old, p *Pool) PoolDiff {
 
 func (d *PoolDiff) note(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
+}
+
+// compareUsers shows what a user may do, and of passwords only that they are others.
+func compareUsers(old, next []User) (all []Change) {
+	find := func(users []User, name string) (shown, whole string) {
+		for i := range users {
+			if users[i].Name != name {
+				continue
+			}
+			for _, s := range settings("", userOptions, &users[i]) {
+				whole += s.name + s.value + "\n"
+			}
+			return userKind.text(&users[i]), whole
+		}
+		return "none", ""
+	}
+	seen := map[string]bool{}
+	for _, u := range slices.Concat(next, old) {
+		if seen[u.Name] {
+			continue
+		}
+		seen[u.Name] = true
+		was, wasWhole := find(old, u.Name)
+		is, isWhole := find(next, u.Name)
+		switch {
+		case was != is:
+			all = append(all, Change{Option: "user " + quote(u.Name), Old: was, New: is})
+		case wasWhole != isWhole:
+			all = append(all, Change{Option: "user " + quote(u.Name), Secret: true})
+		}
+	}
+	return all
 }
 
 func compareRoutes(old, next []Route) []Change {

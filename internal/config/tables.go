@@ -120,7 +120,20 @@ var faultOptions = []option[Fault]{
 	words("commands", "command or \"@category\"", parseCommand, func(f *Fault) *[]string { return &f.Commands }),
 }
 
+var userOptions = []option[User]{
+	free(checked("name", parseUserName, printText, func(u *User) *string { return &u.Name })),
+	secrets("password", parsePassword, func(u *User) *[]Secret { return &u.Passwords }),
+	secrets("password_sha256", parseDigest, func(u *User) *[]Secret { return &u.Digests }),
+	flag("nopass", func(u *User) *bool { return &u.NoPassword }),
+	free(checked("rules", parseRules, printText, func(u *User) *string { return &u.Rules })),
+}
+
+// aCommand is what an option about commands expects one of.
+const aCommand = "command, \"container|subcommand\" or \"@category\""
+
 var (
+	userKind = kind[User]{what: "user", expected: `{name: .., password: .., rules: "~cache:* +@read"}`, options: userOptions,
+		needs: []string{"name"}, line: func(u *User) *int { return &u.Line }, check: checkUser}
 	serverTLSKind = kind[ServerTLS]{what: "tls", expected: "{cert: file, key: file}", options: serverTLSOptions,
 		usual: ServerTLS{RequireClientCert: true, MinVersion: "1.2", HandshakeTimeout: 5 * time.Second}, needs: []string{"cert", "key"},
 		line: func(t *ServerTLS) *int { return &t.Line }, check: checkServerTLS, words: []string{"off"}}
@@ -238,6 +251,25 @@ func checkBackend(r *reader, b *Backend, given map[string]entry) {
 	if len(b.Replicas) > 0 && looked && !b.Single {
 		r.fail(given["replicas"].line(), "replicas beside %s, which is as many nodes as it has addresses; add single: true, or remove them",
 			quote(b.Address))
+	}
+}
+
+func checkUser(r *reader, u *User, given map[string]entry) {
+	passwords := len(u.Passwords) + len(u.Digests)
+	for _, rule := range strings.Fields(u.Rules) {
+		switch strings.ToLower(rule) {
+		case "nopass", "reset", "resetpass":
+			r.fail(given["rules"].line(), "user %s: rules have %s in them; nopass: true is for that, or no password at all", quote(u.Name), rule)
+			return
+		case "off":
+			return // whoever can't log in needs no password
+		}
+	}
+	switch {
+	case u.NoPassword && passwords > 0:
+		r.fail(given["nopass"].line(), "user %s: nopass: true beside a password; keep one", quote(u.Name))
+	case !u.NoPassword && passwords == 0:
+		r.fail(u.Line, "user %s has no password; expected password, password_sha256 or nopass: true, or rules: off for who may not log in", quote(u.Name))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // The values that an option can have. Each parser takes the text as it stands in the file and its error says what was
@@ -137,6 +138,65 @@ func parseCommand(s string) (string, error) {
 		return "", fmt.Errorf("%s is not a command; write one like get, or a category like \"@write\"", quote(s))
 	}
 	return word, nil
+}
+
+// parseAnyCommand accepts as well a subcommand: config|set.
+func parseAnyCommand(s string) (string, error) {
+	container, sub, is := strings.Cut(s, "|")
+	word, err := parseCommand(container)
+	if err != nil || is && (strings.HasPrefix(sub, "@") || strings.HasPrefix(word, "@")) {
+		return "", fmt.Errorf("%s is not a command; write one like get or \"config|set\", or a category like \"@write\"", quote(s))
+	}
+	if is {
+		if sub, err = parseCommand(sub); err != nil {
+			return "", fmt.Errorf("%s has no subcommand; write one like \"config|set\"", quote(s))
+		}
+		word += "|" + sub
+	}
+	return word, nil
+}
+
+// parseUserName accepts what can stand in a line of Redis' aclfile.
+func parseUserName(s string) (string, error) {
+	if s == "" || strings.ContainsFunc(s, func(c rune) bool { return isControl(c) || unicode.IsSpace(c) }) {
+		return "", fmt.Errorf("%s is not the name of a user; expected one without spaces", quote(s))
+	}
+	return s, nil
+}
+
+// parseRules accepts rules that have no passwords in them. Whether they can be followed is known elsewhere.
+func parseRules(s string) (string, error) {
+	for _, rule := range strings.Fields(s) {
+		if strings.Contains("><#!", rule[:1]) {
+			return "", errors.New("have a password in them; it belongs to password, or its digest to password_sha256")
+		}
+	}
+	if strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s has a control character in it; expected one line of text", quote(s))
+	}
+	return s, nil
+}
+
+// parsePassword has no error that shows it.
+func parsePassword(s string) (Secret, error) {
+	if s == "" {
+		return "", errors.New("is empty; for none write nopass: true")
+	}
+	return Secret(s), nil
+}
+
+func parseDigest(s string) (Secret, error) {
+	if len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
+		return "", errors.New("is not a SHA-256 in 64 digits and letters a to f; make one with: printf %s PASSWORD | sha256sum")
+	}
+	return Secret(s), nil
+}
+
+func parseFileName(s string) (string, error) {
+	if s == "" || strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s is not the name of a file", quote(s))
+	}
+	return s, nil
 }
 
 // sizeUnits are those of redis.conf: k is a thousand, kb is 1024.

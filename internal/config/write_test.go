@@ -39,6 +39,10 @@ func unplaced(c *Config) Config {
 				p.Backends[j].Replicas[k].Line = 0
 			}
 		}
+		p.Users = slices.Clone(p.Users)
+		for j := range p.Users {
+			p.Users[j].Line = 0
+		}
 		p.Routes = slices.Clone(p.Routes)
 		for j := range p.Routes {
 			p.Routes[j].Line = 0

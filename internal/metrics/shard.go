@@ -27,12 +27,28 @@ const (
 	Shed                       // the node has as many requests as it may
 	NoRoute                    // a key that no route of the pool is for
 	Injected                   // the error of `fault`
+	Denied                     // the user may not do it, or nobody in the pool
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected", "denied"}
 
 func (k Kind) String() string { return kindNames[k] }
+
+// Denial says what was denied.
+type Denial uint8
+
+const (
+	DeniedLogin Denial = iota
+	DeniedCommand
+	DeniedKey
+	DeniedChannel
+	Denials
+)
+
+var denialNames = [Denials]string{"auth", "command", "key", "channel"}
+
+func (d Denial) String() string { return denialNames[d] }
 
 // Stall says what made a client's parser stop.
 type Stall uint8
@@ -140,6 +156,7 @@ type Pool struct {
 	Requests []uint64 // by command ID
 	Unknown  uint64   // requests with a name the table doesn't have
 	Errors   [Kinds]uint64
+	Denials  [Denials]uint64
 	Stalls   [Stalls]uint64
 	Retries  [Retries]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply

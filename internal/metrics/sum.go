@@ -20,6 +20,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Errors {
 		p.Errors[i] += n
 	}
+	for i, n := range q.Denials {
+		p.Denials[i] += n
+	}
 	for i, n := range q.Stalls {
 		p.Stalls[i] += n
 	}

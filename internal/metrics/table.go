@@ -75,6 +75,15 @@ var table = []section{
 			},
 		},
 		{
+			name: "ringway_denials_total", kind: counter, labels: []string{"reason"}, values: denialValues,
+			help: "Logins that were refused, and requests that the user may not send, by reason. ACL LOG tells of them.",
+			pool: func(p *Pool, put put) {
+				for d, n := range p.Denials {
+					put(float64(n), Denial(d).String())
+				}
+			},
+		},
+		{
 			name: "ringway_client_stalls_total", kind: counter, labels: []string{"reason"}, values: stallValues,
 			help: "Times Ringway stopped reading requests from a client for a while, by reason.",
 			pool: func(p *Pool, put put) {
@@ -439,9 +448,17 @@ var kindValues = []value{
 	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
 	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	Denied:         {"denied", "The client's user may not do it, or `deny_commands` has it for the pool."},
 	Injected:       {"injected", "The error of the pool's `fault`."},
 	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
 	Shed:           {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+}
+
+var denialValues = []value{
+	DeniedLogin:   {"auth", "A wrong name or password."},
+	DeniedCommand: {"command", "The user may not send the command, or nobody in the pool."},
+	DeniedKey:     {"key", "The user may not use one of the keys."},
+	DeniedChannel: {"channel", "The user may not use one of the channels."},
 }
 
 var handshakeValues = []value{
