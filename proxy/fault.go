@@ -74,7 +74,7 @@ func describeName(name string) string {
 
 // Check says what is wrong with a configuration that only who knows the commands, and looks into the files that it names, can tell.
 func Check(cfg *config.Config) error {
-	if err := checkFaults(cfg); err != nil {
+	if err := CheckFaults(cfg); err != nil {
 		return err
 	}
 	if _, err := openGuards(cfg); err != nil {
@@ -84,7 +84,8 @@ func Check(cfg *config.Config) error {
 	return err
 }
 
-func checkFaults(cfg *config.Config) error {
+// CheckFaults is the part of Check that looks into no files.
+func CheckFaults(cfg *config.Config) error {
 	for i := range cfg.Pools {
 		p := &cfg.Pools[i]
 		if _, err := newFault(p.Fault); err != nil {

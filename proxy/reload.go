@@ -39,7 +39,7 @@ func (srv *Server) take(cfg *config.Config) error {
 	if srv.closed.Load() {
 		return fmt.Errorf("shutting down")
 	}
-	if err := checkFaults(cfg); err != nil {
+	if err := CheckFaults(cfg); err != nil {
 		return err
 	}
 	guards, err := openGuards(cfg)

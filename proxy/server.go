@@ -50,7 +50,7 @@ type Server struct {
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	if err := checkFaults(cfg); err != nil {
+	if err := CheckFaults(cfg); err != nil {
 		return nil, err
 	}
 	guards, err := openGuards(cfg)

@@ -88,6 +88,23 @@ func TestPlanForAProgram(t *testing.T) {
 	}
 }
 
+func TestPlanTellsOfTLSAndPasswords(t *testing.T) {
+	const old = "admin: {listen: off}\npools:\n  - name: p\n    listen: 127.0.0.1:1\n    backends: [{name: a, address: h:1, password: hush1}]\n"
+	next := strings.NewReplacer("off}", "off, tls: {cert: x, key: y}}", "hush1", "hush2", "    backends", "    backend_tls: on\n    tls: {cert: x, key: y}\n    backends").Replace(old)
+	got := mustRun(t, "plan", file(t, "old.yml", old), file(t, "new.yml", next))
+	for _, want := range []string{
+		"admin.tls: none -> {cert: x, key: y}", "  tls: none -> {cert: x, key: y}", "  backend_tls: none -> on", "node a: password <secret> -> <secret>",
+		"a restart is needed for admin.tls.",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "hush") {
+		t.Errorf("it shows a password:\n%s", got)
+	}
+}
+
 func TestPlanNeedsTwoFilesThatAreRight(t *testing.T) {
 	old := file(t, "old.yml", threeNodes)
 	bad := file(t, "bad.yml", "threads: -1\n"+threeNodes)
@@ -101,13 +118,16 @@ func TestPlanNeedsTwoFilesThatAreRight(t *testing.T) {
 
 func TestRouteFollowsRoutesAndSaysWhatItCannotKnow(t *testing.T) {
 	const full = "../../internal/config/testdata/full.yml"
-	want := `POOL     KEY           SLOT  NODE  ADDRESS
-cache    user:{$$1$$}  -     a: b  unix:///run/redis.sock
-true     user:{$$1$$}  -     -     placed on the addresses that dns://all:1 has
-watched  user:{$$1$$}  1964  on    named by sentinel
-shadow   user:{$$1$$}  8284  -     placed by the cluster's slots
-front    user:{$$1$$}  -     null  [::1]:7001, in pool cache
-guarded  user:{$$1$$}  1964  g     127.0.0.1:7001
+	want := `POOL      KEY           SLOT  NODE  ADDRESS
+cache     user:{$$1$$}  -     a: b  unix:///run/redis.sock
+true      user:{$$1$$}  -     -     placed on the addresses that dns://all:1 has
+watched   user:{$$1$$}  1964  on    named by sentinel
+shadow    user:{$$1$$}  8284  -     placed by the cluster's slots
+front     user:{$$1$$}  -     null  [::1]:7001, in pool cache
+guarded   user:{$$1$$}  1964  g     127.0.0.1:7001
+secure    user:{$$1$$}  1964  env   env:1
+trusting  user:{$$1$$}  1964  m     named by sentinel
+public    user:{$$1$$}  1964  m     named by sentinel
 `
 	if got := mustRun(t, "route", "-c", full, "user:{$$1$$}"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
