@@ -126,14 +126,14 @@ func TestHotKeysAreTold(t *testing.T) {
 	}
 	redistest.WaitFor(t, "HOTKEYS to tell of the key", func() bool {
 		ask()
-		return strings.Contains(c.Do("HOTKEYS"), redistest.Bulk("hot")) && strings.Contains(c.Do("HOTKEYS", "GET"), redistest.Bulk("collapse"))
+		return strings.Contains(c.Do("HOTKEYS"), redistest.Bulk("hot")) && strings.Contains(c.Do("HOTKEYS", "GET"), redistest.Bulk("near"))
 	})
 	ask()
 	if got := c.Do("INFO", "hotkeys"); !strings.Contains(got, "\r\nhot_keys:1\r\n") || !strings.Contains(got, `key="hot"`) {
 		t.Errorf("INFO hotkeys: %q", got)
 	}
 	keys := r.hotKeys(t)
-	if len(keys) == 0 || keys[0]["key"] != "hot" || keys[0]["tier"] != "collapse" || keys[0]["share"].(float64) < 0.2 {
+	if len(keys) == 0 || keys[0]["key"] != "hot" || keys[0]["tier"] != "near" || keys[0]["share"].(float64) < 0.2 {
 		t.Errorf("/hotkeys: %v", keys)
 	}
 	resp, err := http.Get(r.admin + "/metrics")
