@@ -14,7 +14,6 @@
 package acl
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -135,7 +134,7 @@ func (us *Users) LogIn(name, password []byte) (u *User, digest string) {
 	return nil, ""
 }
 
-var errName = errors.New("Usernames can't contain spaces or null characters")
+const errName = sentence("Usernames can't contain spaces or null characters")
 
 // CheckName says what is wrong with the name of a user.
 func CheckName(name string) error {
