@@ -45,6 +45,9 @@ fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, F
 bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
 	$(GO) run ./internal/bench
 
+bench-tls: build bench-servers ## measure what TLS costs, beside haproxy doing it for twemproxy; writes docs/bench/tls.md
+	$(GO) run ./internal/bench -tls
+
 acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
 
@@ -57,7 +60,7 @@ test-clients-few: servers build
 	@command -v redis-benchmark >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends redis-tools; }
 	./internal/clients/install.sh "" "python go"
 	RINGWAY_BIN=$(CURDIR)/bin/ringway $(GO) test -count=1 -timeout 10m -tags clients ./internal/clients \
-		-run 'TestGoRedis|TestRueidis|TestRedigo|TestRedisPy|TestValkeyGlide|TestRedisCLI|TestRedisBenchmark|TestToolsInClusterMode'
+		-run 'TestGoRedis|TestRueidis|TestRedigo|TestRedisPy|TestValkeyGlide|TestRedisCLI|TestRedisToolsTLS|TestRedisBenchmark|TestToolsInClusterMode'
 
 # Node 20, Java 17 and Rust 1.85 are expected where Debian's are older.
 client-tools:
@@ -92,4 +95,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench acceptance servers valkey bench-servers
+.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls acceptance servers valkey bench-servers

@@ -91,6 +91,10 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 			s.worker.loop.Defer(s.drop)
 			return true
 		}
+		if helloOfTLS(a.At(0)) && s.head == s.tail {
+			s.speaksTLS()
+			return true
+		}
 		s.refuseQueued(metrics.BadCommand, command.UnknownCommand(a))
 		return true
 	}

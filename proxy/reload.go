@@ -46,11 +46,16 @@ func (srv *Server) take(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	r := &reload{srv: srv, cfg: cfg, guards: guards, old: map[string]*sharedPool{}, free: map[string]*door{}}
+	keys, err := openKeyring(cfg, srv.keys.Load())
+	if err != nil {
+		return err
+	}
+	r := &reload{srv: srv, cfg: cfg, guards: guards, keys: keys, old: map[string]*sharedPool{}, free: map[string]*door{}}
 	if err := r.prepare(); err != nil {
 		return err
 	}
 	r.apply()
+	srv.keysOld.Store(false)
 	srv.reloads.Add(1)
 	srv.reloadedAt.Store(time.Now().UnixNano())
 	srv.outOfDate.Store(false)
@@ -79,6 +84,7 @@ type reload struct {
 	free   map[string]*door       // of the old pools that no longer want them, by listen
 	next   []*sharedPool          // of the new configuration, those that others lead to first
 	made   []*door                // listeners that were opened for it
+	keys   *keyring
 }
 
 // prepare does all that can fail.
@@ -96,17 +102,12 @@ func (r *reload) prepare() error {
 	index := r.srv.count()
 	for _, p := range ordered(r.cfg.Pools) {
 		old := r.old[p.Name]
-		sp := r.srv.newShared(p, index)
+		sp := r.srv.newShared(p, index, r.keys)
 		sp.guard = r.guards[p.Name]
 		if old != nil {
 			sp.denials = old.denials
 			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
-			if sp.opt.Same(old.opt) { // lanes stay as they are
-				sp.opt = old.opt
-			}
-			if sp.replicaOpt.Same(old.replicaOpt) {
-				sp.replicaOpt = old.replicaOpt
-			}
+			sp.keep(old)
 		} else {
 			index++
 			sp.director = newDirector(r.srv, sp)
@@ -174,6 +175,7 @@ func (r *reload) apply() {
 	}
 	srv.mu.Lock()
 	srv.cfg = r.cfg
+	srv.keys.Store(r.keys)
 	for i := range srv.pools {
 		srv.pools[i] = nil
 	}

@@ -262,6 +262,12 @@ func (s *Session) parse(b []byte) (used int) {
 	}
 	for used < len(b) && s.stalls == 0 && !s.closing {
 		n, err := scan.Scan(b[used:])
+		if (err != nil || n == 0) && helloOfTLS(b[used:]) && s.head == s.tail {
+			s.speaksTLS()
+			scan.Reset()
+			used = len(b)
+			break
+		}
 		if err != nil {
 			s.protocolError(err)
 			scan.Reset()

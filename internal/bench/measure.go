@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -22,10 +23,21 @@ type sample struct {
 type bout struct {
 	who      *contender
 	proc     *process // nil for direct
+	beside   *process // nil unless its work is shared
 	port     int
 	requests int // of one run
 	samples  []sample
 	err      error // once set, it takes no further part
+}
+
+// processes are those whose cost counts.
+func (b *bout) processes() (list []*process) {
+	for _, p := range []*process{b.proc, b.beside} {
+		if p != nil {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // measureAll runs the scenarios one after the other on the same servers. Every scenario has fresh proxies, so that
@@ -36,7 +48,14 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 		return err
 	}
 	defer os.RemoveAll(dir)
-	servers, ports, err := startServers(ctx, dir, 3)
+	const count = 3
+	var sec *secure
+	if opt.tls {
+		if sec, err = newSecure(dir, count); err != nil {
+			return err
+		}
+	}
+	servers, ports, err := startServers(ctx, dir, count, sec)
 	defer func() {
 		for _, p := range servers {
 			p.stop()
@@ -48,7 +67,7 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 	if err := preload(ports); err != nil {
 		return err
 	}
-	f := field{dir: dir, ports: ports, scale: opt.scale, progress: progress}
+	f := field{dir: dir, ports: ports, secure: sec, scale: opt.scale, progress: progress}
 	for _, p := range servers {
 		f.pids = append(f.pids, p.pid())
 	}
@@ -73,6 +92,7 @@ type field struct {
 	dir      string
 	ports    []int // of the servers
 	pids     []int
+	secure   *secure
 	scale    float64
 	progress io.Writer
 }
@@ -82,11 +102,14 @@ func (f *field) play(ctx context.Context, s scenario, list []*contender, rounds 
 	var bouts []*bout
 	defer func() {
 		for _, b := range bouts {
-			if b.proc != nil {
-				b.proc.stop()
+			for _, p := range b.processes() {
+				p.stop()
 			}
 		}
 	}()
+	if s.down() {
+		s.secure = []string{"--tls", "--cacert", f.secure.cert}
+	}
 	for _, c := range list {
 		b := &bout{who: c}
 		bouts = append(bouts, b)
@@ -149,14 +172,30 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 		return err
 	}
 	b.port = free[0]
-	args, err := k.configure(dir, [2]int(free), f.ports, s.Threads)
+	p := place{dir: dir, ports: [2]int(free), servers: f.ports, threads: s.Threads, side: s.TLS, secure: f.secure}
+	if k.beside != nil {
+		program, args, err := k.beside(&p)
+		if err != nil {
+			return err
+		}
+		if program != "" {
+			if b.beside, err = start(b.who.name+" (beside)", dir, program, args...); err != nil {
+				return err
+			}
+		}
+	}
+	args, err := k.configure(p)
 	if err != nil {
 		return err
 	}
 	if b.proc, err = start(b.who.name, dir, b.who.path, args...); err != nil {
 		return err
 	}
-	return until(ctx, 15*time.Second, b.proc.ended, func() error { return verify(b.port, f.ports, k.shards) })
+	var cfg *tls.Config
+	if s.down() {
+		cfg = f.secure.client()
+	}
+	return until(ctx, 15*time.Second, b.proc.ended, func() error { return verify(b.port, cfg, f.ports, k.shards) })
 }
 
 // calibrate warms the contender up with ever longer runs, and settles on the number of requests that takes it about
@@ -197,12 +236,12 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 	}
 	perRequest := func(t time.Duration) float64 { return float64(t) / 1e3 / float64(b.requests) }
 	one.cpu, one.redisCPU = perRequest(proxyAfter-proxy), perRequest(serversAfter-servers)
-	if b.proc != nil {
-		bytes, err := residentBytes(b.proc.pid())
+	for _, p := range b.processes() {
+		bytes, err := residentBytes(p.pid())
 		if err != nil {
 			return one, err
 		}
-		one.resident = float64(bytes) / (1 << 20)
+		one.resident += float64(bytes) / (1 << 20)
 	}
 	after, err := readTally(f.ports)
 	if err != nil {
@@ -212,10 +251,12 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 }
 
 func (f *field) clocks(b *bout) (proxy, servers time.Duration, err error) {
-	if b.proc != nil {
-		if proxy, err = cpuTime(b.proc.pid()); err != nil {
+	for _, p := range b.processes() {
+		used, err := cpuTime(p.pid())
+		if err != nil {
 			return 0, 0, err
 		}
+		proxy += used
 	}
 	servers, err = cpuTimes(f.pids)
 	return proxy, servers, err

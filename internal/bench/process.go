@@ -105,19 +105,20 @@ func until(ctx context.Context, patience time.Duration, alive func() error, try 
 }
 
 // startServers starts n redis-servers that keep nothing on disk, and waits until they answer.
-func startServers(ctx context.Context, dir string, n int) (servers []*process, ports []int, err error) {
+func startServers(ctx context.Context, dir string, n int, sec *secure) (servers []*process, ports []int, err error) {
 	if ports, err = freePorts(n); err != nil {
 		return nil, nil, err
 	}
 	for i, port := range ports {
-		p, err := start(fmt.Sprintf("redis-%d", i), dir, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-			"--save", "", "--appendonly", "no", "--dir", dir, "--maxclients", "4000")
+		args := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+			"--save", "", "--appendonly", "no", "--dir", dir, "--maxclients", "4000"}, sec.server(i)...)
+		p, err := start(fmt.Sprintf("redis-%d", i), dir, "redis-server", args...)
 		if err != nil {
 			return servers, nil, err
 		}
 		servers = append(servers, p)
 		err = until(ctx, 10*time.Second, p.ended, func() error {
-			c, err := dial(port)
+			c, err := dial(port, nil)
 			if err != nil {
 				return err
 			}

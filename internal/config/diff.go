@@ -123,6 +123,9 @@ func NeedsRestart(old, next *Config) []string {
 			options = append(options, c.Option)
 		}
 	}
+	if (old.Admin.TLS == nil) != (next.Admin.TLS == nil) {
+		options = append(options, "admin.tls")
+	}
 	for i := range next.Pools {
 		p := &next.Pools[i]
 		before := old.pool(p.Name)
@@ -148,9 +151,14 @@ func (c *Config) pool(name string) *Pool {
 }
 
 func topSettings(c *Config) []setting {
+	secure := ""
+	if c.Admin.TLS != nil {
+		secure = serverTLSKind.text(c.Admin.TLS)
+	}
 	return []setting{
 		{name: "threads", value: strconv.Itoa(c.Threads)},
 		{name: "admin.listen", value: c.Admin.Listen},
+		{name: "admin.tls", value: secure},
 		{name: "log.level", value: c.Log.Level},
 		{name: "log.format", value: c.Log.Format},
 		{name: "reload.watch_file", value: strconv.FormatBool(c.Reload.Watch)},
@@ -301,6 +309,9 @@ func (d *PoolDiff) compareNodes(old, next []Backend) (renamed map[string]string)
 			was, is := o.text(before), o.text(&b)
 			if was == is || o.name == "name" || o.name == "address" && sameAddress(was) == sameAddress(is) {
 				continue
+			}
+			if o.secret {
+				was, is = when(was != "", hidden), when(is != "", hidden)
 			}
 			if o.name == "address" {
 				was, is = cmp.Or(was, "as sentinel says"), cmp.Or(is, "as sentinel says")

@@ -70,12 +70,17 @@ var poolOptions = []option[Pool]{
 
 	text("username", func(p *Pool) *string { return &p.Username }),
 	secret("password", func(p *Pool) *Secret { return &p.Password }),
+	envName("password_env", func(p *Pool) *string { return &p.PasswordEnv }),
+	file("password_file", func(p *Pool) *string { return &p.PasswordFile }),
 	secret("requirepass", func(p *Pool) *Secret { return &p.RequirePass }),
 	list("users", userKind, func(p *Pool) *[]User { return &p.Users }),
 	checked("users_file", parseFileName, printText, func(p *Pool) *string { return &p.UsersFile }),
 	words("deny_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.DenyCommands }),
 	words("allow_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.AllowCommands }),
 	whole("database", func(p *Pool) *int { return &p.Database }, 0, math.MaxInt32),
+
+	part("tls", serverTLSKind, func(p *Pool) **ServerTLS { return &p.TLS }),
+	part("backend_tls", clientTLSKind, func(p *Pool) **ClientTLS { return &p.BackendTLS }),
 
 	flag("cluster_mode", func(p *Pool) *bool { return &p.ClusterMode }),
 
@@ -175,6 +180,15 @@ func secrets[O any](name string, parse func(string) (Secret, error), field func(
 			return n
 		},
 	}
+}
+
+// file is the name of one. Whether it is there, and what is in it, is not looked at here.
+func file[O any](name string, field func(*O) *string) option[O] {
+	return checked(name, parseFile, printText, field)
+}
+
+func envName[O any](name string, field func(*O) *string) option[O] {
+	return checked(name, parseEnv, printText, field)
 }
 
 func whole[O any](name string, field func(*O) *int, least, most int) option[O] {

@@ -12,7 +12,7 @@ import (
 
 var (
 	topOptions    = []string{"threads", "admin", "log", "reload", "pools"}
-	adminOptions  = []string{"listen"}
+	adminOptions  = []string{"listen", "tls"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
 	logLevels     = []string{"debug", "info", "warn", "error"}
@@ -73,6 +73,10 @@ func (r *reader) section(e entry) []entry {
 }
 
 func (r *reader) admin(e entry, c *Config) {
+	if e.name == "tls" {
+		r.within("admin: ", func() { serverTLSKind.maybe(r, e, &c.Admin.TLS) })
+		return
+	}
 	if e.name != "listen" {
 		r.within("admin: ", func() { r.unknown(e, adminOptions) })
 		return
@@ -256,11 +260,12 @@ func (r *reader) together(p *Pool, given map[string]entry) {
 	if !strings.HasPrefix(p.Listen, unixScheme) {
 		refuse("listen_mode", "belongs to a pool that listens on unix:///path; remove the line")
 	}
-	if p.Username != "" && p.Password == "" {
-		refuse("username", "is set without a password; Redis takes them together")
+	checkIdentity(r, "", &p.Identity, given)
+	if strings.HasPrefix(p.Listen, unixScheme) && p.TLS != nil {
+		r.fail(p.TLS.Line, "tls does not go with listen %s, which nobody else can listen to; remove it", quote(p.Listen))
 	}
-	if s := p.Sentinel; s != nil && s.Username != "" && s.Password == "" {
-		r.fail(given["sentinel"].key.Line, "sentinel: username is set without a password; Redis takes them together")
+	if _, listens := given["listen"]; !listens && p.TLS != nil {
+		r.fail(p.TLS.Line, "tls belongs to a pool that has listen; add that, or remove it")
 	}
 	r.usersTogether(p, given, refuse)
 	r.togetherWithSource(p, given, refuse)
@@ -301,7 +306,7 @@ var placing = map[string]bool{
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
-	"name", "listen", "listen_mode", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
+	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
 	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
 }
 

@@ -272,6 +272,25 @@ func parseName(s string) (string, error) {
 	return s, nil
 }
 
+// parseFile accepts the name of a file.
+func parseFile(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("is empty; expected the name of a file")
+	}
+	if strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s has a control character in it; expected the name of a file", quote(s))
+	}
+	return s, nil
+}
+
+// parseEnv accepts the name of an environment variable, but not what looks like the value of one.
+func parseEnv(s string) (string, error) {
+	if s == "" || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return "", errors.New("is not the name of an environment variable; write one like REDIS_PASSWORD")
+	}
+	return s, nil
+}
+
 func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
 // quote shows a value from the file. A long one is cut: the message has a line number.

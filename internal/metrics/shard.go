@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"time"
 
 	"ringway/internal/command"
 )
@@ -65,6 +66,37 @@ const (
 var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration"}
 
 func (s Stall) String() string { return stallNames[s] }
+
+// Handshake is how a client's TLS handshake has ended.
+type Handshake uint8
+
+const (
+	HandshakeDone Handshake = iota
+	HandshakeResumed
+	HandshakePlain         // it does not speak TLS
+	HandshakeVersion       // it offers none of the versions that are allowed
+	HandshakeNoCertificate // it has none, and must
+	HandshakeCertificate   // that of the client is not good
+	HandshakeRefused       // the client doesn't like ours
+	HandshakeTimeout       // it took too long
+	HandshakeCrowded       // it was slow while others were waiting
+	HandshakeClosed        // the client went away
+	HandshakeOther
+	HandshakeToPlain // it speaks TLS to an address that does not
+	Handshakes
+)
+
+var handshakeNames = [Handshakes]string{
+	"done", "resumed", "not_tls", "version", "no_certificate", "bad_certificate", "refused", "timeout", "crowded", "closed", "other", "to_plain",
+}
+
+func (h Handshake) String() string { return handshakeNames[h] }
+
+// Certificate tells when one of ours expires.
+type Certificate struct {
+	Pool, Side string // to whom it is shown: clients or backends of a pool, or admin's, which is of none
+	NotAfter   time.Time
+}
 
 // Fault is what `fault` does to a request.
 type Fault uint8
@@ -151,6 +183,8 @@ type Pool struct {
 	MirrorDropped uint64         // of which it was not, though it should have been
 	MirrorErrors  uint64         // copies, or parts of them, that were answered with an error or not at all
 	Faults        [Faults]uint64 // injected
+
+	Handshakes [Handshakes]uint64 // of TLS, with clients
 
 	Clients  int // now
 	Accepted uint64

@@ -61,6 +61,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Faults {
 		p.Faults[i] += n
 	}
+	for i, n := range q.Handshakes {
+		p.Handshakes[i] += n
+	}
 	p.Clients += q.Clients
 	p.Accepted += q.Accepted
 	p.BytesIn += q.BytesIn

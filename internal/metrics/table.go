@@ -116,6 +116,36 @@ var table = []section{
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
 		},
 	}},
+	{"TLS", []family{
+		{
+			name: "ringway_tls_handshakes_total", kind: counter, labels: []string{"result"}, values: handshakeValues,
+			help: "TLS handshakes of clients, by result. Those with nodes are connections to them, which fail or don't.",
+			pool: func(p *Pool, put put) {
+				for h, n := range p.Handshakes {
+					put(float64(n), Handshake(h).String())
+				}
+			},
+		},
+		{
+			name: "ringway_tls_certificate_expiry_timestamp_seconds", kind: gauge, labels: []string{"pool", "side"},
+			values: []value{{"clients", "shown to clients"}, {"backends", "shown to nodes"}, {"admin", "shown at the admin address, which is of no pool"}},
+			help:   "When a certificate of ours expires, in seconds since 1970, by whom it is shown to.",
+			process: func(c *collector, put put) {
+				list, _ := c.src.Certificates()
+				for _, of := range list {
+					put(float64(of.NotAfter.Unix()), valid(of.Pool), of.Side)
+				}
+			},
+		},
+		{
+			name: "ringway_tls_last_reload_successful", kind: gauge,
+			help: "1 if the certificates and passwords in use are those in the files; 0 if those could not be taken over when they changed.",
+			process: func(c *collector, put put) {
+				_, current := c.src.Certificates()
+				put(one(current))
+			},
+		},
+	}},
 	{"Hot keys", []family{
 		{
 			name: "ringway_hot_keys", kind: gauge,
@@ -429,6 +459,21 @@ var denialValues = []value{
 	DeniedCommand: {"command", "The user may not send the command, or nobody in the pool."},
 	DeniedKey:     {"key", "The user may not use one of the keys."},
 	DeniedChannel: {"channel", "The user may not use one of the channels."},
+}
+
+var handshakeValues = []value{
+	HandshakeDone:          {"done", "It went well."},
+	HandshakeResumed:       {"resumed", "It went well, and took the short way of a session that was begun before."},
+	HandshakePlain:         {"not_tls", "The client does not speak TLS."},
+	HandshakeVersion:       {"version", "The client offers no version from `min_version` on."},
+	HandshakeNoCertificate: {"no_certificate", "The client has no certificate, and `require_client_cert` asks for one."},
+	HandshakeCertificate:   {"bad_certificate", "The client's certificate has expired, or is not signed by `client_ca`."},
+	HandshakeRefused:       {"refused", "The client refuses, most often because it does not trust our certificate."},
+	HandshakeTimeout:       {"timeout", "It was not done after `handshake_timeout`."},
+	HandshakeCrowded:       {"crowded", "The client was silent for a second while a thousand others were at it and more were waiting."},
+	HandshakeClosed:        {"closed", "The client went away."},
+	HandshakeOther:         {"other", "Something else, which the log has."},
+	HandshakeToPlain:       {"to_plain", "A client that speaks TLS came to an address without it."},
 }
 
 // ejectionValues are in the order of pool.EjectionReason.
