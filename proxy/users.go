@@ -80,6 +80,13 @@ func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
 	return g, 0, nil
 }
 
+// warn tells of users that protect nothing. Of those in the configuration it has told itself.
+func (g *guard) warn(srv *Server, pool string) {
+	if d := g.users.Default(); g.file != "" && d.On() && d.NoPassword() && d.Unlimited() {
+		srv.log.Warn("who does not log in is the user default, who may do everything; for an end to that add a line: user default off", "pool", pool, "file", g.file)
+	}
+}
+
 func userOf(cfg *config.User) (*acl.User, error) {
 	u := acl.NewUser(cfg.Name)
 	rules := []string{"on"}

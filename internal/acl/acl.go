@@ -1,5 +1,3 @@
-//lint:file-ignore ST1005 errors are in the words of Redis
-
 // Package acl is who may do what: users in the rule language of Redis' ACL, as Redis 7.0 understands it, and the
 // judgement of requests by them.
 //
@@ -16,7 +14,6 @@
 package acl
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,7 +134,7 @@ func (us *Users) LogIn(name, password []byte) (u *User, digest string) {
 	return nil, ""
 }
 
-var errName = errors.New("Usernames can't contain spaces or null characters")
+const errName = sentence("Usernames can't contain spaces or null characters")
 
 // CheckName says what is wrong with the name of a user.
 func CheckName(name string) error {

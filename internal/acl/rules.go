@@ -1,5 +1,3 @@
-//lint:file-ignore ST1005 errors are in the words of Redis
-
 package acl
 
 import (
@@ -10,15 +8,20 @@ import (
 )
 
 // What can be wrong with a rule, in Redis's words.
-var (
-	errUnknown        = errors.New("Unknown command or category name in ACL")
-	errRuleSyntax     = errors.New("Syntax error")
-	errAfterAllKeys   = errors.New("Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of patterns")
-	errAfterAllChans  = errors.New("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' to start with an empty list of channels")
-	errNoSuchPassword = errors.New("The password you are trying to remove from the user does not exist")
-	errDigest         = errors.New("The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters")
-	errArgOfSub       = errors.New("Allowing first-arg of a subcommand is not supported")
+const (
+	errUnknown        = sentence("Unknown command or category name in ACL")
+	errRuleSyntax     = sentence("Syntax error")
+	errAfterAllKeys   = sentence("Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of patterns")
+	errAfterAllChans  = sentence("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' to start with an empty list of channels")
+	errNoSuchPassword = sentence("The password you are trying to remove from the user does not exist")
+	errDigest         = sentence("The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters")
+	errArgOfSub       = sentence("Allowing first-arg of a subcommand is not supported")
 )
+
+// sentence is an error in the words of Redis, which clients know.
+type sentence string
+
+func (s sentence) Error() string { return string(s) }
 
 // RuleError is a rule that can't be applied. Its text does not show a password.
 type RuleError struct {
