@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"ringway/internal/bench/process"
 )
 
 // A sample is one run: one contender, one scenario, one round.
@@ -21,7 +23,7 @@ type sample struct {
 // A bout is a contender within a scenario.
 type bout struct {
 	who      *contender
-	proc     *process // nil for direct
+	proc     *process.Process // nil for direct
 	port     int
 	requests int // of one run
 	samples  []sample
@@ -36,10 +38,10 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 		return err
 	}
 	defer os.RemoveAll(dir)
-	servers, ports, err := startServers(ctx, dir, 3)
+	servers, ports, err := process.RedisServers(ctx, dir, 3)
 	defer func() {
 		for _, p := range servers {
-			p.stop()
+			p.Stop()
 		}
 	}()
 	if err != nil {
@@ -50,7 +52,7 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 	}
 	f := field{dir: dir, ports: ports, scale: opt.scale, progress: progress}
 	for _, p := range servers {
-		f.pids = append(f.pids, p.pid())
+		f.pids = append(f.pids, p.Pid())
 	}
 	for i, s := range opt.scenarios {
 		fmt.Fprintf(progress, "%d/%d %s\n", i+1, len(opt.scenarios), s.Title)
@@ -60,7 +62,7 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 		}
 		rep.add(s, bouts)
 		for _, p := range servers {
-			if err := p.ended(); err != nil {
+			if err := p.Ended(); err != nil {
 				return err
 			}
 		}
@@ -83,7 +85,7 @@ func (f *field) play(ctx context.Context, s scenario, list []*contender, rounds 
 	defer func() {
 		for _, b := range bouts {
 			if b.proc != nil {
-				b.proc.stop()
+				b.proc.Stop()
 			}
 		}
 	}()
@@ -124,7 +126,7 @@ func (f *field) after(ctx context.Context, b *bout) error {
 	}
 	if b.err != nil {
 		if b.proc != nil {
-			if ended := b.proc.ended(); ended != nil {
+			if ended := b.proc.Ended(); ended != nil {
 				b.err = ended // whatever else was seen follows from it
 			}
 		}
@@ -144,7 +146,7 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	free, err := freePorts(2)
+	free, err := process.FreePorts(2)
 	if err != nil {
 		return err
 	}
@@ -153,10 +155,10 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 	if err != nil {
 		return err
 	}
-	if b.proc, err = start(b.who.name, dir, b.who.path, args...); err != nil {
+	if b.proc, err = process.Start(b.who.name, dir, b.who.path, args...); err != nil {
 		return err
 	}
-	return until(ctx, 15*time.Second, b.proc.ended, func() error { return verify(b.port, f.ports, k.shards) })
+	return process.Until(ctx, 15*time.Second, b.proc.Ended, func() error { return verify(b.port, f.ports, k.shards) })
 }
 
 // calibrate warms the contender up with ever longer runs, and settles on the number of requests that takes it about
@@ -198,7 +200,7 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 	perRequest := func(t time.Duration) float64 { return float64(t) / 1e3 / float64(b.requests) }
 	one.cpu, one.redisCPU = perRequest(proxyAfter-proxy), perRequest(serversAfter-servers)
 	if b.proc != nil {
-		bytes, err := residentBytes(b.proc.pid())
+		bytes, err := process.ResidentBytes(b.proc.Pid())
 		if err != nil {
 			return one, err
 		}
@@ -213,11 +215,11 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 
 func (f *field) clocks(b *bout) (proxy, servers time.Duration, err error) {
 	if b.proc != nil {
-		if proxy, err = cpuTime(b.proc.pid()); err != nil {
+		if proxy, err = process.CPUTime(b.proc.Pid()); err != nil {
 			return 0, 0, err
 		}
 	}
-	servers, err = cpuTimes(f.pids)
+	servers, err = process.CPUTimes(f.pids)
 	return proxy, servers, err
 }
 

@@ -185,7 +185,7 @@ func (r *report) save(dir string) error {
 	}
 	data = spreadLines.ReplaceAll(data, []byte(`{$1, $2, $3}`))
 	for name, text := range map[string]string{
-		"results.md": r.markdown(), "results.svg": chart(r), "results.json": string(data) + "\n",
+		"results.md": r.markdown(), "results.svg": draw(r), "results.json": string(data) + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("cannot write the results: %w", err)
