@@ -39,9 +39,10 @@ type form struct {
 
 	sent *joint // the last that was put on the lane, while it is under way
 
-	keeps bool // replies may be kept
-	near  near
-	used  int64 // when it was last asked for
+	keeps  bool // replies may be kept
+	fields bool // of a hash
+	near   near
+	used   int64 // when it was last asked for
 
 	spread, misses uint32 // how often it was sent to a copy, and it seemed that there was none
 }
@@ -108,7 +109,7 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 	if f == nil {
 		return false
 	}
-	if f.near.reply != nil && s.inTurn() && s.tellNear(k, f, c, looked) {
+	if f.near.reply != nil && s.watch.lane == nil && s.inTurn() && s.tellNear(k, f, c, looked) {
 		return true
 	}
 	if f.keeps {
@@ -174,7 +175,8 @@ func (s *Session) formOf(k *hotKey, lane *pool.Lane, c *command.Command, request
 	if free != nil {
 		s.pool.dropNear(free)
 		free.lane, free.class, free.request, free.size = lane, classes[c.ID], append(free.request[:0], request...), anySize
-		free.used, free.keeps, free.spread, free.misses = now, s.keepsFor(k, lane), 0, 0
+		free.used, free.keeps, free.fields = now, s.pool.keepsFor(k, lane), c.Group == "hash"
+		free.spread, free.misses = 0, 0
 	}
 	return free
 }

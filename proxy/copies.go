@@ -59,7 +59,8 @@ type spread struct {
 func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, a *resp.Args, request []byte) bool {
 	ps := s.pool
 	v := k.entry.Version()
-	if v == nil || !ps.heat.near.copies || v.Kind != spreads[c.ID] || f.misses > fewMisses && f.misses*5 > f.spread || !s.inTurn() {
+	if v == nil || !ps.heat.near.copies || v.Kind != spreads[c.ID] || f.misses > fewMisses && f.misses*5 > f.spread ||
+		s.watch.lane != nil || !s.inTurn() {
 		return false
 	}
 	now := loop.Clock()
@@ -76,6 +77,7 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 	lane := set.Lane(node)
 	ps.heat.sent[node].now++
 	k.copied++
+	k.reads++
 	f.spread++
 	ps.stats.CopyReads++
 	ps.stats.Requests[c.ID]++

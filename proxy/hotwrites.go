@@ -143,18 +143,35 @@ func (w *worker) takeWriting() *writing {
 	return &writing{}
 }
 
-// abandonWrites is called for a client that has left. What it has sent may be carried out yet: a PING behind it tells when that is over.
+// abandonWrites is called for a client that has left. What it has sent may be carried out yet: a PING behind it tells when that is over. For that a lane
+// on which it has sent EXEC after WATCH stays open.
 func (s *Session) abandonWrites(wr *writing) {
+	var own *pool.Lane
+	if s.watch.ending {
+		own = s.watch.lane
+		s.watch = watch{}
+	}
 	for _, e := range wr.entries {
-		s.pool.behindAll(e.Name, e.Written)
+		s.pool.behindAll(e.Name, own, e.Written)
 	}
 	wr.entries = wr.entries[:0]
 	s.worker.written(wr)
+	if own != nil {
+		set, ps := s.set, s.pool
+		f := &behind{left: 1, then: func() {
+			set.DiscardLater(own)
+			ps.privates--
+		}}
+		f.wait(own)
+		f.done()
+	}
 }
 
-// behindAll has then run when all that this loop has put on its lanes to the node of a key is answered, or never will be.
-func (ps *poolState) behindAll(key []byte, then func()) {
+// behindAll has then run when all that this loop has put on its lanes to the node of a key, and on one more if there is one, is answered, or never will
+// be.
+func (ps *poolState) behindAll(key []byte, more *pool.Lane, then func()) {
 	f := &behind{left: 1, then: then}
+	f.wait(more)
 	if node := ps.find(key); node != nowhere {
 		for _, set := range ps.sets {
 			f.wait(set.Present(node))
@@ -208,5 +225,5 @@ func (ps *poolState) getToKnow(e *hotkey.Entry) {
 			sl.writes.add(e)
 		}
 	}
-	ps.behindAll(e.Name, e.Known)
+	ps.behindAll(e.Name, nil, e.Known)
 }

@@ -29,15 +29,25 @@ type near struct {
 type nearSettings struct {
 	on       bool
 	bounds   hotkey.Bounds
-	database int // the one whose keys are kept
-	largest  int // reply
-	memory   int // for all replies
+	ofFields hotkey.Bounds // of what is read of hashes
+	database int           // the one whose keys are kept
+	largest  int           // reply
+	memory   int           // for all replies
 
 	copies       bool // keys may be copied to other nodes
 	copyAll      bool // all of them, and nothing is kept here
 	copyDatabase int
 	copyLargest  int // value
 	copyMemory   int // for all values, of the process
+}
+
+// boundsOf are those of a form. Fields of a hash may have a time to live of their own (Redis 7.4, Valkey 9), at the end of which the node does not tell of it
+// before it has found out itself, and its encoding does not always show it: what is read of a hash is read again as often as the node has to be heard of.
+func (n *nearSettings) boundsOf(f *form) *hotkey.Bounds {
+	if f.fields {
+		return &n.ofFields
+	}
+	return &n.bounds
 }
 
 // findNear takes over the configuration.
@@ -48,6 +58,7 @@ func (h *heat) findNear() {
 	h.near = nearSettings{
 		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica" && p.Distribution != "random",
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
+		ofFields: hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: min(cfg.MaxAge, cfg.MaxStaleness)},
 		database: p.Database,
 		largest:  cfg.NearMaxValue,
 		memory:   cfg.NearMemory / len(h.pool.worker.server.workers),
@@ -69,13 +80,15 @@ func (h *heat) findNear() {
 }
 
 // tellNear answers a read with what is kept, if that may be told. inTurn says that no read of a hot key which this client sent before is at its node:
-// that could be answered with something newer.
+// that could be answered with something newer. Who watches keys is not told: what others have written to them before WATCH, and what is not known here
+// yet, EXEC would not notice.
 func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) bool {
 	ps := s.pool
-	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), &ps.heat.near.bounds) {
+	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), ps.heat.near.boundsOf(f)) {
 		return false
 	}
 	k.near++
+	k.reads++
 	ps.stats.Near++
 	ps.stats.Requests[c.ID]++
 	s.total++
@@ -125,7 +138,7 @@ func (j *joint) adopts() {
 		return
 	}
 	e, now := f.key.entry, j.pool.worker.loop.Now()
-	if w := f.near.watch; f.near.reply != nil && e.Stands(w) && now < w.Deadline && now-f.near.readAt < int64(j.pool.heat.near.bounds.Age) {
+	if w := f.near.watch; f.near.reply != nil && e.Stands(w) && now < w.Deadline && now-f.near.readAt < int64(j.pool.heat.near.boundsOf(f).Age) {
 		return // it waits for its PONG, or the next heartbeat: a younger one would wait longer
 	}
 	j.watch = e.Watched(now)
@@ -133,11 +146,12 @@ func (j *joint) adopts() {
 
 // gather takes the next bytes of a reply that is to be kept.
 func (j *joint) gather(kind byte, b []byte) {
-	if kind == '-' || kind == '!' {
+	h := j.pool.heat
+	if kind == '-' || kind == '!' || h == nil {
 		j.watch = nil
 		return
 	}
-	if j.size > j.pool.heat.near.largest {
+	if j.size > h.near.largest {
 		j.watch = nil
 		j.pool.wantsCopies(j.form.key)
 		return
@@ -149,6 +163,9 @@ func (j *joint) gather(kind byte, b []byte) {
 func (f *form) keep(j *joint) {
 	ps := j.pool
 	h := ps.heat
+	if w := f.key.entry.Watched(loop.Clock()); w != nil && ps.worker.adoptsLate {
+		j.watch = w
+	}
 	if h == nil || !f.key.entry.Stands(j.watch) {
 		return
 	}
@@ -188,7 +205,21 @@ func (ps *poolState) dropNear(f *form) {
 }
 
 // keepsFor reports whether replies to requests on a lane may be kept: it leads to the key's owner, and to the database whose keys are watched.
-func (s *Session) keepsFor(k *hotKey, lane *pool.Lane) bool {
-	h := s.pool.heat
-	return h != nil && h.near.on && s.db == h.near.database && k.entry != nil && lane.Index == s.pool.find(k.entry.Name)
+func (ps *poolState) keepsFor(k *hotKey, lane *pool.Lane) bool {
+	h := ps.heat
+	return h != nil && h.near.on && lane.Key().Database == h.near.database && k.entry != nil && lane.Index == ps.find(k.entry.Name)
+}
+
+// followForms is called when nodes or settings have changed: the owner of a key may be read as a replica now, or the other way round.
+func (ps *poolState) followForms() {
+	if ps.hot == nil {
+		return
+	}
+	for _, k := range ps.hot.keys {
+		for _, f := range k.forms {
+			if f.keeps = ps.keepsFor(k, f.lane); !f.keeps {
+				ps.dropNear(f)
+			}
+		}
+	}
 }

@@ -101,10 +101,6 @@ func (sub *subscriptions) count(k topicKind) int {
 
 // subscribe is SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE. The confirmation comes when the nodes have confirmed.
 func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool {
-	if s.replies != replyOn && !s.resp3 {
-		s.refuse(metrics.BadCommand, "ERR '"+c.Name+"' makes no sense with CLIENT REPLY OFF")
-		return true
-	}
 	if !s.barrier() {
 		return false
 	}
@@ -131,11 +127,11 @@ func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool 
 	}
 	s.update()
 	if wait.missing == 0 {
-		s.answer(wait.answer)
+		s.confirm(wait.answer)
 		return true
 	}
 	s.subs.joining = true
-	s.open(c)
+	s.open(c).mute = false
 	s.inFlight++
 	s.stall(metrics.StallBarrier)
 	return true
@@ -164,13 +160,13 @@ func (s *Session) unsubscribe(c *command.Command, k topicKind, a *resp.Args) boo
 		}
 	}
 	if len(nodes) == 0 {
-		s.answer(s.endTopics(k, names))
+		s.confirm(s.endTopics(k, names))
 		return true
 	}
 	slices.Sort(nodes)
 	nodes = slices.Compact(nodes)
 	seq := s.tail
-	s.open(c)
+	s.open(c).mute = false
 	s.inFlight++
 	s.stall(metrics.StallBarrier)
 	s.behind(nodes, func() {
@@ -178,6 +174,16 @@ func (s *Session) unsubscribe(c *command.Command, k topicKind, a *resp.Args) boo
 		s.behind(nodes, func() { s.answerSlot(seq, b) })
 	})
 	return true
+}
+
+// confirm is answer for what is told to clients that want no replies, too: that a subscription holds, or has ended.
+func (s *Session) confirm(b []byte) {
+	if s.head == s.tail {
+		s.conn.Append(b)
+		return
+	}
+	s.answer(b)
+	s.slot(s.tail - 1).mute = false
 }
 
 // behind calls then when nodes have done all that the hub has told them, and what they had to say has been delivered. A node that is lost

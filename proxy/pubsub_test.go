@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,27 @@ func TestSubscribingInOnePipeline(t *testing.T) {
 		want(t, "PUBLISH when all have left", other.Do("PUBLISH", "a", "x"), ":0\r\n")
 	}
 	balanced(t, srv)
+}
+
+// Who wants no replies still hears of subscriptions, as from a server.
+func TestSubscriptionsAreConfirmedWithoutReplies(t *testing.T) {
+	scripts := []string{
+		"CLIENT REPLY OFF; SUBSCRIBE a; SUBSCRIBE a; PSUBSCRIBE b* c*; SSUBSCRIBE d; SUNSUBSCRIBE; PUNSUBSCRIBE b* c*; UNSUBSCRIBE none; UNSUBSCRIBE a; UNSUBSCRIBE; PING; CLIENT REPLY ON",
+		"CLIENT REPLY SKIP; SUBSCRIBE a b; UNSUBSCRIBE a b", "CLIENT REPLY SKIP; PING; PSUBSCRIBE a; PUNSUBSCRIBE", "CLIENT REPLY SKIP; UNSUBSCRIBE; PING",
+		"SUBSCRIBE a; UNSUBSCRIBE; SET k v; CLIENT REPLY SKIP; UNSUBSCRIBE a; GET k; DEL k",
+		"CLIENT REPLY OFF; SUBSCRIBE; GET a; SUBSCRIBE a; GET a; PING; UNSUBSCRIBE; CLIENT REPLY ON",
+	}
+	for _, script := range slices.Clone(scripts) {
+		scripts = append(scripts, "HELLO 3; "+script)
+	}
+	srv := serve(t, nil, nodes(t, 3)...)
+	compare(t, scripts, redistest.Server(t), srv)
+	balanced(t, srv)
+	c, other := client(t, srv), client(t, srv)
+	c.Send("CLIENT", "REPLY", "OFF")
+	want(t, "a confirmation", c.Do("SUBSCRIBE", "a"), confirmation("*", 1, "subscribe", "a"))
+	want(t, "PUBLISH", other.Do("PUBLISH", "a", "x"), ":1\r\n")
+	want(t, "a message", c.Recv(), message("a", "x"))
 }
 
 func TestSubscriberOfRESP2MayDoLittleElse(t *testing.T) {

@@ -185,6 +185,7 @@ func (ps *poolState) setTopology(t *topology) {
 	if old.moving != nil || t.moving != nil {
 		ps.followMoving(old.moving)
 	}
+	ps.followForms()
 	ps.followTrackers()
 	ps.shared.tally.Changed()
 }

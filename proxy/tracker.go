@@ -144,8 +144,13 @@ func (t *tracker) interval() time.Duration {
 
 // begin is called when the connection is there.
 func (t *tracker) begin() {
-	t.lease, t.unable = hotkey.NewLease(), ""
 	t.asked, t.next = t.asked[:0], 0
+	t.introduce()
+}
+
+// introduce asks the node to tell of changes.
+func (t *tracker) introduce() {
+	t.lease, t.unable = hotkey.NewLease(), ""
 	t.ask(question{kind: askHello}, helloRequest)
 	t.ask(question{kind: askTracking}, trackingRequest)
 	t.ask(question{kind: askEvict}, noEvictRequest)
@@ -176,12 +181,17 @@ func (t *tracker) lost(string) {
 	}
 }
 
-// watch has a key watched, if that is worth it.
+// watch has a key watched, if that is worth it, and the node is its owner still: it may have waited for the connection, or for this loop.
 func (t *tracker) watch(e *hotkey.Entry) {
 	if e.Retired() {
 		return
 	}
 	ps, now := t.pool, t.pool.worker.loop.Now()
+	if ps.find(e.Name) != t.node {
+		delete(t.tended, e)
+		e.Wanted.Store(false)
+		return
+	}
 	td := t.tended[e]
 	if td == nil {
 		td = &tended{mean: 4 * float64(ps.shared.cfg.HotKeys.MinReads), credit: burst, at: now, pause: firstPause}
@@ -193,7 +203,7 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		return
 	case t.unable != "" && t.lane.Usable():
 		td.waits = true
-		t.begin()
+		t.introduce()
 		return
 	case !t.up:
 		td.waits = true
@@ -377,6 +387,9 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 	if ms >= 0 {
 		deadline = min(deadline, q.sent+ms*int64(time.Millisecond)-slackOfTTL)
 	}
+	if ms == -2 && t.pool.topo.slots { // if its slot moves, it may be made at the next node without a word of this one
+		deadline = min(deadline, q.sent+int64(t.settings().bounds.Staleness))
+	}
 	if !q.entry.Publish(q.gen, deadline, t.lease) {
 		t.putOff(q.entry, now+holdPause)
 		return
@@ -433,7 +446,7 @@ func (ps *poolState) followTrackers() {
 	for node, t := range ps.trackers {
 		switch {
 		case t == nil:
-		case ps.heat == nil || ps.left || !ps.topo.used[node]:
+		case ps.heat == nil || ps.left || !ps.topo.used[node] || t.lane.Key().Database != ps.shared.cfg.Database:
 			t.close()
 			continue
 		case t.lane.Stale():
@@ -444,6 +457,7 @@ func (ps *poolState) followTrackers() {
 		}
 		for e := range t.tended {
 			if ps.find(e.Name) != node {
+				t.dropVersion(e)
 				delete(t.tended, e)
 				e.Wanted.Store(false)
 			}

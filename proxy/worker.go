@@ -40,6 +40,7 @@ type worker struct {
 	freeWritings []*writing
 	joints       []join // to be put on their lanes in this turn
 	joinsSent    bool   // for a test that shows why they must not
+	adoptsLate   bool   // likewise: a reply is kept under the watch that there is when it comes
 	runJoints    func()
 	readTurn     uint32 // whose turn it is among the replicas
 	resuming     []*Session

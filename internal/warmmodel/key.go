@@ -1,6 +1,12 @@
 package warmmodel
 
-import "fmt"
+import (
+	"fmt"
+
+	"ringway/internal/explore"
+)
+
+type event = explore.Event
 
 // mode is what a Ringway goes by.
 type mode uint8
@@ -129,7 +135,7 @@ type keyMachine struct {
 
 func (m *keyMachine) is(f fault) bool { return m.faults&f != 0 }
 
-func (m *keyMachine) start() keyState {
+func (m *keyMachine) Start() keyState {
 	s := keyState{oldCopy: initial, newCopy: stale, modes: [2]mode{old, old}, force: old, swept: m.is(noSweep)}
 	s.spec = m.lib.number([]history{history(initial)})
 	if m.warm {
@@ -148,7 +154,7 @@ func (m *keyMachine) start() keyState {
 	return s
 }
 
-func (m *keyMachine) broken(s keyState) string {
+func (m *keyMachine) Broken(s keyState) string {
 	if s.spec == 0 {
 		return fmt.Sprintf("no order of events explains this; the old node has version %d, the new one %d", s.oldCopy, s.newCopy)
 	}
@@ -156,7 +162,7 @@ func (m *keyMachine) broken(s keyState) string {
 }
 
 // canon swaps the Ringways if the second is ahead: neither is special.
-func (m *keyMachine) canon(s keyState) keyState {
+func (m *keyMachine) Canon(s keyState) keyState {
 	if s.modes[0] > s.modes[1] {
 		return s
 	}
@@ -181,14 +187,14 @@ func callers(s *keyState) (n uint8) {
 	return n
 }
 
-func (m *keyMachine) name(e event) string {
-	if e.who < 10 {
-		return fmt.Sprintf("ringway %d: %s", e.who, e.what)
+func (m *keyMachine) Name(e event) string {
+	if e.Who < 10 {
+		return fmt.Sprintf("ringway %d: %s", e.Who, e.What)
 	}
-	i := e.who - 10
+	i := e.Who - 10
 	return fmt.Sprintf("operation %d (%s, version %d): %s", i, [...]string{"read", "write", "DEL", "modify", "FLUSHALL", "write of an earlier time",
 		"write under the old ring"}[m.ops[i]],
-		firstOp+version(i), e.what)
+		firstOp+version(i), e.What)
 }
 
 // tell puts an event of operation i to the spec.
@@ -206,7 +212,7 @@ func (m *keyMachine) tell(s *keyState, what uint8, i int, v version) {
 	s.spec = m.lib.next(q)
 }
 
-func (m *keyMachine) steps(s keyState, visit func(event, keyState)) {
+func (m *keyMachine) Steps(s keyState, visit func(event, keyState)) {
 	m.nodes(s, visit)
 	for r := range s.modes {
 		m.ringway(s, r, visit)
@@ -233,15 +239,15 @@ func (s *keyState) touch() {
 func (m *keyMachine) nodes(s keyState, visit func(event, keyState)) {
 	if t := s; s.oldCopy != absent {
 		t.oldCopy = absent
-		visit(event{0, "(the old node evicts the key)"}, t)
+		visit(event{What: "(the old node evicts the key)"}, t)
 	}
 	if t := s; s.newCopy != absent {
 		t.newCopy = absent
-		visit(event{0, "(the new node evicts the key)"}, t)
+		visit(event{What: "(the new node evicts the key)"}, t)
 	}
 	if t := s; s.marker {
 		t.touch()
-		visit(event{0, "(the marker expires or is evicted)"}, t)
+		visit(event{What: "(the marker expires or is evicted)"}, t)
 	}
 }
 
@@ -265,7 +271,7 @@ func (m *keyMachine) ringway(s keyState, r int, visit func(event, keyState)) {
 		if md == drain && !m.is(markerForEver) {
 			t.touch() // longer than a marker lives has passed since its last move, or since it was alive
 		}
-		visit(event{int8(r), text}, t)
+		visit(event{Who: int8(r), What: text}, t)
 	}
 	busy := func(first, last place) bool {
 		for i := range s.ops {
@@ -288,7 +294,7 @@ func (m *keyMachine) ringway(s keyState, r int, visit func(event, keyState)) {
 				o.late = true
 			}
 		}
-		visit(event{int8(r), "its lease runs out"}, t)
+		visit(event{Who: int8(r), What: "its lease runs out"}, t)
 	}
 	switch s.modes[r] {
 	case none:
@@ -320,7 +326,7 @@ func (m *keyMachine) ringway(s keyState, r int, visit func(event, keyState)) {
 					t.ops[i] = op{place: over} // carried out before, or never
 				}
 			}
-			visit(event{int8(r), "sweeps the new node"}, t)
+			visit(event{Who: int8(r), What: "sweeps the new node"}, t)
 		}
 		if s.swept && (m.is(noWait) || !busy(atOld, wipe)) {
 			to(hold, "holds: nothing is in flight any more")
@@ -349,7 +355,7 @@ func (m *keyMachine) ringway(s keyState, r int, visit func(event, keyState)) {
 				t.touch() // longer than a marker lives has passed since the last who was warm drained or lapsed
 			}
 			t.modes[r], t.force = fresh, fresh
-			visit(event{int8(r), "has the new ring: nobody is warm"}, t)
+			visit(event{Who: int8(r), What: "has the new ring: nobody is warm"}, t)
 		}
 	}
 }
@@ -396,14 +402,14 @@ func (m *keyMachine) operation(s keyState, i int, visit func(event, keyState)) {
 				t := s
 				t.ops[i] = op{place: m.first(k, md), by: int8(r)}
 				m.tell(&t, called, i, absent)
-				visit(event{who, [...]string{"called at ringway 0", "called at ringway 1"}[r]}, t)
+				visit(event{Who: who, What: [...]string{"called at ringway 0", "called at ringway 1"}[r]}, t)
 			}
 		}
 	default:
 		if !o.failed {
 			t := s
 			m.fail(&t, i, true)
-			visit(event{who, "the connection is lost; the client gets an error"}, t)
+			visit(event{Who: who, What: "the connection is lost; the client gets an error"}, t)
 		}
 		t := s
 		then, result := m.carryOut(&t, i)
@@ -411,18 +417,18 @@ func (m *keyMachine) operation(s keyState, i int, visit func(event, keyState)) {
 		case then == o.place: // it tries again
 		case o.failed:
 			t.ops[i] = op{place: over}
-			visit(event{who, lateText[o.place]}, t)
+			visit(event{Who: who, What: lateText[o.place]}, t)
 		case then != over && o.late && !m.is(noFence):
 			m.fail(&t, i, false)
-			visit(event{who, lateText[o.place]}, t)
+			visit(event{Who: who, What: lateText[o.place]}, t)
 		case then != over:
 			t.ops[i].place = then
-			visit(event{who, o.place.String()}, t)
+			visit(event{Who: who, What: o.place.String()}, t)
 		default:
 			if k != read {
 				u := t
 				m.fail(&u, i, false)
-				visit(event{who, lateText[o.place]}, u)
+				visit(event{Who: who, What: lateText[o.place]}, u)
 			}
 			if o.late && !m.is(noFence) {
 				return
@@ -433,7 +439,7 @@ func (m *keyMachine) operation(s keyState, i int, visit func(event, keyState)) {
 			} else {
 				m.tell(&t, written, i, result)
 			}
-			visit(event{who, answers[result]}, t)
+			visit(event{Who: who, What: answers[result]}, t)
 		}
 	}
 }

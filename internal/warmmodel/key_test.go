@@ -5,16 +5,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringway/internal/explore"
 )
 
 // full asks for the larger searches, which take minutes and gigabytes.
 var full = os.Getenv("RINGWAY_FULL") != ""
 
-func searchKey(t *testing.T, ops []kind, lapses uint8, warm bool, f fault) outcome {
+func searchKey(t *testing.T, ops []kind, lapses uint8, warm bool, f fault) explore.Outcome {
 	t.Helper()
 	begin := time.Now()
 	m := &keyMachine{ops: ops, lapses: lapses, warm: warm, faults: f, lib: newLibrary()}
-	out := explore(m, 100e6)
+	out := explore.Search(m, 100e6)
 	t.Logf("%v; %v", out, time.Since(begin).Round(time.Millisecond))
 	return out
 }
@@ -48,7 +50,7 @@ func TestNoReadReturnsAnOlderVersion(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if out := searchKey(t, c.ops, c.lapses, c.warm, 0); out.broken != "" || out.cut {
+			if out := searchKey(t, c.ops, c.lapses, c.warm, 0); out.Broken != "" || out.Cut {
 				t.Error("the promise is not kept, or the search was cut short")
 			}
 		})
@@ -80,7 +82,7 @@ func TestEveryStepForAKeyIsNeeded(t *testing.T) {
 	} {
 		t.Run("without "+c.without, func(t *testing.T) {
 			t.Parallel()
-			if out := searchKey(t, c.ops, 1, c.fault == copyOnly || c.fault == readOld, c.fault); !strings.HasPrefix(out.broken, "no order") {
+			if out := searchKey(t, c.ops, 1, c.fault == copyOnly || c.fault == readOld, c.fault); !strings.HasPrefix(out.Broken, "no order") {
 				t.Error("nothing is wrong without it")
 			}
 		})

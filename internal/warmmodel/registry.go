@@ -52,7 +52,7 @@ type registryMachine struct {
 
 func (m *registryMachine) is(f registryFault) bool { return m.faults&f != 0 }
 
-func (m *registryMachine) start() (s registryState) {
+func (m *registryMachine) Start() (s registryState) {
 	for i := range m.members {
 		s.members[i].mode = old
 		for n := range m.nodes {
@@ -65,7 +65,7 @@ func (m *registryMachine) start() (s registryState) {
 }
 
 // canon drops what makes no difference, and sorts the members: what a record says does not count without a lease, nor a watch without a record.
-func (m *registryMachine) canon(s registryState) registryState {
+func (m *registryMachine) Canon(s registryState) registryState {
 	for n := range m.nodes {
 		for i := range m.members {
 			switch {
@@ -112,7 +112,7 @@ func (m *registryMachine) serves(s *registryState, i int) bool {
 	return md != none && md != hold && (s.leases[0]|s.leases[1])>>i&1 != 0
 }
 
-func (m *registryMachine) broken(s registryState) string {
+func (m *registryMachine) Broken(s registryState) string {
 	for i := range m.members {
 		for j := range i {
 			a, b := s.members[i].mode, s.members[j].mode
@@ -124,11 +124,11 @@ func (m *registryMachine) broken(s registryState) string {
 	return ""
 }
 
-func (m *registryMachine) name(e event) string {
-	if e.who < 0 {
-		return e.what
+func (m *registryMachine) Name(e event) string {
+	if e.Who < 0 {
+		return e.What
 	}
-	return fmt.Sprintf("member %d: %s", e.who, e.what)
+	return fmt.Sprintf("member %d: %s", e.Who, e.What)
 }
 
 // conflict reports whether node n has another member's record that excludes md. One that is as old as a lease does not count: its member
@@ -153,7 +153,7 @@ var (
 	textStart   = [...]string{"", "wants the old ring", "", "wants to be warm", "wants to drain", "wants the new ring"}
 )
 
-func (m *registryMachine) steps(s registryState, visit func(event, registryState)) {
+func (m *registryMachine) Steps(s registryState, visit func(event, registryState)) {
 	for n := range m.nodes {
 		if s.forgot == m.forget {
 			break
@@ -163,7 +163,7 @@ func (m *registryMachine) steps(s registryState, visit func(event, registryState
 		for i := range m.members {
 			t.records[n][i] = nobody
 		}
-		visit(event{-1, textForget[n]}, t)
+		visit(event{Who: -1, What: textForget[n]}, t)
 	}
 	for i := range m.members {
 		for n := range m.nodes {
@@ -185,11 +185,11 @@ func (m *registryMachine) atNode(s registryState, i, n int, visit func(event, re
 		if (t.leases[0]|t.leases[1])&bit == 0 && !m.is(resume) {
 			t.members[i] = member{} // it serves nothing until it has claimed anew
 		}
-		visit(event{int8(i), textLapse[n]}, t)
+		visit(event{Who: int8(i), What: textLapse[n]}, t)
 	}
 	if t = s; known && s.watched[n]&bit == 0 && (m.is(noQuarantine) || !m.unseen(&s, n)) {
 		t.watched[n] |= bit
-		visit(event{int8(i), textWatched[n]}, t)
+		visit(event{Who: int8(i), What: textWatched[n]}, t)
 	}
 	t = s
 	if !known {
@@ -200,7 +200,7 @@ func (m *registryMachine) atNode(s registryState, i, n int, visit func(event, re
 		if me.mode != none && !m.conflict(&s, n, i, me.mode) {
 			t.lease(i, n)
 		}
-		visit(event{int8(i), textRenew[n]}, t)
+		visit(event{Who: int8(i), What: textRenew[n]}, t)
 		return
 	}
 	all := uint8(1)<<m.nodes - 1
@@ -209,7 +209,7 @@ func (m *registryMachine) atNode(s registryState, i, n int, visit func(event, re
 			if t.members[i].looked |= 1 << n; m.conflict(&s, n, i, me.target) || t.watched[n]&bit == 0 {
 				t.members[i] = member{mode: me.mode}
 			}
-			visit(event{int8(i), textLook[n]}, t)
+			visit(event{Who: int8(i), What: textLook[n]}, t)
 		}
 		return
 	}
@@ -219,7 +219,7 @@ func (m *registryMachine) atNode(s registryState, i, n int, visit func(event, re
 	t.records[n][i] = me.target
 	if m.conflict(&s, n, i, me.target) && !m.is(checkThenClaim) || t.watched[n]&bit == 0 {
 		t.members[i] = member{mode: me.mode}
-		visit(event{int8(i), textRefused[n]}, t)
+		visit(event{Who: int8(i), What: textRefused[n]}, t)
 		return
 	}
 	t.lease(i, n)
@@ -227,7 +227,7 @@ func (m *registryMachine) atNode(s registryState, i, n int, visit func(event, re
 	if t.members[i].done == all || m.is(anyNode) {
 		t.members[i] = member{mode: me.target}
 	}
-	visit(event{int8(i), textClaimed[n]}, t)
+	visit(event{Who: int8(i), What: textClaimed[n]}, t)
 }
 
 // lease gives member i a lease on node n.
@@ -268,7 +268,7 @@ func (m *registryMachine) decide(s registryState, i int, visit func(event, regis
 		if m.is(noLookRound) {
 			t.members[i].looked = 1<<m.nodes - 1
 		}
-		visit(event{int8(i), textStart[target]}, t)
+		visit(event{Who: int8(i), What: textStart[target]}, t)
 	}
 	weaken := func(to mode, text string) {
 		t := s
@@ -279,7 +279,7 @@ func (m *registryMachine) decide(s registryState, i int, visit func(event, regis
 				t.records[n][i] = to
 			}
 		}
-		visit(event{int8(i), text}, t)
+		visit(event{Who: int8(i), What: text}, t)
 	}
 	switch s.members[i].mode {
 	case none:

@@ -4,14 +4,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringway/internal/explore"
 )
 
 // searchRegistry looks at twenty million states at most.
-func searchRegistry(t *testing.T, members, nodes int, forget uint8, f registryFault) outcome {
+func searchRegistry(t *testing.T, members, nodes int, forget uint8, f registryFault) explore.Outcome {
 	t.Helper()
 	begin := time.Now()
 	m := &registryMachine{members: members, nodes: nodes, forget: forget, faults: f}
-	out := explore(m, 20e6)
+	out := explore.Search(m, 20e6)
 	t.Logf("%v; %v", out, time.Since(begin).Round(time.Millisecond))
 	return out
 }
@@ -34,7 +36,7 @@ func TestNoTwoServeUnderRingsThatExcludeEachOther(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if out := searchRegistry(t, c.members, c.nodes, c.forget, 0); out.broken != "" || out.cut && c.members*c.nodes < 6 {
+			if out := searchRegistry(t, c.members, c.nodes, c.forget, 0); out.Broken != "" || out.Cut && c.members*c.nodes < 6 {
 				t.Error("two exclude each other, or the search was cut short")
 			}
 		})
@@ -56,7 +58,7 @@ func TestEveryStepOfTheRegistryIsNeeded(t *testing.T) {
 	} {
 		t.Run("without "+c.without, func(t *testing.T) {
 			t.Parallel()
-			if out := searchRegistry(t, 2, 2, 2, c.fault); !strings.Contains(out.broken, "serves under") {
+			if out := searchRegistry(t, 2, 2, 2, c.fault); !strings.Contains(out.Broken, "serves under") {
 				t.Error("nothing is wrong without it")
 			}
 		})
