@@ -54,13 +54,7 @@ func (b *bench) cost() error {
 		return err
 	}
 	defer f.close()
-	r, err := b.startRingway("off", 1, f.addrs())
-	if err != nil {
-		return err
-	}
-	err = fill(r.addr, 0)
-	r.Stop()
-	if err != nil {
+	if err := b.fill(f.addrs()); err != nil {
 		return err
 	}
 	fmt.Fprintln(b.out, "CPU time of a GET with nothing hot, us, and over that with hot_keys: off in the same round (95 % interval of the median)")
@@ -207,7 +201,7 @@ func (b *bench) writesOf(what string, f nodes, conns int) error {
 	if err != nil {
 		return err
 	}
-	for round := range max(b.opt.costs/20, 1) {
+	for round := range b.opt.rounds {
 		for i := range list {
 			c := list[(i+round)%len(list)]
 			c.load.hot.Store(&hotKey{name: []byte(stormName(0, 0)), share: 0.5, writes: 0.5})

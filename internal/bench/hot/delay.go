@@ -15,12 +15,15 @@ import (
 // one node can't take the storm, and all of them can.
 const pacedShare = 0.6
 
+// stormTime is how long a storm lasts, and the calm after it.
+const stormTime = 1500 * time.Millisecond
+
 // delay measures how soon a storm is noticed, and how soon the node that has its key is relieved.
 func (b *bench) delay() error {
 	fmt.Fprintln(b.out, "| nodes | mode | storm | noticed after ms, p50 | p99 | node relieved after ms, p50 | p99 |\n|---|---|---|---|---|---|---|")
 	for _, n := range b.opt.nodes {
 		for _, mode := range b.opt.modes {
-			if mode == "off" {
+			if mode != "copies" && mode != "auto" {
 				continue
 			}
 			for _, share := range []float64{0.1, 0.3, 0.6} {
@@ -74,7 +77,7 @@ func (b *bench) storms(n int, mode string, share float64) (noticed, relieved []f
 		l.hot.Store(&hotKey{name: []byte(name), share: share})
 		seen := make(chan seen, 1)
 		go func() { seen <- notice(watcher, name, began) }()
-		loads := sampleLoads(f, began, 3*time.Second)
+		loads := sampleLoads(f, began, stormTime)
 		l.hot.Store(nil)
 		s := <-seen
 		if s.err != nil {
@@ -83,7 +86,7 @@ func (b *bench) storms(n int, mode string, share float64) (noticed, relieved []f
 		at := relief(loads, s.node)
 		b.say("%d nodes, %s, storm of %.0f %%: noticed after %.0f ms, relieved after %.0f ms", n, mode, share*100, s.after, at)
 		noticed, relieved = append(noticed, s.after), append(relieved, at)
-		if err := b.pause(3 * time.Second); err != nil {
+		if err := b.pause(stormTime); err != nil {
 			return nil, nil, err
 		}
 	}

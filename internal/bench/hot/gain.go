@@ -106,35 +106,19 @@ func (b *bench) real() error {
 		return err
 	}
 	defer f.close()
-	for round := range b.opt.rounds {
-		r, err := b.startRingway("off", b.opt.threads, f.addrs())
-		if err != nil {
-			return err
-		}
-		err = fill(r.addr, round)
-		r.Stop()
-		if err != nil {
-			return err
-		}
-		i := 0
-		for _, w := range b.opt.workloads {
-			for _, mode := range b.opt.modes {
-				if round == 0 {
-					rows = append(rows, &row{servers: "redis", nodes: n, workload: w, mode: mode})
-				}
-				s, err := b.once(rows[i], round, f, 64, 8)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", w.name, mode, err)
-				}
-				rows[i].samples = append(rows[i].samples, s)
-				b.say("8 redis-servers, %s, %s: %.0f requests/s, max/mean %.3f, %.2f sent/request", w.name, mode, s.Rate, s.unevenness(), s.sent())
-				i++
+	if err := b.fill(f.addrs()); err != nil {
+		return err
+	}
+	for _, w := range b.opt.workloads {
+		for _, mode := range b.opt.modes {
+			r := &row{servers: "redis", nodes: n, workload: w, mode: mode}
+			s, err := b.once(r, 0, f, 64, 8)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", w.name, mode, err)
 			}
-		}
-		for _, addr := range f.addrs() {
-			if _, err := ask(addr, "FLUSHALL"); err != nil {
-				return err
-			}
+			r.samples = append(r.samples, s)
+			rows = append(rows, r)
+			b.say("8 redis-servers, %s, %s: %.0f requests/s, max/mean %.3f, %.2f sent/request", w.name, mode, s.Rate, s.unevenness(), s.sent())
 		}
 	}
 	b.table(rows)
@@ -193,11 +177,6 @@ func (b *bench) once(of *row, round int, f nodes, conns, window int) (s sample, 
 	s.P50, s.P99 = l.latency(0.5), l.latency(0.99)
 	for i := range after {
 		s.Loads = append(s.Loads, float64(after[i]-before[i])/seconds)
-	}
-	if of.servers == "redis" {
-		if err := r.Ended(); err != nil {
-			return s, err
-		}
 	}
 	return s, l.stop()
 }

@@ -58,6 +58,7 @@ type options struct {
 	out       string
 }
 
+// parts are what can be measured.
 var parts = []string{"gain", "real", "delay", "cost", "writes"}
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -102,10 +103,10 @@ func parse(args []string, usage io.Writer) (options, error) {
 	nodes := fs.String("nodes", "8,32", "numbers of capped nodes")
 	modes := fs.String("modes", "off,collapse,near,copies,auto", "modes of hot_keys for gain and balance; gain is over the first")
 	names := fs.String("workloads", "", "only these workloads, by their names with commas between (default all)")
-	fs.IntVar(&opt.rounds, "rounds", 3, "rounds of gain, each with other keys; the median counts")
+	fs.IntVar(&opt.rounds, "rounds", 3, "rounds of gain, each with other keys, and of writes; the median counts")
 	fs.DurationVar(&opt.warm, "warm", 3*time.Second, "how long clients send before it is measured")
 	fs.DurationVar(&opt.measure, "measure", 5*time.Second, "for how long it is measured")
-	fs.IntVar(&opt.costs, "costs", 100, "rounds of cost; of writes a twentieth")
+	fs.IntVar(&opt.costs, "costs", 300, "rounds of cost")
 	fs.IntVar(&opt.storms, "storms", 20, "storms of each size that are noticed and relieved")
 	fs.IntVar(&opt.threads, "threads", 2, "event loops of Ringway")
 	fs.IntVar(&opt.conns, "conns", 8, "client connections for each capped node")

@@ -244,10 +244,15 @@ func ask(addr string, args ...string) (string, error) {
 	return c.TryDo(args...)
 }
 
-// fill writes all keys of a seed through a Ringway, so that reads find something.
-func fill(addr string, seed int) error {
+// fill writes all keys through a Ringway, so that reads find something.
+func (b *bench) fill(nodes []string) error {
 	const batch = 1000
-	c, err := redistest.Connect(addr)
+	r, err := b.startRingway("off", 1, nodes)
+	if err != nil {
+		return err
+	}
+	defer r.Stop()
+	c, err := redistest.Connect(r.addr)
 	if err != nil {
 		return err
 	}
@@ -257,7 +262,7 @@ func fill(addr string, seed int) error {
 	for i := 0; i < allKeys; i += batch {
 		args = append(args[:0], "MSET")
 		for k := i; k < i+batch; k++ {
-			args = append(args, string(appendKey(nil, seed, uint32(k))), value)
+			args = append(args, string(appendKey(nil, 0, uint32(k))), value)
 		}
 		c.Send(args...)
 		if err := c.TryFlush(); err != nil {
