@@ -33,15 +33,20 @@ test: servers ## install the servers that the tests need, and run every test
 race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
 	$(GO) test -race -skip '$(LONG)' ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
 
-fuzz: ## fuzz the scanners, discovery and the configuration, FUZZTIME each (default 60s)
+fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./pool/discover -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/config -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeysAreWithinTheRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./internal/acl -run '^$$' -fuzz '^FuzzRules$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./proxy -run '^$$' -fuzz '^FuzzLogin$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
 	$(GO) run ./internal/bench
+
+bench-tls: build bench-servers ## measure what TLS costs, beside haproxy doing it for twemproxy; writes docs/bench/tls.md
+	$(GO) run ./internal/bench -tls
 
 bench-hot: build servers ## measure what is done about hot keys, for an hour or more; writes docs/bench/hotkeys.csv and its pictures
 	$(GO) run ./internal/bench/hot -ringway bin/ringway -out docs/bench
@@ -58,7 +63,7 @@ test-clients-few: servers build
 	@command -v redis-benchmark >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends redis-tools; }
 	./internal/clients/install.sh "" "python go"
 	RINGWAY_BIN=$(CURDIR)/bin/ringway $(GO) test -count=1 -timeout 10m -tags clients ./internal/clients \
-		-run 'TestGoRedis|TestRueidis|TestRedigo|TestRedisPy|TestValkeyGlide|TestRedisCLI|TestRedisBenchmark|TestToolsInClusterMode'
+		-run 'TestGoRedis|TestRueidis|TestRedigo|TestRedisPy|TestValkeyGlide|TestRedisCLI|TestRedisToolsTLS|TestRedisBenchmark|TestToolsInClusterMode'
 
 # Node 20, Java 17 and Rust 1.85 are expected where Debian's are older.
 client-tools:
@@ -93,4 +98,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-hot acceptance servers valkey bench-servers
+.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey bench-servers

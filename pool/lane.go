@@ -302,4 +302,4 @@ func (la *Lane) tellRoom() {
 }
 
 // Broken is the connection's call when a write has failed.
-func (la *Lane) Broken(err error) { la.lose("lost the connection: " + err.Error()) }
+func (la *Lane) Broken(err error) { la.lose("lost the connection: " + err.Error() + la.suspicion()) }

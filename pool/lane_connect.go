@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ringway/internal/loop"
 	"ringway/resp"
 )
@@ -32,10 +30,11 @@ func (la *Lane) connect() {
 		})
 		return
 	}
-	la.loop.Dial(la.address, la.opt.ConnectTimeout, la.opt.KeepAlive, func(fd int, err error) {
+	how := loop.DialOptions{Timeout: la.opt.ConnectTimeout, KeepAlive: la.opt.KeepAlive, TLS: la.opt.tlsTo()}
+	la.loop.Dial(la.address, how, func(link loop.Link, err error) {
 		if attempt != la.dial {
 			if err == nil {
-				unix.Close(fd)
+				link.Close()
 			}
 			return
 		}
@@ -44,7 +43,7 @@ func (la *Lane) connect() {
 			la.fall(err.Error())
 			return
 		}
-		la.connected(fd)
+		la.connected(link)
 	})
 }
 
@@ -83,18 +82,18 @@ func (la *Lane) Moved() bool { return la.address != la.Node.Address() }
 
 // connected greets the node. A lane that was down, or whose node is for others, asks for a sign of life first; one that was not sends its
 // requests right behind the connection, unless they depend on the handshake.
-func (la *Lane) connected(fd int) {
+func (la *Lane) connected(link loop.Link) {
 	la.scan.Reset()
 	la.torn, la.praised = nil, false
 	la.Number = 0
 	la.unused = la.requests - uint64(la.waiting.len())
-	if err := la.conn.Reinit(la.loop, fd, la); err != nil {
-		unix.Close(fd)
+	if err := la.conn.Reinit(la.loop, link, la); err != nil {
+		link.Close()
 		la.fall(err.Error())
 		return
 	}
 	if la.opt.Valid != nil {
-		loop.GiveUpUnsent(fd, lateness)
+		loop.GiveUpUnsent(link.FD, lateness)
 	}
 	la.lastRead = la.loop.Now()
 	hello := la.handshake()
@@ -148,8 +147,9 @@ func (la *Lane) handshake() (b []byte) {
 		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(la.key.Database))
 		la.greets++
 	}
-	dies := la.attempt > 0 && la.opt.FailoverWait > 0                  // perhaps: its last connection was lost, and requests can wait
-	if la.greets == 0 && (la.state == down || dies || !la.Node.Up()) { // a node that hangs, or is dying, accepts connections still
+	dies := la.attempt > 0 && la.opt.FailoverWait > 0 // perhaps: its last connection was lost, and requests can wait
+	// A node that hangs, or is dying, accepts connections still; and one that does not want our certificate says so after the handshake (TLS 1.3).
+	if la.greets == 0 && (la.state == down || dies || !la.Node.Up() || la.opt.TLS != nil) {
 		b = resp.AppendCommand(b, "PING")
 		la.greets++
 	}

@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"io"
+	"syscall"
 )
 
 // Readable reads replies and hands each to the head of the queue.
@@ -19,7 +20,9 @@ func (la *Lane) Readable() {
 		} else if err == io.EOF && len(la.torn) > 0 {
 			la.lose(refusal + trimLine(la.torn))
 		} else if err == io.EOF {
-			la.lose("closed the connection")
+			la.lose("closed the connection" + la.suspicion())
+		} else if err == syscall.ECONNRESET {
+			la.lose("lost the connection: " + err.Error() + la.suspicion())
 		} else {
 			la.lose("lost the connection: " + err.Error())
 		}
@@ -100,6 +103,14 @@ func (la *Lane) greeted(kind byte, b []byte, done bool) bool {
 		la.begin()
 	}
 	return true
+}
+
+// suspicion is why a node may have closed a connection that had just been made.
+func (la *Lane) suspicion() string {
+	if why := la.conn.TLS().Suspect(); why != "" && !la.praised {
+		return " (" + why + ")"
+	}
+	return ""
 }
 
 // refusal is what a node's own words are told behind.

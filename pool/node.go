@@ -1,9 +1,15 @@
 package pool
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
+
+	"ringway/internal/certs"
+	"ringway/internal/loop"
 )
 
 // Node is one backend of a pool, the same for all loops. It keeps its name for life; its address changes when it moves to another
@@ -139,7 +145,8 @@ type Options struct {
 	KeepAlive      bool
 	Username       string
 	Password       string
-	OutputLimit    int // unsent bytes at which the lane is full
+	TLS            *certs.Client // nil: plain
+	OutputLimit    int           // unsent bytes at which the lane is full
 
 	// ReadOnly tells a replica of a Redis Cluster that reads are meant for it (READONLY).
 	ReadOnly bool
@@ -160,6 +167,19 @@ type Options struct {
 	OnRefusal func(n *Node, reason string)
 	// OnFailure is told how many times in a row a node has failed. It is called on a loop and must not block. May be nil.
 	OnFailure func(n *Node, times int)
+}
+
+// tlsTo gives what loop.Dial and loop.Connect ask for; nil: plain.
+func (o *Options) tlsTo() func(address string) *tls.Config {
+	if o.TLS == nil {
+		return nil
+	}
+	return o.TLS.Config
+}
+
+// Dial connects to a node for somebody who can wait, until ctx ends, in the same way as lanes do.
+func (o *Options) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return loop.Connect(ctx, address, o.tlsTo())
 }
 
 // AnyTime among Timeouts means that such a request may take as long as it likes.
@@ -190,7 +210,7 @@ func (o *Options) shortest() (least time.Duration) {
 // Same reports whether lanes with these settings are as those with other ones. What the settings call is left out.
 func (o *Options) Same(other *Options) bool {
 	return o.Pool == other.Pool && o.Timeout == other.Timeout && o.Timeouts == other.Timeouts && o.ConnectTimeout == other.ConnectTimeout &&
-		o.KeepAlive == other.KeepAlive && o.Username == other.Username && o.Password == other.Password && o.OutputLimit == other.OutputLimit &&
+		o.KeepAlive == other.KeepAlive && o.Username == other.Username && o.Password == other.Password && o.TLS == other.TLS && o.OutputLimit == other.OutputLimit &&
 		o.FailoverWait == other.FailoverWait && o.ReadOnly == other.ReadOnly && o.ReplicasOnly == other.ReplicasOnly &&
 		(o.Valid == nil) == (other.Valid == nil)
 }

@@ -35,11 +35,9 @@ func (r errorReply) code() string {
 
 // begin connects to a node and greets it. When ctx ends, so does the talk.
 func begin(ctx context.Context, address string, opt *Options, deadline time.Time) (*talk, error) {
-	network, to := "tcp", address
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		network, to = "unix", path
-	}
-	conn, err := (&net.Dialer{Deadline: deadline}).DialContext(ctx, network, to)
+	dialing, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	conn, err := opt.Dial(dialing, address)
 	if err != nil {
 		return nil, errors.New(loop.Cause(err))
 	}

@@ -7,13 +7,21 @@ import (
 	"runtime"
 	"testing"
 
+	"ringway/internal/config"
 	"ringway/internal/redistest"
 )
 
 // The server, its nodes' connections and the client live in this process, and the client allocates nothing: what is
 // counted is what requests cost in the router. A few allocations are the runtime's own.
-func TestRequestsDoNotAllocate(t *testing.T) {
-	srv := serve(t, nil, nodes(t, 3)...)
+func TestRequestsDoNotAllocate(t *testing.T) { noAllocations(t, serve(t, nil, nodes(t, 3)...)) }
+
+// Nor do those of a user who may not do everything.
+func TestJudgedRequestsDoNotAllocate(t *testing.T) {
+	noAllocations(t, serve(t, withUsers(config.User{Name: "default", NoPassword: true, Rules: "~k*y:* ~x* +@all -@dangerous (~z +get)"}), nodes(t, 3)...))
+}
+
+func noAllocations(t *testing.T, srv *Server) {
+	t.Helper()
 	fill := client(t, srv)
 	mget := []string{"MGET"}
 	for i := range 10 {

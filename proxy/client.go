@@ -185,11 +185,11 @@ func (s *Session) line(asking int) string {
 		proto = 3
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d"+
-		" qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=%d oll=%d omem=%d tot-mem=%d events=r cmd=%s user=default redir=%d resp=%d lib-name=%s lib-ver=%s"+
+		" qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=%d oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s"+
 		" pool=%s in-flight=%d tot-cmds=%d tot-net-in=%d tot-net-out=%d\n",
 		s.id, s.peer, loop.LocalAddr(s.conn.FD()), s.conn.FD(), ab.name, int(s.age().Seconds()),
 		(s.worker.loop.Now()-s.active)/1e9, flags, s.db, subs[channelTopic], subs[patternTopic], subs[shardTopic], multi, max(len(s.in)-s.off, asking), cap(s.in)-len(s.in), batch,
-		s.conn.Unsent(), int(s.tail-s.head), s.held, cap(s.in)+batch+s.conn.Unsent()+s.held, cmd, redirect, proto, ab.libName, ab.libVer,
+		s.conn.Unsent(), int(s.tail-s.head), s.held, cap(s.in)+batch+s.conn.Unsent()+s.held, cmd, s.user.Name(), redirect, proto, ab.libName, ab.libVer,
 		s.pool.shared.cfg.Name, s.inFlight, s.total, s.conn.BytesIn, s.conn.BytesOut)
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ringway/hashring"
@@ -29,6 +30,8 @@ type director struct {
 	at  int // the index of the pool in worker.pools
 	ctx context.Context
 	end context.CancelFunc // of ctx, with the director
+
+	settings atomic.Pointer[sharedPool] // pool, for those who must not wait for the mutex
 
 	mu       sync.Mutex
 	pool     *sharedPool
@@ -81,6 +84,7 @@ type replica struct {
 
 func newDirector(srv *Server, sp *sharedPool) *director {
 	d := &director{srv: srv, log: srv.log, at: sp.index, lease: &lease{}, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
+	d.settings.Store(sp)
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -168,7 +172,7 @@ func (d *director) start() {
 
 // startFinding starts the source and the watch over replicas. The mutex is held.
 func (d *director) startFinding() {
-	d.source = newSource(d.pool.cfg, d.log, d.srv.lookup)
+	d.source = d.newSource()
 	ctx, cancel := context.WithCancel(context.Background())
 	d.stopFind = cancel
 	if d.source != nil {
@@ -215,18 +219,17 @@ func sourceOf(cfg *config.Pool) int {
 	return fromFile
 }
 
-// newSource returns what finds the nodes of a pool, nil if its configuration names them all. lookup may be nil.
-func newSource(cfg *config.Pool, log *slog.Logger, lookup discover.Lookup) discover.Source {
-	opt := discover.Options{
-		Pool: cfg.Name, Log: log, Username: cfg.Username, Password: cfg.Password.Reveal(), Timeout: cfg.ConnectTimeout,
-	}
+// newSource returns what finds the nodes of the pool, nil if its configuration names them all. The mutex is held.
+func (d *director) newSource() discover.Source {
+	cfg, opt := d.pool.cfg, d.asking()
+	opt.Timeout = cfg.ConnectTimeout
 	switch sourceOf(cfg) {
 	case fromSentinel:
 		var masters []string
 		for _, m := range cfg.Sentinel.Masters {
 			masters = append(masters, m.Name)
 		}
-		return discover.NewSentinel(cfg.Sentinel.Addresses, masters, cfg.Sentinel.Username, cfg.Sentinel.Password.Reveal(), opt)
+		return discover.NewSentinel(cfg.Sentinel.Addresses, masters, cfg.Sentinel.Username, d.pool.sentinelPassword, opt)
 	case fromCluster:
 		return discover.NewCluster(cfg.Cluster.Seeds, opt)
 	case fromDNS:
@@ -242,7 +245,7 @@ func newSource(cfg *config.Pool, log *slog.Logger, lookup discover.Lookup) disco
 			}
 			list = append(list, d)
 		}
-		return discover.NewDNS(list, lookup, opt)
+		return discover.NewDNS(list, d.srv.lookup, opt)
 	}
 	return nil
 }
@@ -306,7 +309,7 @@ func (d *director) addNobody() {
 
 // enrol makes what a configuration names the members. The mutex is held.
 func (d *director) enrol(sp *sharedPool) {
-	d.pool = sp
+	d.use(sp)
 	d.members, d.slots = nil, nil
 	switch cfg := sp.cfg; {
 	case cfg.Sentinel != nil:
@@ -321,9 +324,9 @@ func (d *director) enrol(sp *sharedPool) {
 			if b.InDNS() {
 				address = d.addressOf(b.Name)
 			}
-			m := member{node: d.node(b.Name, address, sp.opt), weight: b.Weight, zone: b.Zone}
+			m := member{node: d.node(b.Name, address, sp.optionsAt(b.Address)), weight: b.Weight, zone: b.Zone}
 			for _, r := range b.Replicas {
-				m.replicas = append(m.replicas, replica{d.replicaNode(r.Address, d.replicaOptions()), r.Zone})
+				m.replicas = append(m.replicas, replica{d.replicaNode(r.Address, sp.replicaOptionsAt(r.Address)), r.Zone})
 			}
 			d.members = append(d.members, m)
 		}
@@ -337,6 +340,12 @@ func (d *director) addressOf(name string) string {
 		return d.nodes[i].Address()
 	}
 	return ""
+}
+
+// use makes the pool's settings those of another configuration. The mutex is held.
+func (d *director) use(sp *sharedPool) {
+	d.pool = sp
+	d.settings.Store(sp)
 }
 
 // replicaOptions are the settings of replicas: nobody waits for one to be replaced, and in a cluster they have to be told that reads are
@@ -382,7 +391,7 @@ func (d *director) reload(sp *sharedPool) {
 	defer d.mu.Unlock()
 	before := d.pool.cfg
 	if kind := sourceOf(sp.cfg); (kind == fromCluster || kind == fromDNS) && kind == sourceOf(before) {
-		d.pool = sp // the members stay until they have been looked for again
+		d.use(sp) // the members stay until they have been looked for again
 		for _, m := range d.members {
 			d.nodes[m.node].SetOptions(sp.opt)
 		}

@@ -9,7 +9,6 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
-	"ringway/pool/discover"
 )
 
 // With `migration: warm` the director does not publish a ring that it has made: it asks for it in the registry, and publishes what the
@@ -41,9 +40,8 @@ func (d *director) fileSpec() *ringSpec {
 // openWarm begins warm scaling. free: the pool has been served without it until now, and is until the registry knows better. The mutex is held.
 func (d *director) openWarm(free bool) {
 	cfg := d.pool.cfg
-	opt := discover.Options{Pool: cfg.Name, Log: d.log, Username: cfg.Username, Password: cfg.Password.Reveal()}
 	file := d.fileSpec()
-	d.registry = newRegistry(cfg.Name, d.log, opt, d, d.lease, file)
+	d.registry = newRegistry(cfg.Name, d.log, d.asking(), d, d.lease, file)
 	d.lease.until.Store(0)
 	d.lease.free.Store(free)
 	d.warm = warmState{}
@@ -133,7 +131,7 @@ func (d *director) ownersOf(sp *ringSpec, ring *hashring.Ring) (owners []uint16)
 	for _, n := range ring.Nodes() {
 		i, known := d.index[n.Name]
 		if at := slices.IndexFunc(sp.Nodes, func(sn specNode) bool { return sn.Name == n.Name }); !known || d.nodes[i].Address() == "" {
-			i = d.node(n.Name, sp.Nodes[at].Address, d.pool.opt)
+			i = d.node(n.Name, sp.Nodes[at].Address, d.pool.optionsAt(sp.Nodes[at].Address))
 		}
 		owners = append(owners, uint16(i))
 	}

@@ -72,8 +72,19 @@ func describeName(name string) string {
 	return fmt.Sprintf("called %q", name)
 }
 
-// Check says what is wrong with a configuration that only who knows the commands can tell.
+// Check says what is wrong with a configuration that only who knows the commands, and looks into the files that it names, can tell.
 func Check(cfg *config.Config) error {
+	if err := checkFaults(cfg); err != nil {
+		return err
+	}
+	if _, err := openGuards(cfg); err != nil {
+		return err
+	}
+	_, err := openKeyring(cfg, nil)
+	return err
+}
+
+func checkFaults(cfg *config.Config) error {
 	for i := range cfg.Pools {
 		p := &cfg.Pools[i]
 		if _, err := newFault(p.Fault); err != nil {

@@ -131,6 +131,9 @@ func (r *infoReport) stats() {
 	r.addSums("total_forks", "migrate_cached_sockets", "total_error_replies", "unexpected_error_replies", "dump_payload_sanitizations", "evicted_clients",
 		"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "sync_full", "sync_partial_ok", "sync_partial_err", "slave_expires_tracked_keys",
 		"active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses", "total_reads_processed", "total_writes_processed")
+	for d, name := range [metrics.Denials]string{"auth", "cmd", "key", "channel"} {
+		r.add("acl_access_denied_"+name, t.denials[d])
+	}
 	r.add("nodes_total_commands_processed", r.sum("total_commands_processed"))
 	r.add("nodes_total_connections_received", r.sum("total_connections_received"))
 }
@@ -139,6 +142,7 @@ func (r *infoReport) stats() {
 type totals struct {
 	accepted, commands, in, out uint64
 	errors                      [metrics.Kinds]uint64
+	denials                     [metrics.Denials]uint64
 }
 
 func (r *infoReport) totals() (t totals) {
@@ -154,6 +158,9 @@ func (r *infoReport) totals() (t totals) {
 		for k, n := range sh.Errors {
 			t.errors[k] += n
 		}
+		for d, n := range sh.Denials {
+			t.denials[d] += n
+		}
 	}
 	return t
 }
@@ -166,6 +173,9 @@ func (t totals) since(before *totals) totals {
 	t.out -= before.out
 	for k, n := range before.errors {
 		t.errors[k] -= n
+	}
+	for d, n := range before.denials {
+		t.denials[d] -= n
 	}
 	return t
 }

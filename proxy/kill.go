@@ -34,7 +34,9 @@ type killFilter struct {
 	address     string
 	local       string
 	kind        string
-	maxAge      int64 // seconds; 0: any
+	user        string
+	pool        *poolState // to which user belongs
+	maxAge      int64      // seconds; 0: any
 	onlyOthers  bool
 	nobodyAtAll bool
 }
@@ -45,12 +47,13 @@ func (f *killFilter) fits(x *Session) bool {
 		(f.address == "" || x.peer == f.address) &&
 		(f.local == "" || loop.LocalAddr(x.conn.FD()) == f.local) &&
 		(f.kind == "" || x.kind() == f.kind) &&
+		(f.user == "" || x.user.Name() == f.user && x.pool.shared.index == f.pool.shared.index) &&
 		(f.maxAge == 0 || int64(x.age().Seconds()) >= f.maxAge)
 }
 
 // killOptions reads the filters of the newer form. why is the error, "" if there is none.
-func killOptions(a *resp.Args) (f killFilter, why string) {
-	f.onlyOthers = true
+func killOptions(a *resp.Args, of *poolState) (f killFilter, why string) {
+	f.onlyOthers, f.pool = true, of
 	for i := 2; i < a.Len(); i += 2 {
 		if i+1 == a.Len() {
 			return f, errSyntax
@@ -74,9 +77,10 @@ func killOptions(a *resp.Args) (f killFilter, why string) {
 			}
 			f.kind = kind
 		case "USER":
-			if value != "default" {
+			if of.shared.guard.users.Find([]byte(value)) == nil {
 				return f, "ERR No such user '" + value + "'"
 			}
+			f.user = value
 		case "MAXAGE":
 			age, err := strconv.ParseInt(value, 10, 64)
 			if err != nil {
@@ -110,7 +114,7 @@ func (s *Session) kill(a *resp.Args) {
 		f.nobodyAtAll = true
 	}
 	if !old {
-		if f, why = killOptions(a); why != "" {
+		if f, why = killOptions(a, s.pool); why != "" {
 			s.refuse(metrics.BadCommand, why)
 			return
 		}

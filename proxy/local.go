@@ -1,12 +1,11 @@
 package proxy
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"math"
 	"strconv"
 	"strings"
 
+	"ringway/internal/acl"
 	"ringway/internal/command"
 	"ringway/internal/metrics"
 	"ringway/pool"
@@ -90,37 +89,32 @@ func (s *Session) ping(c *command.Command, a *resp.Args) {
 
 // auth checks AUTH password and AUTH user password.
 func (s *Session) auth(a *resp.Args) {
-	want := s.pool.shared.cfg.RequirePass.Reveal()
-	user, password := "default", a.At(a.Len()-1)
+	users := s.pool.shared.guard.users
+	name, password := []byte(acl.DefaultName), a.At(a.Len()-1)
 	switch {
 	case a.Len() > 3:
 		s.refuse(metrics.BadCommand, errSyntax)
 		return
 	case a.Len() == 3:
-		user = string(a.At(1))
-	case want == "":
+		name = a.At(1)
+	case users.Default().NoPassword():
 		s.refuse(metrics.Unauthorized, errNoPassword)
 		return
 	}
-	if !passwordFits(want, user, password) {
-		s.refuse(metrics.Unauthorized, errWrongPass)
+	u, digest := users.LogIn(name, password)
+	if u == nil {
+		s.refuseLogin(a, name)
 		return
 	}
-	s.authed = true
-	s.update()
+	s.become(u, digest)
 	s.answerOK()
 }
 
-// passwordFits compares in constant time. Without a configured password, any will do for the default user, as in Redis.
-func passwordFits(want, user string, got []byte) bool {
-	if user != "default" {
-		return false
-	}
-	if want == "" {
-		return true
-	}
-	x, y := sha256.Sum256([]byte(want)), sha256.Sum256(got)
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+// refuseLogin is the answer to a name and password that don't fit.
+func (s *Session) refuseLogin(a *resp.Args, name []byte) {
+	s.last = command.Lookup(a.At(0))
+	s.pool.shared.denials.login(s, a.At(0), name)
+	s.refuse(metrics.Unauthorized, errWrongPass)
 }
 
 // barrier stops the parser until nothing is in flight: what follows travels by other lanes, and must not overtake.
@@ -185,9 +179,8 @@ func (s *Session) reset() bool {
 	s.tracking = nil
 	s.moveTo(cfg.Database, false)
 	s.about, s.tx = nil, nil
-	s.authed = cfg.RequirePass == ""
 	s.replies = replyOn
-	s.update()
+	s.unknown()
 	s.answer([]byte("+RESET\r\n"))
 	return true
 }
@@ -209,14 +202,14 @@ func (s *Session) hello(a *resp.Args) bool {
 		resp3 = v == 3
 		i = 2
 	}
-	authed := s.authed
+	user, digest, authed := s.user, s.digest, s.authed
 	var name []byte
 	for ; i < a.Len(); i++ {
 		more := a.Len() - 1 - i
 		switch option := strings.ToUpper(string(a.At(i))); {
 		case option == "AUTH" && more >= 2:
-			if !passwordFits(s.pool.shared.cfg.RequirePass.Reveal(), string(a.At(i+1)), a.At(i+2)) {
-				s.refuse(metrics.Unauthorized, errWrongPass)
+			if user, digest = s.pool.shared.guard.users.LogIn(a.At(i+1), a.At(i+2)); user == nil {
+				s.refuseLogin(a, a.At(i+1))
 				return true
 			}
 			authed = true
@@ -243,8 +236,7 @@ func (s *Session) hello(a *resp.Args) bool {
 	if resp3 != s.resp3 && !s.barrier() {
 		return false
 	}
-	s.authed = true
-	s.update()
+	s.become(user, digest)
 	if name != nil {
 		s.setName(name)
 	}

@@ -58,7 +58,7 @@ func TestAHotKeyGetsAnotherNode(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
 		const l = 100 * time.Millisecond
 		addresses := nodes(t, 2)
-		srv := serve(t, keeping(mode, staleness(l)), addresses...)
+		srv := serve(t, keeping(t, mode, staleness(l)), addresses...)
 		key, give := moved(t, srv, "k")
 		var stop atomic.Bool
 		var all sync.WaitGroup
@@ -121,7 +121,7 @@ func TestAHotKeyGetsAnotherNode(t *testing.T) {
 				}
 			})
 		}
-		for i := range sized(100, 6) {
+		for i := range sized(100, 4) {
 			node := 1 - i%2
 			give(node)
 			if err := write(int64(node)); err != nil {
@@ -144,7 +144,7 @@ func TestAHotKeyGetsAnotherNode(t *testing.T) {
 // While loops do not agree whose a key is nothing of it is kept.
 func TestNothingIsKeptWhileLoopsDisagree(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
-		srv := serve(t, keeping(mode, nil), nodes(t, 2)...)
+		srv := serve(t, keeping(t, mode, nil), nodes(t, 2)...)
 		key, give := moved(t, srv, "k")
 		c := client(t, srv)
 		c.Do("SET", key, "v")
@@ -173,12 +173,12 @@ func TestNothingIsKeptWhileLoopsDisagree(t *testing.T) {
 
 // The keys of a hot load move, warm, and back. No value is found older than somebody has seen it, here or in front of another Ringway.
 func TestWarmScalingOfHotKeysKeepsHistories(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inKeepingModesIfFull(t, func(t *testing.T, mode string) {
 		hurried(t)
 		addresses := nodes(t, 4)
 		change := func(c *config.Config) {
 			windowOf(1000*time.Millisecond, 0)(c)
-			keeping(mode, nil)(c)
+			keeping(t, mode, nil)(c)
 		}
 		a := serve(t, change, addresses[:3]...)
 		inMode(t, warmPlain, a)
@@ -199,11 +199,11 @@ func TestWarmScalingOfHotKeysKeepsHistories(t *testing.T) {
 
 // A node that is full evicts what was read long ago. A key that is asked for all the time must not seem so because it is asked for here.
 func TestAHotKeyIsNotEvicted(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inKeepingModesIfFull(t, func(t *testing.T, mode string) {
 		// evicted fills a node in three seconds or so, and goes on until the hot key is gone, or a good part of the others.
 		evicted := func(t *testing.T, age time.Duration) bool {
 			node := redistest.Server(t, "--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "10", "--maxmemory-clients", "0")
-			srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MaxAge = age }), node.Addr())
+			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = age }), node.Addr())
 			c, other := client(t, srv), redistest.Dial(t, node.Addr())
 			c.Do("SET", "hot", "v")
 			untilKept(t, mode, c, "hot")
@@ -251,7 +251,7 @@ func TestTheOwnerOfAHotKeyIsFrozen(t *testing.T) {
 		const l = 200 * time.Millisecond
 		node := redistest.Server(t)
 		srv := serve(t, func(c *config.Config) {
-			keeping(mode, staleness(l))(c)
+			keeping(t, mode, staleness(l))(c)
 			c.Pools[0].Timeout = 10 * time.Second
 		}, node.Addr())
 		v := newVersions(t, "hot")
@@ -259,7 +259,7 @@ func TestTheOwnerOfAHotKeyIsFrozen(t *testing.T) {
 		untilKept(t, mode, client(t, srv), "hot")
 		v.readers(8, srv.Addr(0))
 		v.writers(5*time.Millisecond, srv.Addr(0))
-		for range sized(20, 2) {
+		for range sized(20, 1) {
 			v.until(5000)
 			node.Stop()
 			frozen := time.Now()
@@ -276,13 +276,13 @@ func TestTheOwnerOfAHotKeyIsFrozen(t *testing.T) {
 
 // A primary is replaced by its replica, in several ways. Once its successor has acknowledged a write, nothing older is told.
 func TestSentinelFailoverOfAHotKey(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inNearMode(t, func(t *testing.T, mode string) {
 		primary := redistest.Server(t)
 		replica := redistest.Replica(t, primary)
 		servers := map[string]*redistest.Redis{primary.Addr(): primary, replica.Addr(): replica}
 		sentinels := redistest.StartSentinels(t, 3, redistest.Monitored{Name: "m0", Primary: primary})
 		srv := serve(t, func(c *config.Config) {
-			keeping(mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
+			keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
 			p := &c.Pools[0]
 			p.Sentinel = &config.Sentinel{Addresses: sentinels.Addrs(), Masters: []config.Master{{Name: "m0", Weight: 1}}}
 			p.Timeout, p.ConnectTimeout, p.FailoverWait = 400*time.Millisecond, 300*time.Millisecond, 10*time.Second
@@ -345,10 +345,10 @@ func TestSentinelFailoverOfAHotKey(t *testing.T) {
 
 // The slot of a hot key moves, and its owner changes places with its replica: nothing is lost by either, and no read is old.
 func TestAHotKeyInACluster(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inNearMode(t, func(t *testing.T, mode string) {
 		cluster := redistest.StartCluster(t, 3, 1)
 		srv := serve(t, func(c *config.Config) {
-			keeping(mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
+			keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
 			p := &c.Pools[0]
 			p.Cluster = &config.Cluster{Seeds: cluster.Addrs()}
 			p.FailoverWait = 10 * time.Second
@@ -382,11 +382,11 @@ func TestAHotKeyInACluster(t *testing.T) {
 
 // A key that is not there may be made at the node that its slot is moving to, and the one that still owns it does not tell of that.
 func TestAMissingHotKeyIsMadeWhereItsSlotIsMoving(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inNearMode(t, func(t *testing.T, mode string) {
 		const l = 200 * time.Millisecond
 		cluster := redistest.StartCluster(t, 2, 0)
 		srv := serve(t, func(c *config.Config) {
-			keeping(mode, func(h *config.HotKeys) { h.MaxStaleness, h.MaxAge = l, time.Hour })(c)
+			keeping(t, mode, func(h *config.HotKeys) { h.MaxStaleness, h.MaxAge = l, time.Hour })(c)
 			p := &c.Pools[0]
 			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
 		})

@@ -29,7 +29,7 @@ func TestAKeyIsWatchedAtItsOwner(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
 		addresses := nodes(t, 2)
 		r := newRelay(t, addresses[0])
-		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MaxAge = time.Hour }), r.Addr(), addresses[1])
+		srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour }), r.Addr(), addresses[1])
 		c := client(t, srv)
 		heavy := func(weight int) { reloadWith(t, srv, onPool(func(p *config.Pool) { p.Backends[1].Weight = weight })) }
 		owner := func(key string) (node int) {
@@ -81,9 +81,9 @@ func TestAKeyIsWatchedAtItsOwner(t *testing.T) {
 
 // A mode that keeps nothing comes while a reply is on its way that was to be kept.
 func TestNothingIsToBeKeptAnyMore(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inNearMode(t, func(t *testing.T, mode string) {
 		r := newRelay(t, nodes(t, 1)[0])
-		srv := serve(t, keeping(mode, staleness(time.Minute)), r.Addr())
+		srv := serve(t, keeping(t, mode, staleness(time.Minute)), r.Addr())
 		c := client(t, srv)
 		c.Do("SET", "hot", "123")
 		for _, other := range []string{"off", "collapse"} {
@@ -111,7 +111,7 @@ func TestNothingIsToBeKeptAnyMore(t *testing.T) {
 // Whether a key is worth it is told by all of its reads, and those that are answered with what is kept are the most.
 func TestAKeyThatIsReadMuchIsWorthIt(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
-		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MinReads = 8 }), nodes(t, 1)...)
+		srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MinReads = 8 }), nodes(t, 1)...)
 		c := client(t, srv)
 		c.Do("SET", "hot", "0")
 		untilKept(t, mode, c, "hot")
@@ -130,7 +130,7 @@ func TestAKeyThatIsReadMuchIsWorthIt(t *testing.T) {
 // One that is written as often as it is read is not, until that ends.
 func TestAKeyThatIsWrittenMuchIsNotWorthIt(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
-		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MinReads = 8 }), nodes(t, 1)...)
+		srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MinReads = 8 }), nodes(t, 1)...)
 		c := client(t, srv)
 		redistest.WaitFor(t, "the key to be written too often", func() bool {
 			for i := range 100 {
@@ -148,7 +148,7 @@ func TestATransactionIsGivenUp(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
 		node := redistest.Server(t)
 		srv := serve(t, func(c *config.Config) {
-			keeping(mode, nil)(c)
+			keeping(t, mode, nil)(c)
 			c.Pools[0].Timeout = 20 * time.Second
 		}, node.Addr())
 		c := client(t, srv)
@@ -185,16 +185,66 @@ func TestATransactionIsGivenUp(t *testing.T) {
 	})
 }
 
+// A key becomes hot while a write of it is at its node. It is not watched before that is answered.
+func TestAWriteFromBeforeAKeyWasHot(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		node := redistest.Server(t)
+		srv := serve(t, func(c *config.Config) {
+			keeping(t, mode, nil)(c)
+			c.Pools[0].Timeout = 20 * time.Second
+		}, node.Addr())
+		c, reader := client(t, srv), client(t, srv)
+		c.Do("GET", "hot")
+		reader.Do("GET", "hot")
+		node.Stop()
+		c.Send("SET", "hot", "v")
+		c.Flush()
+		depth := func() (n int) {
+			for _, st := range srv.Stats(0) {
+				n += st.Nodes[0].Depth
+			}
+			return n
+		}
+		redistest.WaitFor(t, "the write", func() bool { return depth() == 1 })
+		const reads = 60 // a window
+		for range reads {
+			reader.Send("GET", "hot")
+		}
+		reader.Flush()
+		redistest.WaitFor(t, "the key to be hot", func() bool { return len(srv.open()[0].tally.Set().Keys) == 1 })
+		e := entryOf(t, srv, "hot")
+		for _, w := range srv.workers { // all of them know of it
+			redistest.WaitFor(t, "the loops to know", func() (is bool) {
+				redistest.Run(t, w.loop.Post, func() { is = w.pools[0].hot != nil })
+				return is
+			})
+		}
+		if _, ok := e.Begin(); ok {
+			t.Error("the key may be watched, and SET was not carried out")
+		}
+		node.Cont()
+		want(t, "SET", c.Recv(), "+OK\r\n")
+		for range reads {
+			reader.Recv()
+		}
+		redistest.WaitFor(t, "the key to be watched", func() bool {
+			want(t, "GET", reader.Do("GET", "hot"), redistest.Bulk("v"))
+			return e.Watched(0) != nil
+		})
+		balanced(t, srv)
+	})
+}
+
 // A field of a hash has a time to live of its own, and its node finds out late.
 func TestAFieldOfAHotHashExpires(t *testing.T) {
-	inKeepingModes(t, func(t *testing.T, mode string) {
+	inNearMode(t, func(t *testing.T, mode string) {
 		const (
 			l    = 200 * time.Millisecond
 			life = 300 * time.Millisecond
 		)
 		node := redistest.Valkey(t, "--enable-debug-command", "yes")
 		want(t, "DEBUG", node.Do("DEBUG", "SET-ACTIVE-EXPIRE", "0"), "+OK\r\n")
-		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MaxStaleness, h.MaxAge = l, time.Hour }), node.Addr())
+		srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxStaleness, h.MaxAge = l, time.Hour }), node.Addr())
 		c := client(t, srv)
 		c.Do("HSET", "hot", "field", "v", "other", "w")
 		untilKept := func() {
@@ -235,7 +285,7 @@ func TestThePoolHasAnotherDatabase(t *testing.T) {
 		const life = 300 * time.Millisecond
 		node := redistest.Server(t, "--enable-debug-command", "yes")
 		node.Do("DEBUG", "SET-ACTIVE-EXPIRE", "0")
-		srv := serve(t, keeping(mode, func(h *config.HotKeys) { h.MaxAge = time.Hour }), node.Addr())
+		srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour }), node.Addr())
 		c := client(t, srv)
 		c.Do("SET", "hot", "v")
 		untilKept(t, mode, c, "hot")

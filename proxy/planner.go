@@ -18,7 +18,7 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	if s.replies != replyOn {
 		s.stepReplyMode()
 	}
-	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain && (s.pool.topo.moving == nil || s.stays(c, a.At(1))) {
+	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain && (!s.judged || s.mayPlainly(c, a)) && (s.pool.topo.moving == nil || s.stays(c, a.At(1))) {
 		node := s.pool.find(a.At(1))
 		if node == nowhere {
 			return s.handleOther(c, scan, b)
@@ -91,6 +91,10 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 			s.worker.loop.Defer(s.drop)
 			return true
 		}
+		if helloOfTLS(a.At(0)) && s.head == s.tail {
+			s.speaksTLS()
+			return true
+		}
 		s.refuseQueued(metrics.BadCommand, command.UnknownCommand(a))
 		return true
 	}
@@ -116,7 +120,15 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	}
 	if !s.authed && !c.Flags.Has(command.NoAuth) {
 		st.Requests[c.ID]++
+		if c.Name == "exec" {
+			s.refuse(metrics.Unauthorized, errExecDenied+errNoAuth)
+			return true
+		}
 		s.refuse(metrics.Unauthorized, errNoAuth)
+		return true
+	}
+	if s.judged && s.judge(c, a) {
+		st.Requests[c.ID]++
 		return true
 	}
 	if why := s.unfitForSubscriber(c); why != "" {

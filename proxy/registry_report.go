@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -20,16 +19,21 @@ import (
 
 // WriteMigration prints what the Ringways of a pool with warm scaling have written on its nodes: which ring is in force, who is there, in which
 // mode and for which ring, and how far the keys have been walked. It looks twice, a heartbeat apart: whose record does not change between is silent.
-func WriteMigration(w io.Writer, p *config.Pool) error {
+func WriteMigration(w io.Writer, cfg *config.Config, p *config.Pool) error {
 	if !warmScaling(p) {
 		return fmt.Errorf("pool %s has no migration: warm", p.Name)
 	}
-	first, err := lookAtRegistry(p)
+	keys, err := openKeyring(cfg, nil)
+	if err != nil {
+		return err
+	}
+	opt := keys.asking(p)
+	first, err := lookAtRegistry(p, opt)
 	if err != nil {
 		return err
 	}
 	time.Sleep(warmTimings.heartbeat + warmTimings.hasty)
-	rp, err := lookAtRegistry(p)
+	rp, err := lookAtRegistry(p, opt)
 	if err != nil {
 		return err
 	}
@@ -46,12 +50,9 @@ type registryReport struct {
 	nodes   int
 }
 
-func lookAtRegistry(p *config.Pool) (*registryReport, error) {
+func lookAtRegistry(p *config.Pool, opt discover.Options) (*registryReport, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	opt := discover.Options{
-		Pool: p.Name, Log: slog.New(slog.DiscardHandler), Username: p.Username, Password: p.Password.Reveal(), Timeout: 2 * time.Second,
-	}
 	rp := &registryReport{rings: map[string]*ringSpec{}, members: map[string]record{}, down: map[string]error{}}
 	todo := map[string]string{}
 	for _, b := range p.Backends {

@@ -24,17 +24,38 @@ type door struct {
 func (srv *Server) Reload(cfg *config.Config) error {
 	srv.reloading.Lock()
 	defer srv.reloading.Unlock()
+	return srv.take(cfg)
+}
+
+// reloadUsers takes over what is in the files of users.
+func (srv *Server) reloadUsers() error {
+	srv.reloading.Lock()
+	defer srv.reloading.Unlock()
+	return srv.take(srv.Config())
+}
+
+// take is Reload, while no other is under way.
+func (srv *Server) take(cfg *config.Config) error {
 	if srv.closed.Load() {
 		return fmt.Errorf("shutting down")
 	}
-	if err := Check(cfg); err != nil {
+	if err := checkFaults(cfg); err != nil {
 		return err
 	}
-	r := &reload{srv: srv, cfg: cfg, old: map[string]*sharedPool{}, free: map[string]*door{}}
+	guards, err := openGuards(cfg)
+	if err != nil {
+		return err
+	}
+	keys, err := openKeyring(cfg, srv.keys.Load())
+	if err != nil {
+		return err
+	}
+	r := &reload{srv: srv, cfg: cfg, guards: guards, keys: keys, old: map[string]*sharedPool{}, free: map[string]*door{}}
 	if err := r.prepare(); err != nil {
 		return err
 	}
 	r.apply()
+	srv.keysOld.Store(false)
 	srv.reloads.Add(1)
 	srv.reloadedAt.Store(time.Now().UnixNano())
 	srv.outOfDate.Store(false)
@@ -56,12 +77,14 @@ func (srv *Server) Reloads() metrics.Reloads {
 
 // reload is a change of configuration under way.
 type reload struct {
-	srv  *Server
-	cfg  *config.Config
-	old  map[string]*sharedPool // by name
-	free map[string]*door       // of the old pools that no longer want them, by listen
-	next []*sharedPool          // of the new configuration, those that others lead to first
-	made []*door                // listeners that were opened for it
+	srv    *Server
+	cfg    *config.Config
+	guards map[string]*guard      // by pool
+	old    map[string]*sharedPool // by name
+	free   map[string]*door       // of the old pools that no longer want them, by listen
+	next   []*sharedPool          // of the new configuration, those that others lead to first
+	made   []*door                // listeners that were opened for it
+	keys   *keyring
 }
 
 // prepare does all that can fail.
@@ -79,15 +102,12 @@ func (r *reload) prepare() error {
 	index := r.srv.count()
 	for _, p := range ordered(r.cfg.Pools) {
 		old := r.old[p.Name]
-		sp := r.srv.newShared(p, index)
+		sp := r.srv.newShared(p, index, r.keys)
+		sp.guard = r.guards[p.Name]
 		if old != nil {
+			sp.denials = old.denials
 			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
-			if sp.opt.Same(old.opt) { // lanes stay as they are
-				sp.opt = old.opt
-			}
-			if sp.replicaOpt.Same(old.replicaOpt) {
-				sp.replicaOpt = old.replicaOpt
-			}
+			sp.keep(old)
 		} else {
 			index++
 			sp.director = newDirector(r.srv, sp)
@@ -154,6 +174,7 @@ func (r *reload) apply() {
 	}
 	srv.mu.Lock()
 	srv.cfg = r.cfg
+	srv.keys.Store(r.keys)
 	for i := range srv.pools {
 		srv.pools[i] = nil
 	}
@@ -199,7 +220,9 @@ func (srv *Server) post(f func(w *worker)) {
 
 // adopt takes over another configuration of the pool, and the topology that goes with it.
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
+	before := ps.shared.guard
 	ps.shared = sp
+	ps.rejudge(before)
 	ps.warm = warmScaling(sp.cfg)
 	ps.keeps = sp.traits.keeps
 	for node := range ps.loads {

@@ -50,10 +50,9 @@ func newReplicaWatch(d *director) *replicaWatch {
 	if timeout <= 0 {
 		timeout = time.Second
 	}
-	return &replicaWatch{
-		d: d, cfg: cfg, known: map[int]*observed{},
-		opt: discover.Options{Pool: cfg.Name, Log: d.log, Username: cfg.Username, Password: cfg.Password.Reveal(), Timeout: timeout},
-	}
+	w := &replicaWatch{d: d, cfg: cfg, known: map[int]*observed{}, opt: d.asking()}
+	w.opt.Timeout = timeout
+	return w
 }
 
 // run watches until ctx ends.

@@ -278,7 +278,7 @@ func TestPoolWithRoutesOpensWhileOthersChange(t *testing.T) {
 	behind := srv.pool(0)
 	cfg := config.DefaultPool()
 	cfg.Name, cfg.Routes = "front", []config.Route{{Pool: behind.cfg.Name}}
-	front := srv.newShared(&cfg, srv.count())
+	front := srv.newShared(&cfg, srv.count(), srv.keys.Load())
 	front.director = newDirector(srv, front)
 	front.linkTo(srv.open())
 	t.Cleanup(front.director.stop)

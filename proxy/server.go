@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,11 @@ type Server struct {
 	reloads, failedReloads atomic.Uint64
 	reloadedAt             atomic.Int64 // when the present configuration was taken over
 	outOfDate              atomic.Bool  // the file holds one that could not be taken over
+	foundUsers             string       // what rereadUsers has found last, in a digest
+
+	keys       atomic.Pointer[keyring]
+	keysOld    atomic.Bool // the files hold others, which could not be taken over
+	handshakes *loop.Handshakes
 
 	mu    sync.Mutex
 	cfg   *config.Config
@@ -44,10 +50,25 @@ type Server struct {
 
 // New binds the listeners and builds the rings of a configuration. Nothing is served before Start.
 func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	if err := Check(cfg); err != nil {
+	if err := checkFaults(cfg); err != nil {
+		return nil, err
+	}
+	guards, err := openGuards(cfg)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := openKeyring(cfg, nil)
+	if err != nil {
 		return nil, err
 	}
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
+	srv.keys.Store(keys)
+	for _, u := range keys.uses {
+		if until := u.notAfter(); time.Now().After(until) {
+			log.Warn("a certificate has expired; who looks at the date will refuse it", "pool", u.pool, "side", u.side, "expired", until)
+		}
+	}
+	srv.handshakes = loop.NewHandshakes(max(1, runtime.GOMAXPROCS(0)-Threads(cfg)))
 	srv.reloadedAt.Store(srv.started.UnixNano())
 	for i := range Threads(cfg) {
 		w, err := newWorker(srv, i)
@@ -57,7 +78,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		srv.workers = append(srv.workers, w)
 	}
 	for _, p := range ordered(cfg.Pools) {
-		if err := srv.addPool(p); err != nil {
+		if err := srv.addPool(p, guards[p.Name]); err != nil {
 			srv.closeListeners()
 			return nil, fmt.Errorf("pool %q: %w", p.Name, err)
 		}
@@ -74,8 +95,9 @@ func Threads(cfg *config.Config) int {
 }
 
 // addPool opens a pool before Start.
-func (srv *Server) addPool(p *config.Pool) error {
-	sp := srv.newShared(p, len(srv.pools))
+func (srv *Server) addPool(p *config.Pool, g *guard) error {
+	sp := srv.newShared(p, len(srv.pools), srv.keys.Load())
+	sp.guard = g
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
 	err := sp.director.open(func(t *topology) {
@@ -95,15 +117,16 @@ func (srv *Server) addPool(p *config.Pool) error {
 	return nil
 }
 
-// newShared makes what follows from a pool's configuration alone.
-func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
+// newShared makes what follows from a pool's configuration, and from what it has in files, alone.
+func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
 	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
+	sp.denials = &denials{}
 	sp.limits.MaxBulk = p.MaxRequestSize
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
-		Username: p.Username, Password: p.Password.Reveal(), OutputLimit: p.NodeOutputLimit,
+		Username: p.Username, Password: keys.password(p.Identity), TLS: keys.client(p.BackendTLS), OutputLimit: p.NodeOutputLimit,
 		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
 		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },
@@ -119,7 +142,77 @@ func (srv *Server) newShared(p *config.Pool, index int) *sharedPool {
 	replicas.ReadOnly = sourceOf(p) == fromCluster
 	replicas.ReplicasOnly = p.ReadPolicy == "replica"
 	sp.replicaOpt = &replicas
+	sp.tls = keys.server(p.TLS)
+	if p.Sentinel != nil {
+		sp.sentinelPassword = keys.password(p.Sentinel.Identity)
+	}
+	sp.identify(keys)
 	return sp
+}
+
+// identify makes the settings of those servers that know us by another name or password than the pool's.
+func (sp *sharedPool) identify(keys *keyring) {
+	for _, b := range sp.cfg.Backends {
+		if !b.Given() {
+			continue
+		}
+		as := func(opt *pool.Options) *pool.Options {
+			own := *opt
+			own.Username, own.Password = b.Username, keys.password(b.Identity)
+			return &own
+		}
+		if sp.identities == nil {
+			sp.identities = map[string]*pool.Options{}
+		}
+		sp.identities[b.Address] = as(sp.opt)
+		for _, r := range b.Replicas {
+			sp.identities[r.Address] = as(sp.replicaOpt)
+		}
+	}
+}
+
+// optionsAt are the settings for the server at an address.
+func (sp *sharedPool) optionsAt(address string) *pool.Options {
+	if opt := sp.identities[address]; opt != nil {
+		return opt
+	}
+	return sp.opt
+}
+
+// replicaOptionsAt are those for a replica.
+func (sp *sharedPool) replicaOptionsAt(address string) *pool.Options {
+	if opt := sp.identities[address]; opt != nil {
+		return opt
+	}
+	return sp.replicaOpt
+}
+
+// keep has the settings stay that are the same as before: then lanes stay as they are.
+func (sp *sharedPool) keep(old *sharedPool) {
+	if sp.opt.Same(old.opt) {
+		sp.opt = old.opt
+	}
+	if sp.replicaOpt.Same(old.replicaOpt) {
+		sp.replicaOpt = old.replicaOpt
+	}
+	for address, was := range old.identities {
+		switch opt := sp.identities[address]; {
+		case opt != nil && opt.Same(was):
+			sp.identities[address] = was
+		case opt == nil && !sp.names(address): // its keys may still have to be fetched there (migration: warm)
+			if sp.identities == nil {
+				sp.identities = map[string]*pool.Options{}
+			}
+			sp.identities[address] = was
+		}
+	}
+}
+
+// names reports whether the configuration has a backend or replica at an address.
+func (sp *sharedPool) names(address string) bool {
+	return slices.ContainsFunc(sp.cfg.Backends, func(b config.Backend) bool {
+		return b.Address == address || slices.ContainsFunc(b.Replicas, func(r config.Replica) bool { return r.Address == address })
+	})
 }
 
 // openDoor binds where a pool listens.
@@ -235,10 +328,10 @@ func (srv *Server) hand(from *worker, i, fd int, peer string) {
 	clients.Add(1)
 	to := srv.workers[int(srv.turn.Add(1))%len(srv.workers)]
 	if to == from {
-		to.accept(to.pools[i], fd, peer)
+		to.welcome(to.pools[i], fd, peer)
 		return
 	}
-	if !to.loop.Post(func() { to.accept(to.pools[i], fd, peer) }) {
+	if !to.loop.Post(func() { to.welcome(to.pools[i], fd, peer) }) {
 		clients.Add(-1)
 		unix.Close(fd)
 	}
@@ -333,6 +426,7 @@ func (srv *Server) closeListeners() {
 // Shutdown stops accepting, lets what is in flight finish for at most grace, then closes everything.
 func (srv *Server) Shutdown(grace time.Duration) {
 	srv.closed.Store(true)
+	srv.handshakes.Close()
 	if !srv.running {
 		srv.closeListeners()
 		return

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"ringway/internal/acl"
 	"ringway/internal/command"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -42,11 +43,14 @@ type Session struct {
 	closing bool // close when everything is answered and sent
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
+	judged  bool // what it asks may be denied, for its user or the pool
 	resp3   bool
 	replies replyMode
 
 	db      int
 	id      uint64
+	user    *acl.User
+	digest  string // of the password with which it has logged in; "": without
 	about   *about // what CLIENT SETNAME and SETINFO set, nil until then
 	peer    string
 	created int64
@@ -258,6 +262,12 @@ func (s *Session) parse(b []byte) (used int) {
 	}
 	for used < len(b) && s.stalls == 0 && !s.closing {
 		n, err := scan.Scan(b[used:])
+		if (err != nil || n == 0) && helloOfTLS(b[used:]) && s.head == s.tail {
+			s.speaksTLS()
+			scan.Reset()
+			used = len(b)
+			break
+		}
 		if err != nil {
 			s.protocolError(err)
 			scan.Reset()
@@ -414,6 +424,7 @@ func (s *Session) follow(moves bool) {
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
+	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
 	if !s.pool.extras.faults {
 		s.fate = undecided
 	}

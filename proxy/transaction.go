@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 
+	"ringway/internal/acl"
 	"ringway/internal/command"
 	"ringway/internal/metrics"
 	"ringway/pool"
@@ -21,6 +22,8 @@ type transaction struct {
 	topo       *topology  // by which that is so
 	channels   bool       // there were channels
 	dirty      bool       // a request was refused: EXEC will be too
+	guard      *guard     // by which it was judged
+	user       *acl.User  // likewise
 	changes    []uint64   // hashes of the keys that it may change, in a pool that looks for hot keys
 	changesAll bool       // it may change any key
 }
@@ -56,7 +59,7 @@ func (s *Session) multi() {
 		s.refuse(metrics.BadCommand, errNestedMulti)
 		return
 	}
-	s.tx = &transaction{node: -1, topo: s.pool.topo}
+	s.tx = &transaction{node: -1, topo: s.pool.topo, guard: s.pool.shared.guard, user: s.user}
 	s.update()
 	s.answerOK()
 }
@@ -172,6 +175,12 @@ func (s *Session) exec(c *command.Command) bool {
 		s.endTransaction()
 		s.unwatch()
 		s.refuse(metrics.BadCommand, errExecAbort)
+		return true
+	}
+	if !s.stillAllowed(tx) {
+		s.endTransaction()
+		s.unwatch()
+		s.refuse(metrics.Denied, errRulesChanged)
 		return true
 	}
 	if tx.topo != s.pool.topo {

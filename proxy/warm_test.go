@@ -163,7 +163,7 @@ func TestMigrationReport(t *testing.T) {
 	report := func() string {
 		t.Helper()
 		var b strings.Builder
-		if err := WriteMigration(&b, &srv.Config().Pools[0]); err != nil {
+		if err := WriteMigration(&b, srv.Config(), &srv.Config().Pools[0]); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ringway/hotkey"
+	"ringway/internal/certs"
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -46,6 +47,9 @@ type worker struct {
 	resuming     []*Session
 	seenScripts  map[uint64]struct{}
 	runResumes   func()
+
+	handshakeSecond int64 // in which handshakeLines have failed
+	handshakeLines  int
 }
 
 // sharedPool is what the workers have in common of a pool: its configuration. It does not change; a reload puts another in its place.
@@ -55,13 +59,20 @@ type sharedPool struct {
 	limits     resp.Limits
 	opt        *pool.Options
 	replicaOpt *pool.Options
-	director   *director
-	tally      *hotkey.Tally
-	fault      *fault
-	leads      []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
-	traits     traits
-	clients    *atomic.Int64 // over all loops
-	door       *door         // nil if no client can come
+	identities map[string]*pool.Options // in their place, by address, for backends with a password of their own
+	tls        *certs.Server            // of clients; nil: plain
+
+	sentinelPassword string
+
+	director *director
+	tally    *hotkey.Tally
+	fault    *fault
+	guard    *guard
+	denials  *denials
+	leads    []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
+	traits   traits
+	clients  *atomic.Int64 // over all loops
+	door     *door         // nil if no client can come
 
 	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
 }
@@ -193,8 +204,8 @@ func (w *worker) resumeAll() {
 	}
 }
 
-// accept begins a session on a connection that has been accepted, here or on another loop.
-func (w *worker) accept(ps *poolState, fd int, peer string) {
+// welcome takes a connection that has been accepted, here or on another loop. One with TLS has its handshake first, away from the loop.
+func (w *worker) welcome(ps *poolState, fd int, peer string) {
 	cfg := ps.shared.cfg
 	if ps.left {
 		ps.shared.clients.Add(-1)
@@ -204,21 +215,33 @@ func (w *worker) accept(ps *poolState, fd int, peer string) {
 	if cfg.MaxClients > 0 && ps.shared.clients.Load() > int64(cfg.MaxClients) {
 		ps.shared.clients.Add(-1)
 		ps.stats.Errors[metrics.TooManyClients]++
-		unix.Write(fd, []byte("-"+errMaxClients+"\r\n"))
+		if ps.shared.tls == nil { // it could not read it
+			unix.Write(fd, []byte("-"+errMaxClients+"\r\n"))
+		}
 		unix.Close(fd)
 		return
 	}
 	loop.TCPOptions(fd, cfg.TCPKeepAlive)
-	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, authed: cfg.RequirePass == ""}
+	if ps.shared.tls != nil {
+		w.shakeHands(ps, fd, peer)
+		return
+	}
+	w.accept(ps, loop.Link{FD: fd}, peer)
+}
+
+// accept begins a session.
+func (w *worker) accept(ps *poolState, link loop.Link, peer string) {
+	cfg := ps.shared.cfg
+	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database}
 	s.slots = s.few[:]
-	s.update()
+	s.unknown()
 	s.set = ps.set(pool.Key{Database: s.db})
 	s.id = w.server.nextID.Add(1)
 	s.created = w.loop.Now()
 	s.active = s.created
-	if err := s.conn.Init(w.loop, fd, s); err != nil {
+	if err := link.Attach(&s.conn, w.loop, s); err != nil {
 		ps.shared.clients.Add(-1)
-		unix.Close(fd)
+		link.Close()
 		return
 	}
 	ps.stats.Accepted++

@@ -25,7 +25,7 @@ func migrationCommand(file *string) *cobra.Command {
 			for i := range cfg.Pools {
 				if p := &cfg.Pools[i]; p.Migration.Mode == "warm" {
 					found = true
-					if err := proxy.WriteMigration(cmd.OutOrStdout(), p); err != nil {
+					if err := proxy.WriteMigration(cmd.OutOrStdout(), cfg, p); err != nil {
 						return err
 					}
 				}

@@ -107,6 +107,7 @@ true     user:{$$1$$}  -     -     placed on the addresses that dns://all:1 has
 watched  user:{$$1$$}  1964  on    named by sentinel
 shadow   user:{$$1$$}  8284  -     placed by the cluster's slots
 front    user:{$$1$$}  -     null  [::1]:7001, in pool cache
+guarded  user:{$$1$$}  1964  g     127.0.0.1:7001
 `
 	if got := mustRun(t, "route", "-c", full, "user:{$$1$$}"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

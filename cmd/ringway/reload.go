@@ -29,10 +29,12 @@ type reloader struct {
 
 	mu   sync.Mutex
 	data []byte // what the file held when it was last read
+
+	unwatched map[string]bool // directories of which it was told that they can't be watched; for watch alone
 }
 
 func newReloader(file string, srv *proxy.Server, log *slog.Logger) *reloader {
-	r := &reloader{file: file, srv: srv, log: log}
+	r := &reloader{file: file, srv: srv, log: log, unwatched: map[string]bool{}}
 	r.data, _ = os.ReadFile(file)
 	return r
 }
@@ -80,20 +82,23 @@ func (r *reloader) take(cause string) error {
 	return err
 }
 
-// watch reloads on SIGHUP and, if the file is to be watched, when it changes, until ctx ends.
+// watch reloads on SIGHUP and, if the file is to be watched, when it changes, until ctx ends. Certificates and passwords in files are read again when they
+// change in any case.
 func (r *reloader) watch(ctx context.Context, file bool) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	var changes <-chan fsnotify.Event
 	var failures <-chan error
-	if file {
-		w, err := watchFile(r.file)
-		if err != nil {
-			r.log.Warn("cannot watch the configuration; SIGHUP still reloads it", "file", r.file, "error", err)
-		} else {
-			changes, failures = w.Events, w.Errors
-			context.AfterFunc(ctx, func() { w.Close() })
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		r.log.Warn("cannot watch files; SIGHUP still has them read again", "error", err)
+	} else {
+		changes, failures = w.Events, w.Errors
+		context.AfterFunc(ctx, func() { w.Close() })
+		if file {
+			r.watchFiles(w, r.file)
 		}
+		r.watchFiles(w, r.srv.Files()...)
 	}
 	go func() {
 		defer signal.Stop(hup)
@@ -103,7 +108,9 @@ func (r *reloader) watch(ctx context.Context, file bool) {
 			case <-ctx.Done():
 				return
 			case <-hup:
+				r.srv.RereadFiles()
 				r.reload("SIGHUP")
+				r.watchFiles(w, r.srv.Files()...)
 			case _, ok := <-changes:
 				if ok {
 					quiet = time.After(settle)
@@ -114,29 +121,33 @@ func (r *reloader) watch(ctx context.Context, file bool) {
 				}
 			case <-quiet:
 				quiet = nil
-				r.reloadChanged()
+				r.srv.RereadFiles()
+				if file {
+					r.reloadChanged()
+				}
+				r.watchFiles(w, r.srv.Files()...) // another configuration names others, and links may lead elsewhere
 			}
 		}
 	}()
 }
 
-// watchFile watches the directories in which a change of the file can be seen: its own, for editors write a new file and
-// rename it; and, where it is a link, that of the link's target. Kubernetes mounts a ConfigMap as links to ..data, a link that
-// it exchanges.
-func watchFile(file string) (*fsnotify.Watcher, error) {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
+// watchFiles watches the directories in which a change of the files can be seen: their own, for editors write a new file and
+// rename it; and, where one is a link, that of the link's target. Kubernetes mounts ConfigMaps and Secrets as links to ..data, a link
+// that it exchanges. What is watched already costs nothing.
+func (r *reloader) watchFiles(w *fsnotify.Watcher, files ...string) {
+	if w == nil {
+		return
 	}
-	dirs := []string{filepath.Dir(file)}
-	if target, err := filepath.EvalSymlinks(file); err == nil && filepath.Dir(target) != dirs[0] {
-		dirs = append(dirs, filepath.Dir(target))
-	}
-	for _, dir := range dirs {
-		if err := w.Add(dir); err != nil {
-			w.Close()
-			return nil, err
+	for _, file := range files {
+		dirs := []string{filepath.Dir(file)}
+		if target, err := filepath.EvalSymlinks(file); err == nil && filepath.Dir(target) != dirs[0] {
+			dirs = append(dirs, filepath.Dir(target))
+		}
+		for _, dir := range dirs {
+			if err := w.Add(dir); err != nil && !r.unwatched[dir] {
+				r.unwatched[dir] = true
+				r.log.Warn("cannot watch a directory; SIGHUP still has its files read again", "directory", dir, "error", err)
+			}
 		}
 	}
-	return w, nil
 }

@@ -61,7 +61,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	}
 	srv.Start()
 	for i, p := range cfg.Pools {
-		log.Info("pool open", "pool", p.Name, "listen", srv.Addr(i), "nodes", len(p.Backends), "distribution", p.Distribution)
+		log.Info("pool open", "pool", p.Name, "listen", srv.Addr(i), "nodes", len(p.Backends), "distribution", p.Distribution, "tls", p.TLS != nil)
 	}
 	if rel != nil {
 		rel.watch(ctx, cfg.Reload.Watch)
@@ -90,6 +90,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
+		TLS:      srv.AdminTLS(),
 		Log:      log,
 	}
 	if rel != nil {
@@ -99,7 +100,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.
 	if err := adm.Start(); err != nil {
 		return nil, err
 	}
-	log.Info("admin open", "listen", adm.Addr())
+	log.Info("admin open", "listen", adm.Addr(), "tls", opt.TLS != nil)
 	return adm, nil
 }
 

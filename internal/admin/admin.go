@@ -1,10 +1,11 @@
 // Package admin is the HTTP side of a running Ringway: /metrics for Prometheus, /hotkeys for people, /livez and /readyz for what starts,
 // stops and routes to it. It is an ordinary net/http server, apart from the loops: what it tells it asks of functions
-// that it is given. It has no passwords and no TLS, so it belongs on an address that only operators reach.
+// that it is given. It has no passwords, so it belongs on an address that only operators reach, unless TLS asks for their certificates.
 package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,7 @@ type Options struct {
 	Reload   func() error         // read the configuration again; nil: there is no file to read
 	HotKeys  func() any           // what /hotkeys shows, as JSON; nil: there is no such page
 	Log      *slog.Logger         // nil: slog.Default()
+	TLS      func() *tls.Config   // the settings of the next handshake; nil: plain HTTP
 	Pprof    bool                 // serve /debug/pprof/, which shows the program's memory and can slow it down
 }
 
@@ -62,6 +64,12 @@ func (s *Server) Start() error {
 		return listenError(s.opt.Listen, err)
 	}
 	s.addr = ln.Addr().String()
+	if settings := s.opt.TLS; settings != nil {
+		ln = tls.NewListener(ln, &tls.Config{
+			GetConfigForClient:     func(*tls.ClientHelloInfo) (*tls.Config, error) { return settings(), nil },
+			SessionTicketsDisabled: true, // they would outlive the settings that they were made under
+		})
+	}
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

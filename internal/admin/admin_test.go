@@ -22,8 +22,9 @@ import (
 // source is one pool of one node, with one client.
 type source struct{}
 
-func (source) LoopStats() []metrics.Loop { return []metrics.Loop{{Turns: 7}} }
-func (source) Reloads() metrics.Reloads  { return metrics.Reloads{} }
+func (source) LoopStats() []metrics.Loop                   { return []metrics.Loop{{Turns: 7}} }
+func (source) Certificates() ([]metrics.Certificate, bool) { return nil, true }
+func (source) Reloads() metrics.Reloads                    { return metrics.Reloads{} }
 func (source) Pools() []metrics.PoolShards {
 	p := metrics.NewPool(1)
 	p.Clients = 1

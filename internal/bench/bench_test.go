@@ -140,7 +140,7 @@ func TestChooseContenders(t *testing.T) {
 		{"ringway=a,ringway-old=b,envoy=c", "", "ringway=a ringway-old=b envoy=c"},
 		{"predixy=x", "", "predixy=x"},
 	} {
-		list, notes, err := chooseContenders(test.list, "bin/ringway", test.predixy)
+		list, notes, err := chooseContenders(kinds, test.list, "bin/ringway", test.predixy)
 		if got := names(list); err != nil || got != test.want {
 			t.Errorf("chooseContenders(%q) = %s, %v, want %s", test.list, got, err, test.want)
 		}
@@ -149,14 +149,14 @@ func TestChooseContenders(t *testing.T) {
 		}
 	}
 	for _, list := range []string{"redis", "ringway-", "ringway,ringway", "nutcracker,twemproxy", ",", "Envoy"} {
-		if got, _, err := chooseContenders(list, "r", ""); err == nil {
+		if got, _, err := chooseContenders(kinds, list, "r", ""); err == nil {
 			t.Errorf("chooseContenders(%q) = %s", list, names(got))
 		}
 	}
 }
 
 func TestLocateNamesAllThatIsMissing(t *testing.T) {
-	list, _, err := chooseContenders("ringway=/nowhere/ringway,predixy", "", "")
+	list, _, err := chooseContenders(kinds, "ringway=/nowhere/ringway,predixy", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func sampleReport(t *testing.T) *report {
 		two.cpu *= 1.1
 		return []sample{one, two, one}
 	}
-	chosen, _, err := chooseContenders("ringway,twemproxy,envoy,predixy,haproxy,direct,ringway-old", "r", "p")
+	chosen, _, err := chooseContenders(kinds, "ringway,twemproxy,envoy,predixy,haproxy,direct,ringway-old", "r", "p")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +361,7 @@ func TestDecimals(t *testing.T) {
 // TestAgainstServers runs the harness's own parts on real servers, without a proxy.
 func TestAgainstServers(t *testing.T) {
 	dir := t.TempDir()
-	servers, ports, err := process.RedisServers(t.Context(), dir, 2)
+	servers, ports, err := process.RedisServers(t.Context(), dir, 2, nil)
 	t.Cleanup(func() {
 		for _, p := range servers {
 			p.Stop()
@@ -371,10 +371,10 @@ func TestAgainstServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("one that does not spread keys is found out", func(t *testing.T) {
-		if err := verify(ports[0], ports, false); err != nil {
+		if err := verify(ports[0], nil, ports, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := verify(ports[0], ports, true); err == nil || !strings.Contains(err.Error(), "went to server 2 of 2") {
+		if err := verify(ports[0], nil, ports, true); err == nil || !strings.Contains(err.Error(), "went to server 2 of 2") {
 			t.Fatalf("got %v", err)
 		}
 		if n, err := ask(ports[0], "DBSIZE"); err != nil || n != 0 {

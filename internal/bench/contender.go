@@ -24,7 +24,21 @@ type kind struct {
 
 	// configure writes what the program needs to dir and gives its command line without the program. It listens
 	// on ports[0]; ports[1] is there for whatever else it insists on listening on.
-	configure func(dir string, ports [2]int, servers []int, threads int) ([]string, error)
+	configure func(p place) ([]string, error)
+
+	// beside, where set, prepares another program that takes part in the work, and whose cost is added. It runs first.
+	beside func(p *place) (program string, args []string, err error)
+}
+
+// A place is where a contender is set up.
+type place struct {
+	dir     string
+	ports   [2]int
+	servers []int
+	threads int
+
+	side   string // with TLS: down, up or both
+	secure *secure
 }
 
 var kinds = []kind{
@@ -40,7 +54,9 @@ var kinds = []kind{
 	{name: "direct"},
 }
 
-func kindNames() []string {
+func kindNames() []string { return namesOf(kinds) }
+
+func namesOf(kinds []kind) []string {
 	var names []string
 	for _, k := range kinds {
 		names = append(names, k.name)
@@ -55,9 +71,16 @@ type contender struct {
 	path string // empty for direct
 }
 
+// tlsKinds can speak TLS with their clients, with the servers and with both.
+var tlsKinds = []kind{
+	kinds[0],
+	{name: "haproxy+twemproxy", shards: true, binary: "nutcracker", version: []string{"--version"}, configure: configureTwemproxy, beside: besideTwemproxy,
+		install: "apt-get install nutcracker haproxy"},
+}
+
 // chooseContenders reads the list of -contenders, or makes the usual one of all that can be had. The notes say what
 // was left out.
-func chooseContenders(list, ringway, predixy string) (chosen []*contender, notes []string, err error) {
+func chooseContenders(kinds []kind, list, ringway, predixy string) (chosen []*contender, notes []string, err error) {
 	if list == "" {
 		for _, k := range kinds {
 			if k.name == "predixy" && predixy == "" {
@@ -79,7 +102,7 @@ func chooseContenders(list, ringway, predixy string) (chosen []*contender, notes
 		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == base })
 		if i < 0 || dashed && rest == "" {
 			return nil, nil, fmt.Errorf("-contenders: unknown contender %q (known: %s, each also as NAME=BINARY or NAME-WORD=BINARY)",
-				word, strings.Join(kindNames(), ", "))
+				word, strings.Join(namesOf(kinds), ", "))
 		}
 		if slices.ContainsFunc(chosen, func(c *contender) bool { return c.name == name }) {
 			return nil, nil, fmt.Errorf("-contenders: %q is named twice; name the second one %s-WORD", name, base)
@@ -153,30 +176,30 @@ func write(dir, name, text string) (string, error) {
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
-func configureRingway(dir string, ports [2]int, servers []int, threads int) ([]string, error) {
+func configureRingway(p place) ([]string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "threads: %d\nadmin:\n  listen: 127.0.0.1:%d\nlog: {level: warn, format: text}\n", threads, ports[1])
+	fmt.Fprintf(&b, "threads: %d\nadmin:\n  listen: 127.0.0.1:%d\nlog: {level: warn, format: text}\n", p.threads, p.ports[1])
 	fmt.Fprintf(&b, "pools:\n  - name: bench\n    listen: 127.0.0.1:%d\n    distribution: consistent\n    hash: xxhash64\n"+
-		"    hash_tag: \"{}\"\n    backends:\n", ports[0])
-	for i, port := range servers {
+		"    hash_tag: \"{}\"\n%s    backends:\n", p.ports[0], ringwayTLS(p))
+	for i, port := range p.upstream() {
 		fmt.Fprintf(&b, "      - {name: redis-%d, address: 127.0.0.1:%d, weight: 1}\n", i, port)
 	}
-	path, err := write(dir, "proxy.yml", b.String())
+	path, err := write(p.dir, "proxy.yml", b.String())
 	return []string{"-c", path}, err
 }
 
-func configureTwemproxy(dir string, ports [2]int, servers []int, _ int) ([]string, error) {
+func configureTwemproxy(p place) ([]string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "bench:\n  listen: 127.0.0.1:%d\n  redis: true\n  hash: fnv1a_64\n  hash_tag: \"{}\"\n"+
-		"  distribution: ketama\n  auto_eject_hosts: false\n  backlog: 1024\n  servers:\n", ports[0])
-	for i, port := range servers {
+		"  distribution: ketama\n  auto_eject_hosts: false\n  backlog: 1024\n  servers:\n", p.ports[0])
+	for i, port := range p.servers {
 		fmt.Fprintf(&b, "   - 127.0.0.1:%d:1 redis-%d\n", port, i)
 	}
-	path, err := write(dir, "nutcracker.yml", b.String())
-	return []string{"-c", path, "-a", "127.0.0.1", "-s", strconv.Itoa(ports[1])}, err
+	path, err := write(p.dir, "nutcracker.yml", b.String())
+	return []string{"-c", path, "-a", "127.0.0.1", "-s", strconv.Itoa(p.ports[1])}, err
 }
 
-func configureEnvoy(dir string, ports [2]int, servers []int, threads int) ([]string, error) {
+func configureEnvoy(p place) ([]string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, `static_resources:
   listeners:
@@ -199,38 +222,38 @@ func configureEnvoy(dir string, ports [2]int, servers []int, threads int) ([]str
       cluster_name: redis
       endpoints:
       - lb_endpoints:
-`, ports[0])
-	for _, port := range servers {
+`, p.ports[0])
+	for _, port := range p.servers {
 		fmt.Fprintf(&b, "        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}\n", port)
 	}
-	path, err := write(dir, "envoy.yaml", b.String())
-	return []string{"-c", path, "--concurrency", strconv.Itoa(threads), "--disable-hot-restart", "--log-level", "error"}, err
+	path, err := write(p.dir, "envoy.yaml", b.String())
+	return []string{"-c", path, "--concurrency", strconv.Itoa(p.threads), "--disable-hot-restart", "--log-level", "error"}, err
 }
 
-func configurePredixy(dir string, ports [2]int, servers []int, threads int) ([]string, error) {
+func configurePredixy(p place) ([]string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Name bench\nBind 127.0.0.1:%d\nWorkerThreads %d\nClientTimeout 0\n", ports[0], threads)
+	fmt.Fprintf(&b, "Name bench\nBind 127.0.0.1:%d\nWorkerThreads %d\nClientTimeout 0\n", p.ports[0], p.threads)
 	b.WriteString("LogVerbSample 0\nLogDebugSample 0\nLogInfoSample 0\n")
 	b.WriteString("Authority {\n  Auth {\n    Mode write\n  }\n}\n")
 	b.WriteString("StandaloneServerPool {\n  Databases 16\n  Hash crc16\n  HashTag \"{}\"\n  Distribution modula\n" +
 		"  MasterReadPriority 60\n  StaticSlaveReadPriority 50\n  DynamicSlaveReadPriority 50\n  RefreshMethod fixed\n" +
 		"  ServerTimeout 5\n  ServerFailureLimit 10\n  ServerRetryTimeout 1\n  KeepAlive 120\n")
-	for i, port := range servers {
+	for i, port := range p.servers {
 		fmt.Fprintf(&b, "  Group redis%d {\n    + 127.0.0.1:%d\n  }\n", i, port)
 	}
 	b.WriteString("}\n")
-	path, err := write(dir, "predixy.conf", b.String())
+	path, err := write(p.dir, "predixy.conf", b.String())
 	return []string{path}, err
 }
 
-func configureHAProxy(dir string, ports [2]int, servers []int, threads int) ([]string, error) {
+func configureHAProxy(p place) ([]string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "global\n  nbthread %d\n  maxconn 4096\n\ndefaults\n  mode tcp\n  option splice-auto\n"+
 		"  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n\nlisten redis\n  bind 127.0.0.1:%d\n  balance roundrobin\n",
-		threads, ports[0])
-	for i, port := range servers {
+		p.threads, p.ports[0])
+	for i, port := range p.servers {
 		fmt.Fprintf(&b, "  server redis-%d 127.0.0.1:%d\n", i, port)
 	}
-	path, err := write(dir, "haproxy.cfg", b.String())
+	path, err := write(p.dir, "haproxy.cfg", b.String())
 	return []string{"-db", "-f", path}, err
 }

@@ -54,6 +54,7 @@ type options struct {
 	scale      float64
 	scenarios  []scenario
 	contenders []*contender
+	tls        bool
 	out        string // folder for the results; empty: print only
 	notes      []string
 }
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	rep := &report{
 		Date: time.Now().Format("2006-01-02"), Rounds: opt.rounds, Notes: opt.notes,
-		Machine: process.Machine(), Versions: versions(opt.contenders),
+		Machine: process.Machine(), Versions: versions(opt.contenders), TLS: opt.tls,
 	}
 	if err := measureAll(ctx, opt, rep, progress); err != nil {
 		return err
@@ -82,7 +83,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		if err := rep.save(opt.out); err != nil {
 			return err
 		}
-		fmt.Fprintf(progress, "written: %s\n", filepath.Join(opt.out, "results.{md,svg,json}"))
+		fmt.Fprintf(progress, "written: %s\n", filepath.Join(opt.out, rep.name()+".{md,svg,json}"))
 	}
 	return rep.failure()
 }
@@ -97,6 +98,7 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (options,
 		list    = fs.String("contenders", "", "comma separated `list` of name or name=binary; a name is a kind ("+strings.Join(kindNames(), " ")+
 			"), or a kind, a dash and any word, to compare two builds: ringway=bin/ringway,ringway-old=/tmp/old,twemproxy")
 		ringway = fs.String("ringway", "bin/ringway", "the ringway `binary` to measure")
+		secured = fs.Bool("tls", false, "measure what TLS costs, beside haproxy doing it for twemproxy, in place of the rest")
 		dir     = fs.String("out", "", "`folder` for results.md, results.svg and results.json (default "+fullOut+
 			" for a whole run; a run narrowed by other flags only prints)")
 	)
@@ -123,7 +125,12 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (options,
 	if err != nil {
 		return opt, fmt.Errorf("cannot read -scenarios: %w", err)
 	}
-	for _, s := range allScenarios() {
+	opt.tls = *secured
+	all, known := allScenarios(), kinds
+	if opt.tls {
+		all, known = tlsScenarios(), tlsKinds
+	}
+	for _, s := range all {
 		if re.MatchString(s.ID) {
 			opt.scenarios = append(opt.scenarios, s)
 		}
@@ -131,7 +138,7 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (options,
 	if len(opt.scenarios) == 0 {
 		return opt, fmt.Errorf("no scenario matches %q (known: %s)", *pattern, strings.Join(scenarioIDs(), ", "))
 	}
-	opt.contenders, opt.notes, err = chooseContenders(*list, *ringway, getenv("PREDIXY"))
+	opt.contenders, opt.notes, err = chooseContenders(known, *list, *ringway, getenv("PREDIXY"))
 	if err != nil {
 		return opt, err
 	}

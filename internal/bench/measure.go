@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -24,10 +25,21 @@ type sample struct {
 type bout struct {
 	who      *contender
 	proc     *process.Process // nil for direct
+	beside   *process.Process // nil unless its work is shared
 	port     int
 	requests int // of one run
 	samples  []sample
 	err      error // once set, it takes no further part
+}
+
+// processes are those whose cost counts.
+func (b *bout) processes() (list []*process.Process) {
+	for _, p := range []*process.Process{b.proc, b.beside} {
+		if p != nil {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // measureAll runs the scenarios one after the other on the same servers. Every scenario has fresh proxies, so that
@@ -38,7 +50,14 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 		return err
 	}
 	defer os.RemoveAll(dir)
-	servers, ports, err := process.RedisServers(ctx, dir, 3)
+	const count = 3
+	var sec *secure
+	if opt.tls {
+		if sec, err = newSecure(dir, count); err != nil {
+			return err
+		}
+	}
+	servers, ports, err := process.RedisServers(ctx, dir, count, sec.server)
 	defer func() {
 		for _, p := range servers {
 			p.Stop()
@@ -50,7 +69,7 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 	if err := preload(ports); err != nil {
 		return err
 	}
-	f := field{dir: dir, ports: ports, scale: opt.scale, progress: progress}
+	f := field{dir: dir, ports: ports, secure: sec, scale: opt.scale, progress: progress}
 	for _, p := range servers {
 		f.pids = append(f.pids, p.Pid())
 	}
@@ -75,6 +94,7 @@ type field struct {
 	dir      string
 	ports    []int // of the servers
 	pids     []int
+	secure   *secure
 	scale    float64
 	progress io.Writer
 }
@@ -84,11 +104,14 @@ func (f *field) play(ctx context.Context, s scenario, list []*contender, rounds 
 	var bouts []*bout
 	defer func() {
 		for _, b := range bouts {
-			if b.proc != nil {
-				b.proc.Stop()
+			for _, p := range b.processes() {
+				p.Stop()
 			}
 		}
 	}()
+	if s.down() {
+		s.secure = []string{"--tls", "--cacert", f.secure.cert}
+	}
 	for _, c := range list {
 		b := &bout{who: c}
 		bouts = append(bouts, b)
@@ -151,14 +174,30 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 		return err
 	}
 	b.port = free[0]
-	args, err := k.configure(dir, [2]int(free), f.ports, s.Threads)
+	p := place{dir: dir, ports: [2]int(free), servers: f.ports, threads: s.Threads, side: s.TLS, secure: f.secure}
+	if k.beside != nil {
+		program, args, err := k.beside(&p)
+		if err != nil {
+			return err
+		}
+		if program != "" {
+			if b.beside, err = process.Start(b.who.name+" (beside)", dir, program, args...); err != nil {
+				return err
+			}
+		}
+	}
+	args, err := k.configure(p)
 	if err != nil {
 		return err
 	}
 	if b.proc, err = process.Start(b.who.name, dir, b.who.path, args...); err != nil {
 		return err
 	}
-	return process.Until(ctx, 15*time.Second, b.proc.Ended, func() error { return verify(b.port, f.ports, k.shards) })
+	var cfg *tls.Config
+	if s.down() {
+		cfg = f.secure.client()
+	}
+	return process.Until(ctx, 15*time.Second, b.proc.Ended, func() error { return verify(b.port, cfg, f.ports, k.shards) })
 }
 
 // calibrate warms the contender up with ever longer runs, and settles on the number of requests that takes it about
@@ -199,12 +238,12 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 	}
 	perRequest := func(t time.Duration) float64 { return float64(t) / 1e3 / float64(b.requests) }
 	one.cpu, one.redisCPU = perRequest(proxyAfter-proxy), perRequest(serversAfter-servers)
-	if b.proc != nil {
-		bytes, err := process.ResidentBytes(b.proc.Pid())
+	for _, p := range b.processes() {
+		bytes, err := process.ResidentBytes(p.Pid())
 		if err != nil {
 			return one, err
 		}
-		one.resident = float64(bytes) / (1 << 20)
+		one.resident += float64(bytes) / (1 << 20)
 	}
 	after, err := readTally(f.ports)
 	if err != nil {
@@ -214,10 +253,12 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 }
 
 func (f *field) clocks(b *bout) (proxy, servers time.Duration, err error) {
-	if b.proc != nil {
-		if proxy, err = process.CPUTime(b.proc.Pid()); err != nil {
+	for _, p := range b.processes() {
+		used, err := process.CPUTime(p.Pid())
+		if err != nil {
 			return 0, 0, err
 		}
+		proxy += used
 	}
 	servers, err = process.CPUTimes(f.pids)
 	return proxy, servers, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +19,14 @@ type conn struct {
 	w   *bufio.Writer
 }
 
-func dial(port int) (*conn, error) {
+// dial connects with TLS if cfg says how.
+func dial(port int, cfg *tls.Config) (*conn, error) {
 	c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 	if err != nil {
 		return nil, err
+	}
+	if cfg != nil {
+		c = tls.Client(c, cfg)
 	}
 	return &conn{net: c, r: bufio.NewReaderSize(c, 64<<10), w: bufio.NewWriterSize(c, 64<<10)}, nil
 }
@@ -93,7 +98,7 @@ func readReply(r *bufio.Reader) (any, error) {
 // preload gives every key that a GET may ask for to every server: wherever a contender's ring looks, it finds it.
 func preload(ports []int) error {
 	for _, port := range ports {
-		c, err := dial(port)
+		c, err := dial(port, nil)
 		if err != nil {
 			return err
 		}
@@ -117,8 +122,8 @@ func benchmarkKey(i int) string { return fmt.Sprintf("key:%012d", i) }
 
 // verify writes and reads through a contender, one key at a time and many at once, and looks on the servers
 // themselves whether the keys were spread over all of them.
-func verify(port int, servers []int, shards bool) error {
-	c, err := dial(port)
+func verify(port int, cfg *tls.Config, servers []int, shards bool) error {
+	c, err := dial(port, cfg)
 	if err != nil {
 		return err
 	}
@@ -190,7 +195,7 @@ func forget(servers []int, keys []string) {
 
 // ask sends one command on a connection of its own.
 func ask(port int, args ...string) (any, error) {
-	c, err := dial(port)
+	c, err := dial(port, nil)
 	if err != nil {
 		return nil, err
 	}

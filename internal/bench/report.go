@@ -20,6 +20,7 @@ type report struct {
 	Versions []string `json:"versions"`
 	Rounds   int      `json:"rounds"`
 	Notes    []string `json:"notes,omitempty"`
+	TLS      bool     `json:"tls,omitempty"`
 	Results  []result `json:"scenarios"`
 	Targets  []target `json:"targets,omitempty"`
 }
@@ -32,6 +33,7 @@ type result struct {
 	Rows    []row  `json:"contenders"`
 
 	scenario scenario
+	peer     string
 }
 
 // A row is one contender's line; a figure it cannot have is left out.
@@ -51,11 +53,27 @@ type row struct {
 	samples []sample
 }
 
+// name is that of the files.
+func (r *report) name() string {
+	if r.TLS {
+		return "tls"
+	}
+	return "results"
+}
+
+// peer is who the others are compared with.
+func (r *report) peer() string {
+	if r.TLS {
+		return "haproxy+twemproxy"
+	}
+	return "twemproxy"
+}
+
 func (r *report) add(s scenario, bouts []*bout) {
-	res := result{ID: s.ID, Title: s.Title, Command: s.String(), scenario: s}
+	res := result{ID: s.ID, Title: s.Title, Command: s.String(), peer: r.peer(), scenario: s}
 	var base []sample
 	for _, b := range bouts {
-		if b.who.name == "twemproxy" && b.err == nil {
+		if b.who.name == r.peer() && b.err == nil {
 			base = b.samples
 		}
 	}
@@ -134,7 +152,7 @@ func checkTargets(rep *report) []target {
 				t.Claim = fmt.Sprintf("%s of %s to %s: %s %s", what, own.Name, peer, sign, decimals(limit, 2))
 				list = append(list, t)
 			}
-			add("CPU", "twemproxy", cost, res.scenario.Ratio, false)
+			add("CPU", rep.peer(), cost, res.scenario.Ratio, rep.TLS)
 			add("p99", "twemproxy", tail, res.scenario.TailRatio, false)
 			add("CPU", "envoy", cost, 1, true)
 			add("CPU", "predixy", cost, 1, true)
@@ -185,7 +203,7 @@ func (r *report) save(dir string) error {
 	}
 	data = spreadLines.ReplaceAll(data, []byte(`{$1, $2, $3}`))
 	for name, text := range map[string]string{
-		"results.md": r.markdown(), "results.svg": draw(r), "results.json": string(data) + "\n",
+		r.name() + ".md": r.markdown(), r.name() + ".svg": draw(r), r.name() + ".json": string(data) + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("cannot write the results: %w", err)
@@ -227,16 +245,10 @@ func (r *report) rounded() *report {
 	return &c
 }
 
-func (r *report) markdown() string {
-	var b strings.Builder
-	b.WriteString("# Ringway beside its peers\n\nWritten by `make bench`; run it to get the figures of your own machine.\n\n")
-	b.WriteString("![CPU time per request of each proxy](results.svg)\n\n## What was measured\n\n")
-	fmt.Fprintf(&b, "- Date: %s\n", r.Date)
-	for _, line := range r.Machine {
-		fmt.Fprintf(&b, "- %s\n", line)
-	}
-	fmt.Fprintf(&b, "- %s\n", strings.Join(r.Versions, ", "))
-	fmt.Fprintf(&b, `
+const introduction = "# Ringway beside its peers\n\nWritten by `make bench`; run it to get the figures of your own machine.\n\n" +
+	"![CPU time per request of each proxy](results.svg)\n\n## What was measured\n\n"
+
+const method = `
 Clients, proxies and servers share the machine and talk over loopback. Each proxy stands in front of the same three
 redis-servers, runs one thread unless the scenario says otherwise, and has its defaults but for what makes the work
 equal: keys are placed by a ring (twemproxy: ketama with fnv1a_64; Envoy: ring hash; Ringway: consistent) and hash tags are
@@ -253,7 +265,25 @@ brackets.
 - **p50, p99**: as the clients saw them; with pipelines, of a whole pipeline.
 - **Redis us/request**: CPU time of the three servers together. A proxy that sends them bigger batches lowers it.
 - A contender that answers an error, or whose servers did not do the work asked for, is reported as failed.
-`, r.Rounds)
+`
+
+func (r *report) markdown() string {
+	var b strings.Builder
+	if r.TLS {
+		b.WriteString(tlsIntroduction)
+	} else {
+		b.WriteString(introduction)
+	}
+	fmt.Fprintf(&b, "- Date: %s\n", r.Date)
+	for _, line := range r.Machine {
+		fmt.Fprintf(&b, "- %s\n", line)
+	}
+	fmt.Fprintf(&b, "- %s\n", strings.Join(r.Versions, ", "))
+	if r.TLS {
+		fmt.Fprintf(&b, tlsMethod, r.Rounds)
+	} else {
+		fmt.Fprintf(&b, method, r.Rounds)
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "\n%s\n", note)
 	}
@@ -268,7 +298,7 @@ brackets.
 }
 
 func (res *result) table() string {
-	rows := [][]string{{"contender", "requests/s", "p50 ms", "p99 ms", "CPU us/request", "to twemproxy", "RSS MiB", "Redis us/request"}}
+	rows := [][]string{{"contender", "requests/s", "p50 ms", "p99 ms", "CPU us/request", "to " + res.peer, "RSS MiB", "Redis us/request"}}
 	var failed []string
 	for _, l := range res.Rows {
 		name := l.Name

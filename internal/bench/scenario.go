@@ -18,6 +18,9 @@ type scenario struct {
 	Keys     int      // in one request
 	Writes   bool
 	Seconds  float64 // that one run should last
+	TLS      string  // on which side of the proxy: none, down, up or both; empty: it is not about that
+
+	secure []string // arguments of redis-benchmark for it
 
 	// Ratio is what Ringway's CPU per request may be at most, divided by twemproxy's in the same round; 0: no such
 	// target. TailRatio is the same for p99.
@@ -52,6 +55,11 @@ func allScenarios() []scenario {
 			Command: append([]string{"MGET"}, repeat(100, randomKey)...)},
 		{ID: "get-p16-2t", Title: "2 threads, GET", Command: get, Pipeline: 16, Threads: 2},
 	}
+	return completed(list)
+}
+
+// completed fills in what a scenario does not say.
+func completed(list []scenario) []scenario {
 	for i := range list {
 		s := &list[i]
 		if s.Clients == 0 {
@@ -106,7 +114,7 @@ func (s scenario) load(port, requests int) []string {
 		"-h", "127.0.0.1", "-p", strconv.Itoa(port), "-c", strconv.Itoa(s.Clients), "-P", strconv.Itoa(s.Pipeline),
 		"-r", strconv.Itoa(s.Keyspace), "-n", strconv.Itoa(requests), "--csv",
 	}
-	return append(args, s.Command...)
+	return append(append(args, s.secure...), s.Command...)
 }
 
 // String is the command line as a person would type it, the endless ones cut short.

@@ -70,6 +70,12 @@ func (p *pool) addr() string { return p.host + ":" + p.port }
 // with the test.
 func serve(t *testing.T, lines ...string) *pool {
 	t.Helper()
+	return serveBy(t, redistest.Connect, lines...)
+}
+
+// serveBy is serve with the way in which the test itself connects.
+func serveBy(t *testing.T, connect func(addr string) (*redistest.Conn, error), lines ...string) *pool {
+	t.Helper()
 	p := &pool{host: "127.0.0.1", port: strconv.Itoa(redistest.FreePort(t))}
 	var b strings.Builder
 	fmt.Fprintf(&b, "pools:\n  - name: matrix\n    listen: %s\n    backends:\n", p.addr())
@@ -87,7 +93,7 @@ func serve(t *testing.T, lines ...string) *pool {
 	}
 	p.process = redistest.Start(t, program, "-c", config)
 	redistest.WaitFor(t, "ringway to answer", func() bool {
-		c, err := redistest.Connect(p.addr())
+		c, err := connect(p.addr())
 		if err != nil {
 			return false
 		}

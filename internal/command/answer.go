@@ -153,7 +153,7 @@ func appendList(dst []byte, a *resp.Args) []byte {
 		case sameFold("module", by): // none is loaded here
 			pass = func(*Command) bool { return false }
 		case sameFold("aclcat", by):
-			pass = func(c *Command) bool { return c.Categories.Has(category(what)) }
+			pass = func(c *Command) bool { return c.Categories.Has(CategoryNamed(what)) }
 		case sameFold("pattern", by):
 			pass = func(c *Command) bool { return globFold(what, c.Name) }
 		default:
@@ -174,7 +174,7 @@ func AppendCategories(dst []byte, a *resp.Args) []byte {
 		}
 		return dst
 	}
-	of := category(a.At(2))
+	of := CategoryNamed(a.At(2))
 	if of == 0 {
 		return resp.AppendError(dst, "ERR Unknown category '"+string(a.At(2))+"'")
 	}
@@ -198,7 +198,8 @@ func appendThose(dst []byte, pass func(*Command) bool) []byte {
 	return dst
 }
 
-func category(name []byte) Categories {
+// CategoryNamed returns the category of a name without the "@", in any case; 0 if there is none.
+func CategoryNamed(name []byte) Categories {
 	for i, n := range categoryNames {
 		if sameFold(n, name) {
 			return 1 << i
@@ -232,7 +233,7 @@ func appendGetKeys(dst []byte, resp3 bool, a *resp.Args, flags bool) []byte {
 		}
 		dst = resp.AppendBulk(dst, a.At(k))
 		if flags {
-			dst = appendNames(dst, resp3, "", uint32(c.useOf(a, i, k)), keyFlagNames[:])
+			dst = appendNames(dst, resp3, "", uint32(c.UseOf(a, i, k)), keyFlagNames[:])
 		}
 	}
 	return dst

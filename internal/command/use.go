@@ -2,8 +2,8 @@ package command
 
 import "ringway/resp"
 
-// useOf says what the request a does with the key at argument k, the i'th that Keys found.
-func (c *Command) useOf(a *resp.Args, i, k int) KeyFlags {
+// UseOf says what the request a does with the key at argument k, the i'th that Keys found.
+func (c *Command) UseOf(a *resp.Args, i, k int) KeyFlags {
 	switch c.finder {
 	case findOne:
 		return c.useOfOne(a)
@@ -27,7 +27,7 @@ func (c *Command) useOf(a *resp.Args, i, k int) KeyFlags {
 	return c.KeySpecs[0].Flags
 }
 
-// useOfOne is useOf for a command of one key. What SET and BITFIELD do with it depends on the request.
+// useOfOne is UseOf for a command of one key. What SET and BITFIELD do with it depends on the request.
 func (c *Command) useOfOne(a *resp.Args) KeyFlags {
 	flags := c.KeySpecs[0].Flags
 	switch {

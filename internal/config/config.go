@@ -29,7 +29,42 @@ type Config struct {
 
 // Admin is the HTTP side of the process.
 type Admin struct {
-	Listen string // "host:port"; empty: no admin listener
+	Listen string     // "host:port"; empty: no admin listener
+	TLS    *ServerTLS // nil: plain
+}
+
+// ServerTLS is how a listener speaks TLS.
+type ServerTLS struct {
+	Cert, Key         string // files
+	ClientCA          string // a file; empty: clients' certificates are not asked for
+	RequireClientCert bool   // means something with ClientCA only
+	MinVersion        string // 1.2 or 1.3
+	HandshakeTimeout  time.Duration
+	Line              int // where it stands in the file
+}
+
+// ClientTLS is how servers are spoken to.
+type ClientTLS struct {
+	CA                 string // a file; empty: the system's authorities
+	Cert, Key          string // files; empty: no certificate is shown
+	ServerName         string // empty: the host of the address
+	InsecureSkipVerify bool
+	MinVersion         string // 1.2 or 1.3
+	Line               int    // where it stands in the file
+}
+
+// Identity is what a server is told of who connects to it.
+type Identity struct {
+	Username string
+	Password Secret // empty: see the others, of which there is one at most
+
+	PasswordEnv  string // the environment variable that has it
+	PasswordFile string // the file that has it, as its first line
+}
+
+// Given reports whether there is a password.
+func (i Identity) Given() bool {
+	return i.Password != "" || i.PasswordEnv != "" || i.PasswordFile != ""
 }
 
 // Log says what is logged and how.
@@ -80,10 +115,17 @@ type Pool struct {
 	PrivateLanes      int           // private connections per loop
 	ReadRetries       int           // percent of the requests: reads sent a second time after their node was lost
 
-	Username    string // sent to the backends
-	Password    Secret // sent to the backends
+	TLS        *ServerTLS // of clients; nil: plain
+	BackendTLS *ClientTLS // of nodes, sentinels and seeds; nil: plain
+
+	Identity           // sent to the backends
 	RequirePass Secret // demanded from clients
 	Database    int    // the database a client starts in
+
+	Users         []User   // in the order of the file; empty: all clients are the user default
+	UsersFile     string   // where they are otherwise, in the syntax of Redis' aclfile
+	DenyCommands  []string // in lower case, or categories such as @admin. Whether there are such is not checked here.
+	AllowCommands []string // likewise: which of these are not denied
 
 	ClusterMode bool // answer CLUSTER as a cluster of one node
 
@@ -114,6 +156,16 @@ type Pool struct {
 	Fault  *Fault  // nil: none
 
 	built *builtRing
+}
+
+// User is one who may log in to a pool.
+type User struct {
+	Name       string
+	Passwords  []Secret
+	Digests    []Secret // of passwords: their SHA-256
+	NoPassword bool     // any password will do
+	Rules      string   // what the user may do, as in Redis' ACL; no passwords. Whether it can be so is not checked here.
+	Line       int      // where it stands in the file
 }
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.
@@ -149,6 +201,7 @@ type Backend struct {
 	Weight   int    // at least 1
 	Zone     string
 	Replicas []Replica
+	Identity     // sent to it and its replicas; without a password: the pool's
 	Line     int // where it stands in the file
 }
 
@@ -174,8 +227,7 @@ type Health struct {
 type Sentinel struct {
 	Addresses []string // at least one
 	Masters   []Master // at least one, in the order of the file
-	Username  string   // sent to the sentinels
-	Password  Secret   // sent to the sentinels
+	Identity           // sent to the sentinels
 	Line      int      // where it stands in the file
 }
 

@@ -83,7 +83,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
 		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
-		Username: "ringway", Password: "0123", RequirePass: "# not a comment", Database: 5, ClusterMode: true,
+		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
@@ -119,7 +119,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	watched.Sentinel = &Sentinel{
 		Addresses: []string{"127.0.0.1:26379", "[::1]:26379"},
 		Masters:   []Master{{Name: "users", Weight: 1, Line: 78}, {Name: "on", Weight: 3, Line: 78}},
-		Username:  "null", Password: "0x10", Line: 76,
+		Identity:  Identity{Username: "null", Password: "0x10"}, Line: 76,
 	}
 
 	shadow := DefaultPool()
@@ -135,10 +135,48 @@ func TestEveryOptionIsRead(t *testing.T) {
 		NearMaxValue: 3, NearMemory: 4, CopyMaxValue: 5, CopyTTL: 6 * time.Second, CopyDatabase: 7, MinReads: 8, Validations: 9,
 	}
 
-	for i, want := range []Pool{p, merged, watched, shadow, front} {
+	front.Users = []User{
+		{Name: "alice", Passwords: []Secret{"0123", "a b"}, Rules: "~a* %R~b +@read (~c +get)", Line: 92},
+		{Name: "null", Digests: []Secret{"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, Line: 93},
+		{Name: "bob", NoPassword: true, Line: 94},
+		{Name: "carol", Rules: "off", Line: 95},
+	}
+	front.DenyCommands, front.AllowCommands = []string{"flushall", "@dangerous", "config|set"}, []string{"info", "client|list"}
+
+	guarded := DefaultPool()
+	guarded.Name, guarded.Line, guarded.Listen, guarded.UsersFile = "guarded", 98, "127.0.0.1:6", "users.acl"
+	guarded.Backends = []Backend{{Name: "g", Address: "127.0.0.1:7001", Weight: 1, Line: 101}}
+
+	secure := DefaultPool()
+	secure.Name, secure.Line, secure.Listen = "secure", 102, "127.0.0.1:3"
+	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 104}
+	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 105}
+	secure.Identity = Identity{Username: "me", PasswordEnv: "REDIS_PASSWORD"}
+	secure.Backends = []Backend{
+		{Name: "file", Address: "file:1", Weight: 1, Identity: Identity{Username: "you", PasswordFile: "you.txt"}, Line: 109,
+			Replicas: []Replica{{Address: "file:2", Line: 109}}},
+		{Name: "env", Address: "env:1", Weight: 1, Identity: Identity{PasswordEnv: "ENV"}, Line: 110},
+		{Name: "given", Address: "given:1", Weight: 1, Identity: Identity{Username: "he", Password: "0x11"}, Line: 111},
+	}
+
+	trusting := DefaultPool()
+	trusting.Name, trusting.Line, trusting.Listen = "trusting", 112, "127.0.0.1:4"
+	trusting.BackendTLS = &ClientTLS{InsecureSkipVerify: true, MinVersion: "1.2", Line: 114}
+	trusting.Identity = Identity{PasswordFile: "all.txt"}
+	trusting.Sentinel = &Sentinel{Addresses: []string{"s:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 116}}, Identity: Identity{PasswordEnv: "S"}, Line: 116}
+
+	public := DefaultPool()
+	public.Name, public.Line, public.Listen = "public", 117, "127.0.0.1:5"
+	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 120}
+	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 121}},
+		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 121}
+
+	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	equals(t, "the rest", *c, Config{Threads: 3, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
+	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, MinVersion: "1.2",
+		HandshakeTimeout: 5 * time.Second, Line: 2}}
+	equals(t, "the rest", *c, Config{Threads: 3, Admin: admin, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.

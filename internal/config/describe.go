@@ -19,6 +19,7 @@ func (c *Config) Describe(w io.Writer) {
 	if admin == "" {
 		admin = "off"
 	}
+	admin += when(c.Admin.TLS != nil, " with TLS")
 	fmt.Fprintf(w, "%s: %s. Event loops: %s; admin: %s; log: %s, as %s%s.\n",
 		c.File, count(len(c.Pools), "pool"), threads, admin, c.Log.Level, c.Log.Format, when(!c.Reload.Watch, "; the file is not watched"))
 	for i := range c.Pools {
@@ -54,9 +55,11 @@ func (p *Pool) describe(w io.Writer) {
 		when(!front, printSize(p.NodeOutputLimit)+" unsent to a backend"),
 		when(p.NodeRequests > 0, fmt.Sprintf("%s in flight to a backend", count(p.NodeRequests, "request"))),
 		when(p.NodeBytes > 0, printSize(p.NodeBytes)+" in flight to a backend"))
-	row("access", when(open && p.RequirePass != "", "clients need a password")+when(open && p.RequirePass == "", "clients need no password"),
-		when(p.Password != "", "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
+	row("access", when(open, p.describeUsers()),
+		when(p.Given(), "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
 		when(p.Database != 0, fmt.Sprintf("database %d", p.Database)))
+	row("commands", when(len(p.DenyCommands) > 0, "denied are "+join(p.DenyCommands)+when(len(p.AllowCommands) > 0, ", but for "+join(p.AllowCommands))))
+	row("tls", p.TLS.describe(), p.BackendTLS.describe())
 	row("socket", when(open, fmt.Sprintf("backlog %d", p.Backlog)), when(p.ReusePort, "reuseport"), when(p.TCPKeepAlive, "tcp keepalive"))
 	if h := p.HotKeys; h.Mode != "auto" || len(h.Exclude) > 0 {
 		row("hot keys", h.Mode, when(h.Mode != "off" && len(h.Exclude) > 0, "but for "+join(h.Exclude)))
@@ -73,6 +76,48 @@ func (p *Pool) describe(w io.Writer) {
 	}
 	_ = tw.Flush()
 	p.describeNodes(w)
+}
+
+func (p *Pool) describeUsers() string {
+	others := "clients need no password"
+	if p.RequirePass != "" {
+		others = "clients need a password"
+	}
+	switch {
+	case p.UsersFile != "":
+		return "users are in " + p.UsersFile + when(p.RequirePass != "", ", others need a password")
+	case len(p.Users) == 0:
+		return others
+	}
+	var names []string
+	for _, u := range p.Users {
+		if names = append(names, u.Name); u.Name == defaultUser {
+			others = ""
+		}
+	}
+	return sentence([]string{"users " + join(names), strings.Replace(others, "clients", "others", 1)})
+}
+
+func (t *ServerTLS) describe() string {
+	if t == nil {
+		return ""
+	}
+	certs := ""
+	if t.ClientCA != "" {
+		certs = "clients may have a certificate"
+		if t.RequireClientCert {
+			certs = "clients need a certificate"
+		}
+	}
+	return sentence([]string{"for clients, " + t.MinVersion + " or later", certs})
+}
+
+func (t *ClientTLS) describe() string {
+	if t == nil {
+		return ""
+	}
+	return sentence([]string{"for backends, " + t.MinVersion + " or later", when(t.Cert != "", "with a certificate"),
+		when(t.ServerName != "", "known as "+t.ServerName), when(t.InsecureSkipVerify, "whoever they are")})
 }
 
 func (p *Pool) describeServers(row func(name string, parts ...string)) {

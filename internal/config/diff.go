@@ -123,6 +123,9 @@ func NeedsRestart(old, next *Config) []string {
 			options = append(options, c.Option)
 		}
 	}
+	if (old.Admin.TLS == nil) != (next.Admin.TLS == nil) {
+		options = append(options, "admin.tls")
+	}
 	for i := range next.Pools {
 		p := &next.Pools[i]
 		before := old.pool(p.Name)
@@ -148,9 +151,14 @@ func (c *Config) pool(name string) *Pool {
 }
 
 func topSettings(c *Config) []setting {
+	secure := ""
+	if c.Admin.TLS != nil {
+		secure = serverTLSKind.text(c.Admin.TLS)
+	}
 	return []setting{
 		{name: "threads", value: strconv.Itoa(c.Threads)},
 		{name: "admin.listen", value: c.Admin.Listen},
+		{name: "admin.tls", value: secure},
 		{name: "log.level", value: c.Log.Level},
 		{name: "log.format", value: c.Log.Format},
 		{name: "reload.watch_file", value: strconv.FormatBool(c.Reload.Watch)},
@@ -182,7 +190,7 @@ func orNone(s string) string {
 func comparePools(old, p *Pool) PoolDiff {
 	d := PoolDiff{Name: p.Name, Kind: "changed"}
 	for _, o := range poolOptions {
-		if o.name == "backends" || o.name == "routes" { // below, one by one
+		if o.name == "backends" || o.name == "routes" || o.name == "users" { // below, one by one
 			continue
 		}
 		var was, is []setting
@@ -198,6 +206,7 @@ func comparePools(old, p *Pool) PoolDiff {
 			}
 		}
 	}
+	d.Changes = append(d.Changes, compareUsers(old.Users, p.Users)...)
 	routes := compareRoutes(old.Routes, p.Routes)
 	d.Changes = append(d.Changes, routes...)
 	renamed := d.compareNodes(old.Nodes(), p.Nodes())
@@ -210,6 +219,38 @@ func comparePools(old, p *Pool) PoolDiff {
 
 func (d *PoolDiff) note(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
+}
+
+// compareUsers shows what a user may do, and of passwords only that they are others.
+func compareUsers(old, next []User) (all []Change) {
+	find := func(users []User, name string) (shown, whole string) {
+		for i := range users {
+			if users[i].Name != name {
+				continue
+			}
+			for _, s := range settings("", userOptions, &users[i]) {
+				whole += s.name + s.value + "\n"
+			}
+			return userKind.text(&users[i]), whole
+		}
+		return "none", ""
+	}
+	seen := map[string]bool{}
+	for _, u := range slices.Concat(next, old) {
+		if seen[u.Name] {
+			continue
+		}
+		seen[u.Name] = true
+		was, wasWhole := find(old, u.Name)
+		is, isWhole := find(next, u.Name)
+		switch {
+		case was != is:
+			all = append(all, Change{Option: "user " + quote(u.Name), Old: was, New: is})
+		case wasWhole != isWhole:
+			all = append(all, Change{Option: "user " + quote(u.Name), Secret: true})
+		}
+	}
+	return all
 }
 
 func compareRoutes(old, next []Route) []Change {
@@ -268,6 +309,9 @@ func (d *PoolDiff) compareNodes(old, next []Backend) (renamed map[string]string)
 			was, is := o.text(before), o.text(&b)
 			if was == is || o.name == "name" || o.name == "address" && sameAddress(was) == sameAddress(is) {
 				continue
+			}
+			if o.secret {
+				was, is = when(was != "", hidden), when(is != "", hidden)
 			}
 			if o.name == "address" {
 				was, is = cmp.Or(was, "as sentinel says"), cmp.Or(is, "as sentinel says")

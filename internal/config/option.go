@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -68,8 +70,17 @@ var poolOptions = []option[Pool]{
 
 	text("username", func(p *Pool) *string { return &p.Username }),
 	secret("password", func(p *Pool) *Secret { return &p.Password }),
+	envName("password_env", func(p *Pool) *string { return &p.PasswordEnv }),
+	file("password_file", func(p *Pool) *string { return &p.PasswordFile }),
 	secret("requirepass", func(p *Pool) *Secret { return &p.RequirePass }),
+	list("users", userKind, func(p *Pool) *[]User { return &p.Users }),
+	checked("users_file", parseFileName, printText, func(p *Pool) *string { return &p.UsersFile }),
+	words("deny_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.DenyCommands }),
+	words("allow_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.AllowCommands }),
 	whole("database", func(p *Pool) *int { return &p.Database }, 0, math.MaxInt32),
+
+	part("tls", serverTLSKind, func(p *Pool) **ServerTLS { return &p.TLS }),
+	part("backend_tls", clientTLSKind, func(p *Pool) **ClientTLS { return &p.BackendTLS }),
 
 	flag("cluster_mode", func(p *Pool) *bool { return &p.ClusterMode }),
 
@@ -129,6 +140,55 @@ func secret[O any](name string, field func(*O) *Secret) option[O] {
 	o := free(checked(name, func(s string) (Secret, error) { return Secret(s), nil }, Secret.Reveal, field))
 	o.secret = true
 	return o
+}
+
+// secrets is one password or several.
+func secrets[O any](name string, parse func(string) (Secret, error), field func(*O) *[]Secret) option[O] {
+	return option[O]{
+		name:   name,
+		secret: true,
+		read: func(r *reader, e entry, o *O) {
+			list := []*yaml.Node{e.value}
+			if e.value.Kind == yaml.SequenceNode {
+				list = r.items(e, "text")
+			}
+			for _, n := range list {
+				text, ok := r.scalar(entry{e.name, e.key, follow(n)})
+				if !ok {
+					continue
+				}
+				s, err := parse(text)
+				if err != nil {
+					r.fail(n.Line, "%s %s", e.name, err)
+				} else if !slices.Contains(*field(o), s) {
+					*field(o) = append(*field(o), s)
+				}
+			}
+		},
+		text: func(o *O) string {
+			var all []string
+			for _, s := range *field(o) {
+				all = append(all, s.Reveal())
+			}
+			return strings.Join(all, "\n")
+		},
+		node: func(o *O) *yaml.Node {
+			n := &yaml.Node{Kind: yaml.SequenceNode}
+			for _, s := range *field(o) {
+				n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: s.Reveal(), Style: yaml.DoubleQuotedStyle})
+			}
+			return n
+		},
+	}
+}
+
+// file is the name of one. Whether it is there, and what is in it, is not looked at here.
+func file[O any](name string, field func(*O) *string) option[O] {
+	return checked(name, parseFile, printText, field)
+}
+
+func envName[O any](name string, field func(*O) *string) option[O] {
+	return checked(name, parseEnv, printText, field)
 }
 
 func whole[O any](name string, field func(*O) *int, least, most int) option[O] {

@@ -12,7 +12,7 @@ import (
 
 var (
 	topOptions    = []string{"threads", "admin", "log", "reload", "pools"}
-	adminOptions  = []string{"listen"}
+	adminOptions  = []string{"listen", "tls"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
 	logLevels     = []string{"debug", "info", "warn", "error"}
@@ -73,6 +73,10 @@ func (r *reader) section(e entry) []entry {
 }
 
 func (r *reader) admin(e entry, c *Config) {
+	if e.name == "tls" {
+		r.within("admin: ", func() { serverTLSKind.maybe(r, e, &c.Admin.TLS) })
+		return
+	}
 	if e.name != "listen" {
 		r.within("admin: ", func() { r.unknown(e, adminOptions) })
 		return
@@ -256,16 +260,44 @@ func (r *reader) together(p *Pool, given map[string]entry) {
 	if !strings.HasPrefix(p.Listen, unixScheme) {
 		refuse("listen_mode", "belongs to a pool that listens on unix:///path; remove the line")
 	}
-	if p.Username != "" && p.Password == "" {
-		refuse("username", "is set without a password; Redis takes them together")
+	checkIdentity(r, "", &p.Identity, given)
+	if strings.HasPrefix(p.Listen, unixScheme) && p.TLS != nil {
+		r.fail(p.TLS.Line, "tls does not go with listen %s, which nobody else can listen to; remove it", quote(p.Listen))
 	}
-	if s := p.Sentinel; s != nil && s.Username != "" && s.Password == "" {
-		r.fail(given["sentinel"].key.Line, "sentinel: username is set without a password; Redis takes them together")
+	if _, listens := given["listen"]; !listens && p.TLS != nil {
+		r.fail(p.TLS.Line, "tls belongs to a pool that has listen; add that, or remove it")
 	}
+	r.usersTogether(p, given, refuse)
 	r.togetherWithSource(p, given, refuse)
 	r.failureTogether(p, given, refuse)
 	r.readsTogether(p, given)
 }
+
+// usersTogether checks who may log in, and that there is no doubt about what the user default is.
+func (r *reader) usersTogether(p *Pool, given map[string]entry, refuse func(name, format string, args ...any)) {
+	if len(p.Users) > 0 {
+		refuse("users_file", "beside users; a pool has them in one place")
+	}
+	if len(p.DenyCommands) == 0 {
+		refuse("allow_commands", "says what deny_commands does not mean, and there is none; add that, or remove the line")
+	}
+	var names map[string]int
+	for _, u := range p.Users {
+		if first, ok := claim(&names, u.Name, u.Line); !ok {
+			r.fail(u.Line, "user %s is on line %d already; keep one", quote(u.Name), first)
+		}
+	}
+	line, has := names[defaultUser]
+	switch {
+	case has && p.RequirePass != "":
+		r.fail(line, "user default beside requirepass, which is its password; keep one")
+	case !has && len(p.Users) > 0 && p.RequirePass == "":
+		r.warn(given["users"].key.Line, "who does not log in is the user default, who may do everything; for an end to that add {name: default, rules: off}, or requirepass")
+	}
+}
+
+// defaultUser is who a client is before it logs in.
+const defaultUser = "default"
 
 // placing are the options that place keys.
 var placing = map[string]bool{
@@ -274,7 +306,7 @@ var placing = map[string]bool{
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
-	"name", "listen", "listen_mode", "requirepass", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
+	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
 	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
 }
 

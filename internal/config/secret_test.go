@@ -14,7 +14,7 @@ import (
 
 func TestSecretsDoNotPrint(t *testing.T) {
 	const pass = "hunter2"
-	c := mustParse(t, onePool("username: u", "password: "+pass, "requirepass: "+pass))
+	c := mustParse(t, onePool("username: u", "password: "+pass, "requirepass: "+pass, "users: [{name: u, password: ["+pass+", hunter22]}]"))
 	p := c.Pools[0]
 	if p.Password.Reveal() != pass || p.RequirePass.Reveal() != pass {
 		t.Fatal("the passwords were not read")
@@ -74,6 +74,8 @@ func TestErrorsDoNotShowPasswords(t *testing.T) {
 		for _, text := range []string{
 			onePool("password: "+value, "timeout: 10"),
 			onePool("username: u", "requirepass: "+value, "timeout: 10"),
+			onePool("users:\n      - name: u\n        password: "+value, "timeout: 10"),
+			onePool("users:\n      - name: u\n        password_sha256: "+value, "timeout: 10"),
 			"alpha:\n  redis_auth: " + value + "\n  listen: 127.0.0.1:22121\n  timeout: x\n  servers: [127.0.0.1:6379:1]\n",
 		} {
 			_, err := Parse("test.yml", []byte(text))

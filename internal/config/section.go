@@ -20,6 +20,7 @@ type kind[O any] struct {
 	needs    []string // the options that can't be left out
 	shown    []string // those that are written though they are as usual
 	word     bool     // one that has its first option only may be written without a map
+	words    []string // that may stand for one: on for one as usual, off for none
 	line     func(o *O) *int
 	check    func(r *reader, o *O, given map[string]entry) // of what has no other problem; nil: nothing
 }
@@ -151,20 +152,7 @@ func group[I any](name string, options []option[I], short func(*I, string) error
 func part[I any](name string, k kind[I], field func(*Pool) **I) option[Pool] {
 	return option[Pool]{
 		name: name,
-		read: func(r *reader, e entry, p *Pool) {
-			if e.value.Kind != yaml.MappingNode {
-				r.fail(e.key.Line, "%s is %s; expected %s", name, describeNode(e.value), k.expected)
-				return
-			}
-			r.within(name+": ", func() {
-				before := len(r.problems)
-				i := k.usual
-				k.fill(r, &i, e.key.Line, r.entries(e.value), "", "")
-				if len(r.problems) == before {
-					*field(p) = &i
-				}
-			})
-		},
+		read: func(r *reader, e entry, p *Pool) { k.maybe(r, e, field(p)) },
 		text: func(p *Pool) string {
 			if i := *field(p); i != nil {
 				return k.text(i)
@@ -185,6 +173,30 @@ func part[I any](name string, k kind[I], field func(*Pool) **I) option[Pool] {
 			return nil
 		},
 	}
+}
+
+// maybe reads one that there may be.
+func (k *kind[O]) maybe(r *reader, e entry, to **O) {
+	if e.value.Kind == yaml.ScalarNode && slices.Contains(k.words, e.value.Value) {
+		if *to = nil; e.value.Value == "on" {
+			o := k.usual
+			*k.line(&o) = e.key.Line
+			*to = &o
+		}
+		return
+	}
+	if e.value.Kind != yaml.MappingNode {
+		r.fail(e.key.Line, "%s is %s; expected %s", e.name, describeNode(e.value), k.expected)
+		return
+	}
+	r.within(e.name+": ", func() {
+		before := len(r.problems)
+		o := k.usual
+		k.fill(r, &o, e.key.Line, r.entries(e.value), "", "")
+		if len(r.problems) == before {
+			*to = &o
+		}
+	})
 }
 
 // items gives what a list has.
@@ -272,6 +284,9 @@ func (k *kind[O]) node(o *O) *yaml.Node {
 	if k.word && len(n.Content) == 2 {
 		return n.Content[1]
 	}
+	if len(n.Content) == 0 && slices.Contains(k.words, "on") {
+		return plain("on")
+	}
 	return n
 }
 
@@ -296,6 +311,9 @@ func (k *kind[O]) text(o *O) string {
 	}
 	if first := k.options[0].name + ": "; k.word && len(parts) == 1 && strings.HasPrefix(parts[0], first) {
 		return strings.TrimPrefix(parts[0], first)
+	}
+	if len(parts) == 0 && slices.Contains(k.words, "on") {
+		return "on"
 	}
 	return "{" + join(parts) + "}"
 }

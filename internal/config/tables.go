@@ -50,6 +50,8 @@ var sentinelOptions = []option[Sentinel]{
 	list("masters", masterKind, func(s *Sentinel) *[]Master { return &s.Masters }),
 	text("username", func(s *Sentinel) *string { return &s.Username }),
 	secret("password", func(s *Sentinel) *Secret { return &s.Password }),
+	envName("password_env", func(s *Sentinel) *string { return &s.PasswordEnv }),
+	file("password_file", func(s *Sentinel) *string { return &s.PasswordFile }),
 }
 
 var masterOptions = []option[Master]{
@@ -68,6 +70,30 @@ var backendOptions = []option[Backend]{
 	checked("weight", parseWeight, strconv.Itoa, func(b *Backend) *int { return &b.Weight }),
 	zone(func(b *Backend) *string { return &b.Zone }),
 	list("replicas", replicaKind, func(b *Backend) *[]Replica { return &b.Replicas }),
+	text("username", func(b *Backend) *string { return &b.Username }),
+	secret("password", func(b *Backend) *Secret { return &b.Password }),
+	envName("password_env", func(b *Backend) *string { return &b.PasswordEnv }),
+	file("password_file", func(b *Backend) *string { return &b.PasswordFile }),
+}
+
+var tlsVersions = []string{"1.2", "1.3"}
+
+var serverTLSOptions = []option[ServerTLS]{
+	file("cert", func(t *ServerTLS) *string { return &t.Cert }),
+	file("key", func(t *ServerTLS) *string { return &t.Key }),
+	file("client_ca", func(t *ServerTLS) *string { return &t.ClientCA }),
+	flag("require_client_cert", func(t *ServerTLS) *bool { return &t.RequireClientCert }),
+	free(choice("min_version", func(t *ServerTLS) *string { return &t.MinVersion }, tlsVersions)),
+	duration("handshake_timeout", func(t *ServerTLS) *time.Duration { return &t.HandshakeTimeout }, ""),
+}
+
+var clientTLSOptions = []option[ClientTLS]{
+	file("ca", func(t *ClientTLS) *string { return &t.CA }),
+	file("cert", func(t *ClientTLS) *string { return &t.Cert }),
+	file("key", func(t *ClientTLS) *string { return &t.Key }),
+	checked("server_name", parseName, printText, func(t *ClientTLS) *string { return &t.ServerName }),
+	flag("insecure_skip_verify", func(t *ClientTLS) *bool { return &t.InsecureSkipVerify }),
+	free(choice("min_version", func(t *ClientTLS) *string { return &t.MinVersion }, tlsVersions)),
 }
 
 var replicaOptions = []option[Replica]{
@@ -94,7 +120,25 @@ var faultOptions = []option[Fault]{
 	words("commands", "command or \"@category\"", parseCommand, func(f *Fault) *[]string { return &f.Commands }),
 }
 
+var userOptions = []option[User]{
+	free(checked("name", parseUserName, printText, func(u *User) *string { return &u.Name })),
+	secrets("password", parsePassword, func(u *User) *[]Secret { return &u.Passwords }),
+	secrets("password_sha256", parseDigest, func(u *User) *[]Secret { return &u.Digests }),
+	flag("nopass", func(u *User) *bool { return &u.NoPassword }),
+	free(checked("rules", parseRules, printText, func(u *User) *string { return &u.Rules })),
+}
+
+// aCommand is what an option about commands expects one of.
+const aCommand = "command, \"container|subcommand\" or \"@category\""
+
 var (
+	userKind = kind[User]{what: "user", expected: `{name: .., password: .., rules: "~cache:* +@read"}`, options: userOptions,
+		needs: []string{"name"}, line: func(u *User) *int { return &u.Line }, check: checkUser}
+	serverTLSKind = kind[ServerTLS]{what: "tls", expected: "{cert: file, key: file}", options: serverTLSOptions,
+		usual: ServerTLS{RequireClientCert: true, MinVersion: "1.2", HandshakeTimeout: 5 * time.Second}, needs: []string{"cert", "key"},
+		line: func(t *ServerTLS) *int { return &t.Line }, check: checkServerTLS, words: []string{"off"}}
+	clientTLSKind = kind[ClientTLS]{what: "backend_tls", expected: "on, off or {ca: file}", options: clientTLSOptions,
+		usual: ClientTLS{MinVersion: "1.2"}, line: func(t *ClientTLS) *int { return &t.Line }, check: checkClientTLS, words: []string{"on", "off"}}
 	sentinelKind = kind[Sentinel]{what: "sentinel", expected: "{addresses: [host:port], masters: [name]}", options: sentinelOptions,
 		needs: []string{"addresses", "masters"}, line: func(s *Sentinel) *int { return &s.Line }, check: checkSentinel}
 	masterKind = kind[Master]{what: "master", expected: "name or {name: .., weight: 1}", options: masterOptions,
@@ -139,7 +183,50 @@ func parsePattern(s string) (string, error) {
 	return s, nil
 }
 
-func checkSentinel(r *reader, s *Sentinel, _ map[string]entry) {
+func checkServerTLS(r *reader, t *ServerTLS, given map[string]entry) {
+	if e, ok := given["require_client_cert"]; ok && t.ClientCA == "" && t.RequireClientCert {
+		r.fail(e.line(), "require_client_cert without client_ca; add the file of the authorities that sign clients' certificates")
+	}
+}
+
+func checkClientTLS(r *reader, t *ClientTLS, given map[string]entry) {
+	for _, pair := range [][2]string{{"cert", "key"}, {"key", "cert"}} {
+		if e, ok := given[pair[0]]; ok {
+			if _, both := given[pair[1]]; !both {
+				r.fail(e.line(), "%s without %s; a certificate is of use with its key only", pair[0], pair[1])
+			}
+		}
+	}
+	if !t.InsecureSkipVerify {
+		return
+	}
+	for _, name := range []string{"ca", "server_name"} {
+		if e, ok := given[name]; ok && name == "ca" {
+			r.fail(e.line(), "%s means nothing beside insecure_skip_verify: true; remove one of them", name)
+		}
+	}
+}
+
+// checkIdentity checks what is said where of a password.
+func checkIdentity(r *reader, where string, id *Identity, given map[string]entry) {
+	first := ""
+	for _, name := range []string{"password", "password_env", "password_file"} {
+		e, ok := given[name]
+		switch {
+		case !ok:
+		case first == "":
+			first = name
+		default:
+			r.fail(e.line(), "%s%s beside %s; keep one", where, name, first)
+		}
+	}
+	if e, ok := given["username"]; ok && id.Username != "" && !id.Given() {
+		r.fail(e.line(), "%susername is set without a password; Redis takes them together", where)
+	}
+}
+
+func checkSentinel(r *reader, s *Sentinel, given map[string]entry) {
+	checkIdentity(r, "", &s.Identity, given)
 	var names map[string]int
 	for _, m := range s.Masters {
 		if first, ok := claim(&names, m.Name, m.Line); !ok {
@@ -153,13 +240,36 @@ func checkBackend(r *reader, b *Backend, given map[string]entry) {
 	if b.Name == "" {
 		b.Name = b.Address
 	}
+	checkIdentity(r, "backend ", &b.Identity, given)
 	looked := strings.HasPrefix(b.Address, dnsScheme)
+	if b.Given() && looked {
+		r.fail(b.Line, "a password beside %s, whose addresses change; give it to the pool", quote(b.Address))
+	}
 	if b.Single && !looked {
 		r.fail(given["single"].line(), "single belongs to a backend at dns://name:port; remove it")
 	}
 	if len(b.Replicas) > 0 && looked && !b.Single {
 		r.fail(given["replicas"].line(), "replicas beside %s, which is as many nodes as it has addresses; add single: true, or remove them",
 			quote(b.Address))
+	}
+}
+
+func checkUser(r *reader, u *User, given map[string]entry) {
+	passwords := len(u.Passwords) + len(u.Digests)
+	for _, rule := range strings.Fields(u.Rules) {
+		switch strings.ToLower(rule) {
+		case "nopass", "reset", "resetpass":
+			r.fail(given["rules"].line(), "user %s: rules have %s in them; nopass: true is for that, or no password at all", quote(u.Name), rule)
+			return
+		case "off":
+			return // whoever can't log in needs no password
+		}
+	}
+	switch {
+	case u.NoPassword && passwords > 0:
+		r.fail(given["nopass"].line(), "user %s: nopass: true beside a password; keep one", quote(u.Name))
+	case !u.NoPassword && passwords == 0:
+		r.fail(u.Line, "user %s has no password; expected password, password_sha256 or nopass: true, or rules: off for who may not log in", quote(u.Name))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // The values that an option can have. Each parser takes the text as it stands in the file and its error says what was
@@ -139,6 +140,65 @@ func parseCommand(s string) (string, error) {
 	return word, nil
 }
 
+// parseAnyCommand accepts as well a subcommand: config|set.
+func parseAnyCommand(s string) (string, error) {
+	container, sub, is := strings.Cut(s, "|")
+	word, err := parseCommand(container)
+	if err != nil || is && (strings.HasPrefix(sub, "@") || strings.HasPrefix(word, "@")) {
+		return "", fmt.Errorf("%s is not a command; write one like get or \"config|set\", or a category like \"@write\"", quote(s))
+	}
+	if is {
+		if sub, err = parseCommand(sub); err != nil {
+			return "", fmt.Errorf("%s has no subcommand; write one like \"config|set\"", quote(s))
+		}
+		word += "|" + sub
+	}
+	return word, nil
+}
+
+// parseUserName accepts what can stand in a line of Redis' aclfile.
+func parseUserName(s string) (string, error) {
+	if s == "" || strings.ContainsFunc(s, func(c rune) bool { return isControl(c) || unicode.IsSpace(c) }) {
+		return "", fmt.Errorf("%s is not the name of a user; expected one without spaces", quote(s))
+	}
+	return s, nil
+}
+
+// parseRules accepts rules that have no passwords in them. Whether they can be followed is known elsewhere.
+func parseRules(s string) (string, error) {
+	for _, rule := range strings.Fields(s) {
+		if strings.Contains("><#!", rule[:1]) {
+			return "", errors.New("have a password in them; it belongs to password, or its digest to password_sha256")
+		}
+	}
+	if strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s has a control character in it; expected one line of text", quote(s))
+	}
+	return s, nil
+}
+
+// parsePassword has no error that shows it.
+func parsePassword(s string) (Secret, error) {
+	if s == "" {
+		return "", errors.New("is empty; for none write nopass: true")
+	}
+	return Secret(s), nil
+}
+
+func parseDigest(s string) (Secret, error) {
+	if len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
+		return "", errors.New("is not a SHA-256 in 64 digits and letters a to f; make one with: printf %s PASSWORD | sha256sum")
+	}
+	return Secret(s), nil
+}
+
+func parseFileName(s string) (string, error) {
+	if s == "" || strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s is not the name of a file", quote(s))
+	}
+	return s, nil
+}
+
 // sizeUnits are those of redis.conf: k is a thousand, kb is 1024.
 var sizeUnits = []struct {
 	name  string
@@ -208,6 +268,25 @@ func parseName(s string) (string, error) {
 	}
 	if strings.ContainsFunc(s, isControl) {
 		return "", fmt.Errorf("%s has a control character in it; expected one line of text", quote(s))
+	}
+	return s, nil
+}
+
+// parseFile accepts the name of a file.
+func parseFile(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("is empty; expected the name of a file")
+	}
+	if strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%s has a control character in it; expected the name of a file", quote(s))
+	}
+	return s, nil
+}
+
+// parseEnv accepts the name of an environment variable, but not what looks like the value of one.
+func parseEnv(s string) (string, error) {
+	if s == "" || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return "", errors.New("is not the name of an environment variable; write one like REDIS_PASSWORD")
 	}
 	return s, nil
 }

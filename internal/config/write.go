@@ -21,7 +21,11 @@ func WriteYAML(w io.Writer, c *Config) error {
 	if listen == "" {
 		listen = "off"
 	}
-	put(root, "admin", mapping("listen", plain(listen)))
+	admin := mapping("listen", plain(listen))
+	if c.Admin.TLS != nil {
+		put(admin, "tls", serverTLSKind.node(c.Admin.TLS))
+	}
+	put(root, "admin", admin)
 	put(root, "log", flow(mapping("level", plain(c.Log.Level), "format", plain(c.Log.Format))))
 	pools := &yaml.Node{Kind: yaml.SequenceNode}
 	for i := range c.Pools {

@@ -8,14 +8,29 @@ import (
 	"testing"
 )
 
+func unplacedTLS(t *ServerTLS) *ServerTLS {
+	if t == nil {
+		return nil
+	}
+	u := *t
+	u.Line = 0
+	return &u
+}
+
 // unplaced is a Config without what a file of other lines can't repeat.
 func unplaced(c *Config) Config {
 	d := *c
 	d.File, d.Warnings = "", nil
+	d.Admin.TLS = unplacedTLS(c.Admin.TLS)
 	d.Pools = slices.Clone(c.Pools)
 	for i := range d.Pools {
 		p := &d.Pools[i]
 		p.Line, p.built = 0, nil
+		p.TLS = unplacedTLS(p.TLS)
+		if p.BackendTLS != nil {
+			t := *p.BackendTLS
+			t.Line, p.BackendTLS = 0, &t
+		}
 		p.Backends = slices.Clone(p.Backends)
 		for j := range p.Backends {
 			p.Backends[j].Line = 0
@@ -23,6 +38,10 @@ func unplaced(c *Config) Config {
 			for k := range p.Backends[j].Replicas {
 				p.Backends[j].Replicas[k].Line = 0
 			}
+		}
+		p.Users = slices.Clone(p.Users)
+		for j := range p.Users {
+			p.Users[j].Line = 0
 		}
 		p.Routes = slices.Clone(p.Routes)
 		for j := range p.Routes {

@@ -13,16 +13,20 @@ import (
 )
 
 // A key is hot in one Ringway, and is written through another and at its node in turn. How much older than the last value that had been acknowledged
-// is what the first tells? It is never more than the bound, and next to nothing as a rule: the figures are in docs/bench/hotkeys.md.
+// is what the first tells? It is never more than the bound, and next to nothing as a rule: the figures are in docs/bench/hotkeys.md. Readers
+// that pause leave the processors something to spare; those that do not show what it is like without.
 func TestHowStaleAHotKeyIs(t *testing.T) {
-	for _, mode := range keepingModes {
-		t.Run(mode, func(t *testing.T) {
+	pauses := []time.Duration{200 * time.Microsecond, 0}
+	for i := range 2 * size(2, 1) {
+		mode, pause := keepingModes[i%2], pauses[i/2]
+		t.Run(fmt.Sprintf("%s,pause=%v", mode, pause), func(t *testing.T) {
 			const bound = 500 * time.Millisecond
-			nodes := servers(t, 1)
+			nodes := servers(t, 2)
 			keeps := pool{nodes: addresses(nodes), options: map[string]string{
 				"hot_keys": fmt.Sprintf("{mode: %s, max_staleness: %v, min_reads_per_version: 1, validations_per_key: 1000}", mode, bound)}}
 			r, other := serveWith(t, setup{threads: 2}, keeps), serve(t, pool{nodes: addresses(nodes)})
-			writers := []*redistest.Conn{redistest.Dial(t, other.addr()), redistest.Dial(t, nodes[0].Addr())}
+			owner := nodes[owners(t, r.addr(), nodes, []string{"hot"})["hot"]]
+			writers := []*redistest.Conn{redistest.Dial(t, other.addr()), redistest.Dial(t, owner.Addr())}
 			begin := time.Now()
 			acked := make([]atomic.Int64, 1<<20) // when each value was acknowledged
 			var last atomic.Int64
@@ -32,7 +36,7 @@ func TestHowStaleAHotKeyIs(t *testing.T) {
 				late = append(late, nil)
 			}
 			var reads atomic.Int64
-			end := time.Now().Add(size(60*time.Second, 2*time.Second))
+			end := time.Now().Add(size(20*time.Second, 2*time.Second))
 			eachClient(t, readers+1, func(id int) error {
 				if id == readers {
 					for n := int64(1); time.Now().Before(end); n++ {
@@ -51,6 +55,9 @@ func TestHowStaleAHotKeyIs(t *testing.T) {
 				}
 				defer c.Close()
 				for ; time.Now().Before(end); reads.Add(1) {
+					if pause > 0 {
+						time.Sleep(pause)
+					}
 					began := int64(time.Since(begin))
 					reply, err := c.TryDo("GET", "hot")
 					if err != nil {
@@ -78,14 +85,14 @@ func TestHowStaleAHotKeyIs(t *testing.T) {
 				}
 				return stale[int(q*float64(len(stale)-1))].Round(time.Microsecond)
 			}
-			near := r.metric(t, "ringway_near_reads_total")
+			kept := r.keptReads(t)
 			t.Logf("%d reads, %.0f of them answered with what is kept, and %d writes; %d reads were stale, half of them by less than %v, 99%% by less than %v, none by more than %v",
-				reads.Load(), near, last.Load(), len(stale), at(0.5), at(0.99), at(1))
+				reads.Load(), kept, last.Load(), len(stale), at(0.5), at(0.99), at(1))
 			if at(1) > bound+5*time.Millisecond {
 				t.Errorf("a read was stale by %v", at(1))
 			}
-			if near < float64(reads.Load())/10 {
-				t.Errorf("of %d reads %.0f were answered with what is kept", reads.Load(), near)
+			if kept < float64(reads.Load())/10 {
+				t.Errorf("of %d reads %.0f were answered with what is kept", reads.Load(), kept)
 			}
 		})
 	}

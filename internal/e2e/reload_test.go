@@ -146,12 +146,17 @@ type reloadLoad struct {
 }
 
 func loadForReloads(t *testing.T, addr string, clients int) *reloadLoad {
+	return loadBy(t, func() (*redistest.Conn, error) { return redistest.Connect(addr) }, clients)
+}
+
+// loadBy is loadForReloads for clients that connect in some way.
+func loadBy(t *testing.T, connect func() (*redistest.Conn, error), clients int) *reloadLoad {
 	l := &reloadLoad{wrong: make(chan error, clients)}
 	for id := range clients {
 		l.wg.Add(1)
 		go func() {
 			defer l.wg.Done()
-			if err := l.run(addr, id); err != nil {
+			if err := l.run(connect, id); err != nil {
 				l.wrong <- fmt.Errorf("client %d: %w", id, err)
 				l.stop.Store(true)
 			}
@@ -161,8 +166,8 @@ func loadForReloads(t *testing.T, addr string, clients int) *reloadLoad {
 	return l
 }
 
-func (l *reloadLoad) run(addr string, id int) error {
-	c, err := redistest.Connect(addr)
+func (l *reloadLoad) run(connect func() (*redistest.Conn, error), id int) error {
+	c, err := connect()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,9 @@ type Conn struct {
 	fd      int
 
 	out  []byte // lent by the loop; nil when empty
-	sent int    // out[:sent] is with the kernel
+	sent int    // out[:sent] is with the kernel, or in the records of tls
+
+	tls *Secure // nil for a plain connection
 
 	usual int // how much output there was lately
 
@@ -58,7 +60,12 @@ func (c *Conn) FD() int { return c.fd }
 func (c *Conn) Closed() bool { return c.closed }
 
 // Unsent returns how many bytes wait to be taken by the peer.
-func (c *Conn) Unsent() int { return len(c.out) - c.sent }
+func (c *Conn) Unsent() int {
+	if c.tls != nil {
+		return len(c.out) - c.sent + c.tls.plain
+	}
+	return len(c.out) - c.sent
+}
 
 // LastWrite returns when the peer last took bytes, or when output began to wait.
 func (c *Conn) LastWrite() int64 { return c.lastWrite }
@@ -189,6 +196,9 @@ func (c *Conn) Resume() {
 	if c.paused {
 		c.paused = false
 		c.update()
+		if c.tls != nil {
+			c.readAgain()
+		}
 	}
 }
 
@@ -235,6 +245,9 @@ func (c *Conn) Ready(readable, writable, broken bool) {
 		}
 		if readable && !c.paused {
 			c.handler.Readable()
+			if c.tls != nil {
+				c.readAgain()
+			}
 		} else if (broken || readable && c.watchEnd) && !c.closed {
 			c.fail(syscall.ECONNRESET)
 		}
@@ -249,6 +262,9 @@ var errPanic = errors.New("internal error")
 // Read reads once into b. It returns 0 and nil when there is nothing to read now, io.EOF at the end of the stream.
 // After any other error the connection is closed, and Broken has not been called.
 func (c *Conn) Read(b []byte) (int, error) {
+	if c.tls != nil {
+		return c.readSecure(b)
+	}
 	n, errno := readFD(c.fd, b)
 	switch {
 	case n > 0:
@@ -266,6 +282,10 @@ func (c *Conn) Read(b []byte) (int, error) {
 // write hands the output to the kernel as far as it takes it.
 func (c *Conn) write() {
 	if c.closed {
+		return
+	}
+	if c.tls != nil {
+		c.writeSecure()
 		return
 	}
 	if c.sent == len(c.out) { // written early
@@ -294,6 +314,10 @@ func (c *Conn) write() {
 // writeEarly writes before the end of the turn, to keep the output in a buffer that fits the processor's caches. It calls
 // nobody: whoever is appending must not be told in the middle of it. An error will come again at the end of the turn.
 func (c *Conn) writeEarly() {
+	if c.tls != nil {
+		c.writeEarlySecure()
+		return
+	}
 	n, _ := writeFD(c.fd, c.out[c.sent:])
 	if n == 0 {
 		return
@@ -310,12 +334,15 @@ func (c *Conn) writeEarly() {
 
 // Quiet reports whether the peer has neither said anything nor ended the stream since the last read, as far as it has got here. It
 // asks the kernel: the event may still be on its way.
-func (c *Conn) Quiet() bool { return !c.closed && quietFD(c.fd) }
+func (c *Conn) Quiet() bool { return !c.closed && (c.tls == nil || !c.tls.more) && quietFD(c.fd) }
 
 // Close gives the connection up. What was not written is lost. Broken is not called.
 func (c *Conn) Close() {
 	if c.closed {
 		return
+	}
+	if c.tls != nil {
+		c.sayGoodbye()
 	}
 	c.closed = true
 	c.loop.Release(c.out)
@@ -327,6 +354,9 @@ func (c *Conn) Close() {
 // closed last, but the stream ends at once.
 func (c *Conn) CloseNow() {
 	if !c.closed {
+		if c.tls != nil {
+			c.sayGoodbye()
+		}
 		shutdownFD(c.fd)
 		c.Close()
 	}
@@ -348,9 +378,9 @@ func (c *Conn) StalledFor() time.Duration {
 }
 
 // Reinit is Init for a connection that takes another's place and goes on counting.
-func (c *Conn) Reinit(l *Loop, fd int, h Handler) error {
+func (c *Conn) Reinit(l *Loop, link Link, h Handler) error {
 	in, out := c.BytesIn, c.BytesOut
-	err := c.Init(l, fd, h)
+	err := link.Attach(c, l, h)
 	c.BytesIn, c.BytesOut = in, out
 	return err
 }

@@ -2,56 +2,65 @@ package loop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// Dial connects to addr (host:port or unix:///path) away from the loop, since names may have to be looked up, and calls
-// done on the loop with a non-blocking descriptor or an error. A timeout of 0 leaves it to the system.
-func (l *Loop) Dial(addr string, timeout time.Duration, keepAlive bool, done func(fd int, err error)) {
+// DialOptions say how to connect.
+type DialOptions struct {
+	Timeout   time.Duration // of all of it; 0 leaves it to the system
+	KeepAlive bool
+	TLS       func(addr string) *tls.Config // nil: plain. A unix socket always is.
+}
+
+// Dial connects to addr (host:port or unix:///path) away from the loop, since names may have to be looked up and handshakes take their time, and calls
+// done on the loop with a link or an error.
+func (l *Loop) Dial(addr string, opt DialOptions, done func(Link, error)) {
 	go func() {
-		fd, err := dial(addr, timeout, keepAlive)
-		if !l.Post(func() { done(fd, err) }) && err == nil {
-			unix.Close(fd)
+		link, err := dial(addr, opt)
+		if !l.Post(func() { done(link, err) }) && err == nil {
+			link.Close()
 		}
 	}()
 }
 
-func dial(addr string, timeout time.Duration, keepAlive bool) (int, error) {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
-		network, addr = "unix", path
+func dial(addr string, opt DialOptions) (Link, error) {
+	ctx := context.Background()
+	if opt.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, opt.Timeout)
+		defer cancel()
 	}
-	d := net.Dialer{Timeout: timeout, KeepAlive: -1}
-	c, err := d.DialContext(context.Background(), network, addr)
+	c, s, err := reach(ctx, addr, opt.TLS, -1)
 	if err != nil {
-		return -1, errors.New(Cause(err))
+		return Link{}, errors.New(Cause(err))
 	}
-	defer c.Close()
-	raw, err := c.(syscall.Conn).SyscallConn()
+	if s != nil {
+		s.net = nil
+	}
+	fd, err := detach(c)
 	if err != nil {
-		return -1, err
+		return Link{}, err
 	}
-	fd := -1
-	var dupErr error
-	err = raw.Control(func(own uintptr) { fd, dupErr = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
-	if err = errors.Join(err, dupErr); err != nil {
-		return -1, err
+	if _, local := cutUnix(addr); !local {
+		TCPOptions(fd, opt.KeepAlive)
 	}
-	if network == "tcp" {
-		TCPOptions(fd, keepAlive)
-	}
-	return fd, nil
+	return Link{fd, s}, nil
 }
+
+func cutUnix(addr string) (path string, is bool) { return strings.CutPrefix(addr, "unix://") }
 
 // Cause strips from an error of package net what its reader knows already: "connection refused", not "dial tcp ...: connect: ...".
 func Cause(err error) string {
+	var he *HandshakeError
+	if errors.As(err, &he) {
+		return he.Error()
+	}
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
 		return "connection timed out"

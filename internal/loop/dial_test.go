@@ -14,7 +14,7 @@ import (
 func dialed(t testing.TB, l *Loop, addr string, timeout time.Duration) (fd int, err error) {
 	t.Helper()
 	done := make(chan struct{})
-	l.Dial(addr, timeout, true, func(f int, e error) { fd, err = f, e; close(done) })
+	l.Dial(addr, DialOptions{Timeout: timeout, KeepAlive: true}, func(k Link, e error) { fd, err = k.FD, e; close(done) })
 	wait(t, "Dial", done)
 	return fd, err
 }
@@ -126,7 +126,7 @@ func TestDialAfterStopLeaksNothing(t *testing.T) {
 	wait(t, "the loop to end", l.Done())
 	before := descriptors(t)
 	for range 5 {
-		l.Dial(addr, time.Second, false, func(int, error) { t.Error("a stopped loop calls") })
+		l.Dial(addr, DialOptions{Timeout: time.Second}, func(Link, error) { t.Error("a stopped loop calls") })
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		left := 0

@@ -73,17 +73,22 @@ type peer struct {
 	ended   func(err error) // of the stream, or of Read
 	flushed func(unsent int)
 	broken  func(err error)
+	size    int // of what is read at once; 0: the loop's buffer
 }
 
 func (p *peer) Readable() {
-	n, err := p.conn.Read(p.loop.ReadBuffer())
+	b := p.loop.ReadBuffer()
+	if p.size > 0 {
+		b = b[:p.size]
+	}
+	n, err := p.conn.Read(b)
 	switch {
 	case err != nil && p.ended != nil:
 		p.ended(err)
 	case err != nil:
 		p.conn.Close()
 	case n > 0 && p.read != nil:
-		p.read(p.loop.ReadBuffer()[:n])
+		p.read(b[:n])
 	}
 }
 

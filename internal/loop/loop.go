@@ -39,12 +39,14 @@ type Loop struct {
 
 	now     int64 // nanoseconds since start-up, read once a turn
 	readBuf []byte
+	records []byte // as readBuf, for TLS; nil until a connection speaks it
 	bufs    buffers
 	timers  timers
 	sources []Source // by descriptor
 
 	flush    []*Conn // connections with something to write in this turn
 	held     []*Conn // connections whose output may wait for more
+	again    []*Conn // connections that have read more than their owners
 	deferred []func()
 	spare    []func() // the deferred list of the turn before, kept for its memory
 	closing  []int    // descriptors to close at the end of the turn
@@ -84,6 +86,14 @@ func (l *Loop) Now() int64 { return l.now }
 
 // ReadBuffer returns the loop's one read buffer. It is lent: the next reader overwrites it.
 func (l *Loop) ReadBuffer() []byte { return l.readBuf }
+
+// recordBuffer is ReadBuffer for what is not yet decrypted.
+func (l *Loop) recordBuffer() []byte {
+	if l.records == nil {
+		l.records = make([]byte, ReadSize)
+	}
+	return l.records
+}
 
 // Post runs f on the loop, in its next turn. It may be called from any goroutine; after Stop it does nothing and
 // returns false.
@@ -148,6 +158,10 @@ func (l *Loop) endTurn() {
 			l.spare = run[:0]
 			continue
 		}
+		if len(l.again) > 0 {
+			l.readAgain()
+			continue
+		}
 		if len(l.flush) > 0 {
 			l.flushAll()
 			continue
@@ -195,6 +209,27 @@ func (l *Loop) flushAll() {
 		c.write()
 	}
 	l.flush = l.flush[:0]
+}
+
+// readAgain has those read for whom no event will come, once; who has still more is read after the others.
+func (l *Loop) readAgain() {
+	for i, n := 0, len(l.again); i < n; i++ {
+		c := l.again[i]
+		l.again[i] = nil
+		if c.tls != nil && c.tls.queued {
+			c.tls.queued = false
+			c.Ready(true, false, false)
+		}
+	}
+	n := 0
+	for _, c := range l.again {
+		if c != nil {
+			l.again[n] = c
+			n++
+		}
+	}
+	clear(l.again[n:])
+	l.again = l.again[:n]
 }
 
 // runPosted runs what other goroutines have asked for until now.

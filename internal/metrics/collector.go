@@ -14,6 +14,8 @@ type Source interface {
 	Pools() []PoolShards
 	LoopStats() []Loop
 	Reloads() Reloads
+	// Certificates tells of those in use, and whether they are those in the files.
+	Certificates() (list []Certificate, current bool)
 }
 
 // Reloads is what became of attempts to exchange the configuration.

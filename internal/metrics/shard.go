@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"time"
 
 	"ringway/internal/command"
 )
@@ -26,12 +27,28 @@ const (
 	Shed                       // the node has as many requests as it may
 	NoRoute                    // a key that no route of the pool is for
 	Injected                   // the error of `fault`
+	Denied                     // the user may not do it, or nobody in the pool
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected", "denied"}
 
 func (k Kind) String() string { return kindNames[k] }
+
+// Denial says what was denied.
+type Denial uint8
+
+const (
+	DeniedLogin Denial = iota
+	DeniedCommand
+	DeniedKey
+	DeniedChannel
+	Denials
+)
+
+var denialNames = [Denials]string{"auth", "command", "key", "channel"}
+
+func (d Denial) String() string { return denialNames[d] }
 
 // Stall says what made a client's parser stop.
 type Stall uint8
@@ -49,6 +66,37 @@ const (
 var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration"}
 
 func (s Stall) String() string { return stallNames[s] }
+
+// Handshake is how a client's TLS handshake has ended.
+type Handshake uint8
+
+const (
+	HandshakeDone Handshake = iota
+	HandshakeResumed
+	HandshakePlain         // it does not speak TLS
+	HandshakeVersion       // it offers none of the versions that are allowed
+	HandshakeNoCertificate // it has none, and must
+	HandshakeCertificate   // that of the client is not good
+	HandshakeRefused       // the client doesn't like ours
+	HandshakeTimeout       // it took too long
+	HandshakeCrowded       // it was slow while others were waiting
+	HandshakeClosed        // the client went away
+	HandshakeOther
+	HandshakeToPlain // it speaks TLS to an address that does not
+	Handshakes
+)
+
+var handshakeNames = [Handshakes]string{
+	"done", "resumed", "not_tls", "version", "no_certificate", "bad_certificate", "refused", "timeout", "crowded", "closed", "other", "to_plain",
+}
+
+func (h Handshake) String() string { return handshakeNames[h] }
+
+// Certificate tells when one of ours expires.
+type Certificate struct {
+	Pool, Side string // to whom it is shown: clients or backends of a pool, or admin's, which is of none
+	NotAfter   time.Time
+}
 
 // Fault is what `fault` does to a request.
 type Fault uint8
@@ -108,6 +156,7 @@ type Pool struct {
 	Requests []uint64 // by command ID
 	Unknown  uint64   // requests with a name the table doesn't have
 	Errors   [Kinds]uint64
+	Denials  [Denials]uint64
 	Stalls   [Stalls]uint64
 	Retries  [Retries]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
@@ -134,6 +183,8 @@ type Pool struct {
 	MirrorDropped uint64         // of which it was not, though it should have been
 	MirrorErrors  uint64         // copies, or parts of them, that were answered with an error or not at all
 	Faults        [Faults]uint64 // injected
+
+	Handshakes [Handshakes]uint64 // of TLS, with clients
 
 	Clients  int // now
 	Accepted uint64

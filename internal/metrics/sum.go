@@ -20,6 +20,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Errors {
 		p.Errors[i] += n
 	}
+	for i, n := range q.Denials {
+		p.Denials[i] += n
+	}
 	for i, n := range q.Stalls {
 		p.Stalls[i] += n
 	}
@@ -57,6 +60,9 @@ func (p *Pool) add(q *Pool) {
 	p.MirrorErrors += q.MirrorErrors
 	for i, n := range q.Faults {
 		p.Faults[i] += n
+	}
+	for i, n := range q.Handshakes {
+		p.Handshakes[i] += n
 	}
 	p.Clients += q.Clients
 	p.Accepted += q.Accepted

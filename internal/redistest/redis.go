@@ -20,6 +20,9 @@ type Redis struct {
 	proc    *Process
 	frozen  bool     // by Stop
 	first   []string // a command for the server whenever it has come up; nil: none
+
+	authority *Authority // of one that speaks TLS; nil: it doesn't
+	own       *Certificate
 }
 
 // Server starts redis-server on a free port, with extra command line arguments, and returns when it answers PING. Nothing
@@ -100,13 +103,21 @@ func (r *Redis) Do(args ...string) string {
 
 // TryDo is Do with an error. The server has two seconds to answer.
 func (r *Redis) TryDo(args ...string) (string, error) {
-	c, err := Connect(r.Addr())
+	c, err := r.connect()
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
 	c.SetTimeout(2 * time.Second)
 	return c.TryDo(args...)
+}
+
+// connect is Connect to this server, with TLS if it wants that.
+func (r *Redis) connect() (*Conn, error) {
+	if r.authority == nil {
+		return Connect(r.Addr())
+	}
+	return ConnectTLS(r.Addr(), r.authority.Trust(r.own))
 }
 
 // mustDo ends the test unless the reply is +OK.
@@ -163,7 +174,7 @@ func (r *Redis) Cont() {
 // Shutdown asks the server to end and waits until it has: its connections are closed in the orderly way.
 func (r *Redis) Shutdown() {
 	r.t.Helper()
-	c, err := Connect(r.Addr())
+	c, err := r.connect()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -197,7 +208,7 @@ func (r *Redis) launch() {
 }
 
 func (r *Redis) answers() bool {
-	c, err := Connect(r.Addr())
+	c, err := r.connect()
 	if err != nil {
 		return false
 	}

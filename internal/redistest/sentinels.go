@@ -29,9 +29,20 @@ type Monitored struct {
 // themselves every ten seconds or two, asking servers for INFO and telling each other of news, they do every second or half.
 func StartSentinels(t testing.TB, n int, masters ...Monitored) *Sentinels {
 	t.Helper()
+	return startSentinels(t, nil, n, masters)
+}
+
+// StartSentinelsTLS starts sentinels that speak TLS only, with each other and with the servers too.
+func StartSentinelsTLS(t testing.TB, a *Authority, n int, masters ...Monitored) *Sentinels {
+	t.Helper()
+	return startSentinels(t, a, n, masters)
+}
+
+func startSentinels(t testing.TB, a *Authority, n int, masters []Monitored) *Sentinels {
+	t.Helper()
 	s := &Sentinels{t: t}
 	for range n {
-		s.Nodes = append(s.Nodes, sentinel(t, n/2+1, masters))
+		s.Nodes = append(s.Nodes, sentinel(t, a, n/2+1, masters))
 	}
 	for _, m := range masters {
 		replicas := m.Primary.info("connected_slaves", "INFO", "replication")
@@ -43,12 +54,22 @@ func StartSentinels(t testing.TB, n int, masters ...Monitored) *Sentinels {
 	return s
 }
 
-func sentinel(t testing.TB, quorum int, masters []Monitored) *Redis {
+func sentinel(t testing.TB, a *Authority, quorum int, masters []Monitored) *Redis {
 	t.Helper()
 	dir := t.TempDir()
 	r := &Redis{t: t, program: find(t, "redis-server", "install it: apt-get install redis-server, or run make test"), port: FreePort(t)}
 	var conf strings.Builder
-	fmt.Fprintf(&conf, "port %d\nbind 127.0.0.1\ndir %s\nloglevel notice\n", r.port, dir)
+	fmt.Fprintf(&conf, "bind 127.0.0.1\ndir %s\nloglevel notice\n", dir)
+	if a == nil {
+		fmt.Fprintf(&conf, "port %d\n", r.port)
+	} else {
+		r.authority, r.own = a, a.Issue(Issue{})
+		fmt.Fprintf(&conf, "tls-port %d\n", r.port)
+		options := tlsOptions(a, r.own)
+		for i := 0; i < len(options); i += 2 {
+			fmt.Fprintf(&conf, "%s %s\n", strings.TrimPrefix(options[i], "--"), options[i+1])
+		}
+	}
 	for _, m := range masters {
 		fmt.Fprintf(&conf, "sentinel monitor %s 127.0.0.1 %d %d\n", m.Name, m.Primary.port, quorum)
 		fmt.Fprintf(&conf, "sentinel down-after-milliseconds %s 500\n", m.Name)

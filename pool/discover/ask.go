@@ -11,7 +11,7 @@ type Conn struct{ c *client }
 // Connect opens a connection and presents opt's credentials. The connection is closed when ctx ends.
 func Connect(ctx context.Context, opt Options, address string) (*Conn, error) {
 	opt = opt.filled(0)
-	c, err := connect(ctx, &opt, address, opt.Username, opt.Password)
+	c, err := connectTo(ctx, &opt, address)
 	if err != nil {
 		return nil, err
 	}

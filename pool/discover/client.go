@@ -54,6 +54,12 @@ func connect(ctx context.Context, opt *Options, address, username, password stri
 	return c, nil
 }
 
+// connectTo is connect to a node.
+func connectTo(ctx context.Context, opt *Options, address string) (*client, error) {
+	username, password := opt.credentials(address)
+	return connect(ctx, opt, address, username, password)
+}
+
 func (c *client) close() {
 	c.unwatch()
 	c.conn.Close()

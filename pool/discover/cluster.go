@@ -172,7 +172,7 @@ func (c *cluster) ask(ctx context.Context, address string) (*clusterView, error)
 		}
 	}
 	c.hangUp()
-	link, err := connect(ctx, &c.opt, address, c.opt.Username, c.opt.Password)
+	link, err := connectTo(ctx, &c.opt, address)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type Options struct {
 	Log      *slog.Logger // nil: slog.Default()
 	Username string       // for the nodes
 	Password string
+	As       func(address string) (username, password string) // in their place; may be nil
 	// Dial connects to host:port or unix:///path; nil: plain TCP or a socket file. It must give up when ctx ends.
 	Dial     func(ctx context.Context, address string) (net.Conn, error)
 	Timeout  time.Duration // for a connection, for each reply and for a look-up of a name; default 1s
@@ -69,6 +70,14 @@ func (o Options) filled(interval time.Duration) Options {
 		o.Interval = interval
 	}
 	return o
+}
+
+// credentials are what the node at an address is given.
+func (o *Options) credentials(address string) (username, password string) {
+	if o.As != nil {
+		return o.As(address)
+	}
+	return o.Username, o.Password
 }
 
 func dialPlain(ctx context.Context, address string) (net.Conn, error) {

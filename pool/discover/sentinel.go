@@ -232,7 +232,7 @@ func (m *master) renewed(heard, all int, patience time.Duration) bool {
 
 // role asks a node what it is: "master" or "slave".
 func (s *sentinel) role(ctx context.Context, address string) (string, error) {
-	c, err := connect(ctx, &s.opt, address, s.opt.Username, s.opt.Password)
+	c, err := connectTo(ctx, &s.opt, address)
 	if err != nil {
 		return "", err
 	}

@@ -157,7 +157,7 @@ type realNodes struct {
 }
 
 func (b *bench) startReal(n int) (*realNodes, error) {
-	servers, ports, err := process.RedisServers(b.ctx, b.dir, n)
+	servers, ports, err := process.RedisServers(b.ctx, b.dir, n, nil)
 	r := &realNodes{servers, ports}
 	if err != nil {
 		r.close()

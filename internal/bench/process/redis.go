@@ -9,14 +9,18 @@ import (
 	"time"
 )
 
-// RedisServers starts n redis-servers that keep nothing on disk, and waits until they answer. Those that were started are returned with an error, too.
-func RedisServers(ctx context.Context, dir string, n int) (servers []*Process, ports []int, err error) {
+// RedisServers starts n redis-servers that keep nothing on disk, and waits until they answer. more, unless it is nil, returns what else the one with an index
+// is given on its command line. Those that were started are returned with an error, too.
+func RedisServers(ctx context.Context, dir string, n int, more func(i int) []string) (servers []*Process, ports []int, err error) {
 	if ports, err = FreePorts(n); err != nil {
 		return nil, nil, err
 	}
 	for i, port := range ports {
-		p, err := Start(fmt.Sprintf("redis-%d", i), dir, "redis-server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-			"--save", "", "--appendonly", "no", "--dir", dir, "--maxclients", "4000")
+		args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir, "--maxclients", "4000"}
+		if more != nil {
+			args = append(args, more(i)...)
+		}
+		p, err := Start(fmt.Sprintf("redis-%d", i), dir, "redis-server", args...)
 		if err != nil {
 			return servers, nil, err
 		}

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +16,24 @@ import (
 )
 
 func goredisSweep(addr string, resp int) []check {
-	return goredis{redis.NewClient(&redis.Options{Addr: addr, Protocol: resp}), ""}.sweep()
+	return goredis{redis.NewClient(&redis.Options{Addr: addr, Protocol: resp, TLSConfig: tlsConfig()}), ""}.sweep()
 }
 
 func goredisClusterSweep(addr string, resp int) []check {
 	return goredis{redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, Protocol: resp}), "{one}"}.sweep()
+}
+
+// tlsConfig is nil unless RINGWAY_TLS_CA names the file of the authority to believe.
+func tlsConfig() *tls.Config {
+	file := os.Getenv("RINGWAY_TLS_CA")
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	noErrorAtStart(err)
+	cfg := &tls.Config{RootCAs: x509.NewCertPool()}
+	cfg.RootCAs.AppendCertsFromPEM(pem)
+	return cfg
 }
 
 func (s goredis) sweep() []check {

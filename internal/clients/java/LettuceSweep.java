@@ -14,6 +14,7 @@ import io.lettuce.core.ScanArgs;
 import io.lettuce.core.ScanCursor;
 import io.lettuce.core.ScoredValue;
 import io.lettuce.core.ScriptOutputType;
+import io.lettuce.core.SslOptions;
 import io.lettuce.core.StreamMessage;
 import io.lettuce.core.TransactionResult;
 import io.lettuce.core.XReadArgs;
@@ -24,6 +25,7 @@ import io.lettuce.core.codec.ByteArrayCodec;
 import io.lettuce.core.protocol.ProtocolVersion;
 import io.lettuce.core.pubsub.RedisPubSubAdapter;
 import io.lettuce.core.pubsub.StatefulRedisPubSubConnection;
+import java.io.File;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -43,11 +45,17 @@ final class LettuceSweep {
     static RedisCommands<byte[], byte[]> raw;
 
     public static void main(String[] args) {
-        client = RedisClient.create(RedisURI.create(args[0], Integer.parseInt(args[1])));
+        RedisURI uri = RedisURI.create(args[0], Integer.parseInt(args[1]));
+        ClientOptions.Builder options = ClientOptions.builder();
         if (args.length > 2) {
-            client.setOptions(ClientOptions.builder()
-                    .protocolVersion(args[2].equals("3") ? ProtocolVersion.RESP3 : ProtocolVersion.RESP2).build());
+            options.protocolVersion(args[2].equals("3") ? ProtocolVersion.RESP3 : ProtocolVersion.RESP2);
         }
+        if (System.getenv("RINGWAY_TLS_CA") != null) {
+            uri.setSsl(true);
+            options.sslOptions(SslOptions.builder().trustManager(new File(System.getenv("RINGWAY_TLS_CA"))).build());
+        }
+        client = RedisClient.create(uri);
+        client.setOptions(options.build());
         connection = client.connect();
         r = connection.sync();
         raw = client.connect(ByteArrayCodec.INSTANCE).sync();

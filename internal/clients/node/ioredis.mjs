@@ -1,9 +1,12 @@
 // The sweep of ioredis: node ioredis.mjs HOST PORT [RESP version]
 import { Redis } from 'ioredis';
+import { readFileSync } from 'node:fs';
 import { big, binaryKeys, equal, keys, rejects, run, sameSet, sleep, until } from './checks.mjs';
 
 const [host, port, resp] = process.argv.slice(2);
 const options = { host, port: Number(port), ...(resp ? { protocol: Number(resp) } : {}) };
+const ca = process.env.RINGWAY_TLS_CA;
+if (ca) options.tls = { ca: readFileSync(ca) };
 const r = new Redis(options);
 await r.flushall();
 

@@ -1,5 +1,6 @@
 """The sweep of redis-py's synchronous client, and of its RedisCluster: sweep_redispy.py HOST PORT [cluster] [RESP version]"""
 
+import os
 import sys
 import threading
 
@@ -10,6 +11,8 @@ from checks import BIG, BINARY_KEYS, equal, run
 HOST, PORT, *REST = sys.argv[1:]
 CLUSTER = REST[:1] == ["cluster"]
 OPTIONS = {"protocol": int(version) for version in REST[CLUSTER:]}
+if os.environ.get("RINGWAY_TLS_CA"):
+    OPTIONS.update(ssl=True, ssl_ca_certs=os.environ["RINGWAY_TLS_CA"])
 RESP3 = OPTIONS.get("protocol") == 3
 
 # Before keys that one command has together: in cluster mode the client itself wants them in one slot.

@@ -1,0 +1,304 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ringway/internal/acl"
+	"ringway/internal/command"
+	"ringway/internal/config"
+	"ringway/internal/metrics"
+	"ringway/resp"
+)
+
+// guard is who may log in to a pool and do what, and what nobody may do. It does not change; a reload puts another in its place.
+//
+// A session has the user that it is, default before it logs in. If that one may do everything, and the pool denies nothing, the session is
+// not judged, and requests cost what they cost without users. Otherwise each is judged when it is read, before anything else is made
+// of it: the plain ones with a look at a bitmap and at the patterns of the user's keys (mayPlainly), all others by judge. What is queued
+// in a transaction is judged then, and at EXEC once more if there are other rules by then.
+type guard struct {
+	users  *acl.Users
+	denied *acl.Commands // nil: nothing
+	file   string        // of the users; empty: they are in the configuration
+	digest [32]byte      // of what the file held
+	own    bool          // there are users beside the one that every pool has
+}
+
+// openGuards reads what a configuration and the files that it names say of the users of each pool, by its name.
+func openGuards(cfg *config.Config) (map[string]*guard, error) {
+	all := map[string]*guard{}
+	for i := range cfg.Pools {
+		p := &cfg.Pools[i]
+		g, line, err := newGuard(p, filepath.Dir(cfg.File))
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: pool %q: %w", cfg.File, line, p.Name, err)
+		}
+		all[p.Name] = g
+	}
+	return all, nil
+}
+
+// newGuard makes one. With an error comes the line that it is about.
+func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
+	g = &guard{own: len(p.Users) > 0 || p.UsersFile != ""}
+	var users []*acl.User
+	for i := range p.Users {
+		u, err := userOf(&p.Users[i])
+		if err != nil {
+			return nil, p.Users[i].Line, fmt.Errorf("user %q: %w", p.Users[i].Name, err)
+		}
+		users = append(users, u)
+	}
+	if p.UsersFile != "" {
+		if g.file = p.UsersFile; !filepath.IsAbs(g.file) {
+			g.file = filepath.Join(dir, g.file)
+		}
+		if users, g.digest, err = readUsers(g.file); err != nil {
+			return nil, p.Line, err
+		}
+	}
+	hasDefault := slices.ContainsFunc(users, func(u *acl.User) bool { return u.Name() == acl.DefaultName })
+	switch {
+	case !hasDefault:
+		users = append(users, acl.NewDefault(p.RequirePass.Reveal()))
+	case p.RequirePass != "":
+		return nil, p.Line, fmt.Errorf("%s has the user default, and requirepass is its password as well; keep one", g.file)
+	}
+	if g.users, err = acl.NewUsers(users...); err != nil {
+		return nil, p.Line, err
+	}
+	if g.denied, err = deniedCommands(p); err != nil {
+		return nil, p.Line, err
+	}
+	return g, 0, nil
+}
+
+func userOf(cfg *config.User) (*acl.User, error) {
+	u := acl.NewUser(cfg.Name)
+	rules := []string{"on"}
+	for _, p := range cfg.Passwords {
+		rules = append(rules, ">"+p.Reveal())
+	}
+	for _, d := range cfg.Digests {
+		rules = append(rules, "#"+d.Reveal())
+	}
+	if cfg.NoPassword {
+		rules = append(rules, "nopass")
+	}
+	return u, u.ApplyAll(append(rules, strings.Fields(cfg.Rules)...))
+}
+
+// readUsers returns the users of a file, and a digest of what it holds.
+func readUsers(file string) (users []*acl.User, digest [32]byte, err error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, digest, fmt.Errorf("cannot read users_file %s: %w", file, err)
+	}
+	if users, err = acl.ParseFile(file, data); err != nil {
+		return nil, digest, fmt.Errorf("users_file:\n%w", err)
+	}
+	return users, sha256.Sum256(data), nil
+}
+
+// usersFiles lists the files of users of all pools.
+func (srv *Server) usersFiles() (list []string) {
+	for _, sp := range srv.open() {
+		if sp.guard.file != "" {
+			list = append(list, sp.guard.file)
+		}
+	}
+	return list
+}
+
+// rereadUsers takes over files of users that hold something else than when they were read. One that can't be used is told of once, and
+// nothing changes. It is for one goroutine.
+func (srv *Server) rereadUsers() {
+	changed := false
+	found := sha256.New()
+	for _, sp := range srv.open() {
+		if g := sp.guard; g.file != "" {
+			data, err := os.ReadFile(g.file)
+			digest := sha256.Sum256(data)
+			changed = changed || err != nil || digest != g.digest
+			found.Write(digest[:])
+		}
+	}
+	last := srv.foundUsers
+	if srv.foundUsers = string(found.Sum(nil)); !changed || srv.foundUsers == last {
+		return
+	}
+	if err := srv.reloadUsers(); err != nil {
+		srv.ReloadFailed()
+		srv.log.Error("cannot take over changed users; those before stay", "error", err)
+		return
+	}
+	srv.log.Info("users reloaded", "files", strings.Join(srv.usersFiles(), " "))
+}
+
+// deniedCommands is what deny_commands and allow_commands come to.
+func deniedCommands(p *config.Pool) (*acl.Commands, error) {
+	denied := &acl.Commands{}
+	put := func(option string, names []string, in bool) error {
+		for _, name := range names {
+			known := false
+			for _, c := range command.All() {
+				if (name == "@all" || isCalled(c, name)) && !c.Flags.Has(command.NoAuth) {
+					denied.Put(c.ID, in)
+				}
+				known = known || name == "@all" || isCalled(c, name)
+			}
+			if !known {
+				return fmt.Errorf("%s: there is no command %s", option, describeName(name))
+			}
+		}
+		return nil
+	}
+	if err := put("deny_commands", p.DenyCommands, true); err != nil {
+		return nil, err
+	}
+	if err := put("allow_commands", p.AllowCommands, false); err != nil {
+		return nil, err
+	}
+	if denied.Empty() {
+		return nil, nil
+	}
+	return denied, nil
+}
+
+// become makes the session's client a user, who has logged in with the password of this digest, or needed none.
+func (s *Session) become(u *acl.User, digest string) {
+	s.user, s.digest, s.authed = u, digest, true
+	s.update()
+}
+
+// unknown makes the session's client the user default, who may have to log in.
+func (s *Session) unknown() {
+	s.user, s.digest = s.pool.shared.guard.users.Default(), ""
+	s.authed = s.user.On() && s.user.NoPassword()
+	s.update()
+}
+
+// mayPlainly says for certain that a request with the one key that its command always has is allowed. Those for which it
+// does not are judged with all others.
+func (s *Session) mayPlainly(c *command.Command, a *resp.Args) bool {
+	d := s.pool.shared.guard.denied
+	return (d == nil || !d.Has(c.ID)) && s.user.JudgePlain(c, a)
+}
+
+// judge refuses a request that is not allowed. It returns false if it is.
+func (s *Session) judge(c *command.Command, a *resp.Args) (refused bool) {
+	v, why := s.pool.shared.guard.judge(s.user, c, a, &s.worker.keys)
+	if v.Reason == acl.Allowed {
+		return false
+	}
+	s.last = c
+	s.pool.shared.denials.request(s, c, a, v)
+	switch {
+	case c.Name == "exec": // Redis ends the transaction over it
+		s.endTransaction()
+		s.unwatch()
+		s.refuse(metrics.Denied, errExecDenied+why)
+	default:
+		s.refuseQueued(metrics.Denied, why)
+	}
+	return true
+}
+
+// judge says whether a user may send a request, and what he hears if not.
+func (g *guard) judge(u *acl.User, c *command.Command, a *resp.Args, keys *[]int) (v acl.Verdict, why string) {
+	if g.denied != nil && g.denied.Has(c.ID) {
+		return acl.Verdict{Reason: acl.NoCommand}, "NOPERM '" + c.Name + "' is denied to all clients of this pool"
+	}
+	if v = u.Judge(c, a, keys); v.Reason == acl.Allowed {
+		v = u.JudgePatterns(c, a, keys)
+	}
+	if v.Reason == acl.Allowed {
+		return v, ""
+	}
+	return v, v.Refusal(c, a)
+}
+
+// stillAllowed judges what is queued in a transaction once more, if there are other rules than when it was queued.
+func (s *Session) stillAllowed(tx *transaction) bool {
+	g := s.pool.shared.guard
+	if tx.guard == g && tx.user == s.user || !s.judged {
+		return true
+	}
+	return s.pool.eachRequest(tx.batch, func(c *command.Command, a *resp.Args) bool {
+		v, _ := g.judge(s.user, c, a, &s.worker.keys)
+		if v.Reason != acl.Allowed {
+			s.pool.shared.denials.request(s, c, a, v)
+		}
+		return v.Reason == acl.Allowed
+	})
+}
+
+// rejudge is called with other rules: who may not be connected any more is closed, and who may not listen to what he listens to. As with
+// ACL SETUSER, who is left may do from now on what the rules say now.
+func (ps *poolState) rejudge(before *guard) {
+	closed := 0
+	for s := ps.worker.sessions; s != nil; {
+		next := s.next
+		if s.pool == ps && !s.rejudge(before) {
+			s.drop()
+			closed++
+		}
+		s = next
+	}
+	if closed > 0 {
+		ps.worker.log.Info("clients closed", "pool", ps.shared.cfg.Name, "clients", closed,
+			"reason", "their users are gone, or off, or have other passwords, or may not listen to their channels any more")
+	}
+}
+
+func (s *Session) rejudge(before *guard) (stays bool) {
+	g := s.pool.shared.guard
+	u, old := g.users.Find([]byte(s.user.Name())), s.user
+	if u == nil {
+		return false
+	}
+	s.user = u
+	if !s.authed {
+		if u.On() && u.NoPassword() && u.Name() == acl.DefaultName {
+			s.authed = true
+		}
+	} else if !u.Same(old) {
+		switch {
+		case !u.On():
+			return false
+		case s.digest != "" && !u.NoPassword() && !u.Takes(s.digest) && (g.own || before.own):
+			return false
+		}
+	}
+	s.update()
+	return s.subs == nil || s.subs.reachedBy(u)
+}
+
+// reachedBy reports whether a user may listen to all that is listened to.
+func (sub *subscriptions) reachedBy(u *acl.User) bool {
+	for k := range sub.topics {
+		for name := range sub.topics[k] {
+			if !u.Reaches([]byte(name), topicKind(k) == patternTopic) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// errExecDenied comes before why.
+const errExecDenied = "EXECABORT Transaction discarded because of: "
+
+// errRulesChanged is Redis's, but for the reason, which may be another for each of the requests.
+const errRulesChanged = errExecDenied + "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call"
