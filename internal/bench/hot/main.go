@@ -66,6 +66,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if opt.out != "" {
+		if err := os.MkdirAll(opt.out, 0o755); err != nil {
+			return err
+		}
+	}
 	b, err := newBench(ctx, opt, out, progress)
 	if b != nil {
 		defer b.close()
