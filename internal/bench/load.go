@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ringway/internal/bench/process"
 )
 
 // speed is what the clients saw of one run.
@@ -23,7 +25,7 @@ func runLoad(ctx context.Context, s scenario, port, requests int, patience time.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "redis-benchmark", s.load(port, requests)...)
-	cmd.SysProcAttr = ourChild()
+	cmd.SysProcAttr = process.OurChild()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ringway/internal/bench/process"
 )
 
 // The main goroutine starts all processes and asks the kernel to end them should this one vanish. The kernel goes
@@ -70,7 +72,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	rep := &report{
 		Date: time.Now().Format("2006-01-02"), Rounds: opt.rounds, Notes: opt.notes,
-		Machine: describeMachine(), Versions: versions(opt.contenders), TLS: opt.tls,
+		Machine: process.Machine(), Versions: versions(opt.contenders), TLS: opt.tls,
 	}
 	if err := measureAll(ctx, opt, rep, progress); err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"ringway/internal/bench/process"
 )
 
 // A sample is one run: one contender, one scenario, one round.
@@ -22,8 +24,8 @@ type sample struct {
 // A bout is a contender within a scenario.
 type bout struct {
 	who      *contender
-	proc     *process // nil for direct
-	beside   *process // nil unless its work is shared
+	proc     *process.Process // nil for direct
+	beside   *process.Process // nil unless its work is shared
 	port     int
 	requests int // of one run
 	samples  []sample
@@ -31,8 +33,8 @@ type bout struct {
 }
 
 // processes are those whose cost counts.
-func (b *bout) processes() (list []*process) {
-	for _, p := range []*process{b.proc, b.beside} {
+func (b *bout) processes() (list []*process.Process) {
+	for _, p := range []*process.Process{b.proc, b.beside} {
 		if p != nil {
 			list = append(list, p)
 		}
@@ -55,10 +57,10 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 			return err
 		}
 	}
-	servers, ports, err := startServers(ctx, dir, count, sec)
+	servers, ports, err := process.RedisServers(ctx, dir, count, sec.server)
 	defer func() {
 		for _, p := range servers {
-			p.stop()
+			p.Stop()
 		}
 	}()
 	if err != nil {
@@ -69,7 +71,7 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 	}
 	f := field{dir: dir, ports: ports, secure: sec, scale: opt.scale, progress: progress}
 	for _, p := range servers {
-		f.pids = append(f.pids, p.pid())
+		f.pids = append(f.pids, p.Pid())
 	}
 	for i, s := range opt.scenarios {
 		fmt.Fprintf(progress, "%d/%d %s\n", i+1, len(opt.scenarios), s.Title)
@@ -79,7 +81,7 @@ func measureAll(ctx context.Context, opt options, rep *report, progress io.Write
 		}
 		rep.add(s, bouts)
 		for _, p := range servers {
-			if err := p.ended(); err != nil {
+			if err := p.Ended(); err != nil {
 				return err
 			}
 		}
@@ -103,7 +105,7 @@ func (f *field) play(ctx context.Context, s scenario, list []*contender, rounds 
 	defer func() {
 		for _, b := range bouts {
 			for _, p := range b.processes() {
-				p.stop()
+				p.Stop()
 			}
 		}
 	}()
@@ -147,7 +149,7 @@ func (f *field) after(ctx context.Context, b *bout) error {
 	}
 	if b.err != nil {
 		if b.proc != nil {
-			if ended := b.proc.ended(); ended != nil {
+			if ended := b.proc.Ended(); ended != nil {
 				b.err = ended // whatever else was seen follows from it
 			}
 		}
@@ -167,7 +169,7 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	free, err := freePorts(2)
+	free, err := process.FreePorts(2)
 	if err != nil {
 		return err
 	}
@@ -179,7 +181,7 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 			return err
 		}
 		if program != "" {
-			if b.beside, err = start(b.who.name+" (beside)", dir, program, args...); err != nil {
+			if b.beside, err = process.Start(b.who.name+" (beside)", dir, program, args...); err != nil {
 				return err
 			}
 		}
@@ -188,14 +190,14 @@ func (f *field) enter(ctx context.Context, s scenario, b *bout) error {
 	if err != nil {
 		return err
 	}
-	if b.proc, err = start(b.who.name, dir, b.who.path, args...); err != nil {
+	if b.proc, err = process.Start(b.who.name, dir, b.who.path, args...); err != nil {
 		return err
 	}
 	var cfg *tls.Config
 	if s.down() {
 		cfg = f.secure.client()
 	}
-	return until(ctx, 15*time.Second, b.proc.ended, func() error { return verify(b.port, cfg, f.ports, k.shards) })
+	return process.Until(ctx, 15*time.Second, b.proc.Ended, func() error { return verify(b.port, cfg, f.ports, k.shards) })
 }
 
 // calibrate warms the contender up with ever longer runs, and settles on the number of requests that takes it about
@@ -237,7 +239,7 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 	perRequest := func(t time.Duration) float64 { return float64(t) / 1e3 / float64(b.requests) }
 	one.cpu, one.redisCPU = perRequest(proxyAfter-proxy), perRequest(serversAfter-servers)
 	for _, p := range b.processes() {
-		bytes, err := residentBytes(p.pid())
+		bytes, err := process.ResidentBytes(p.Pid())
 		if err != nil {
 			return one, err
 		}
@@ -252,13 +254,13 @@ func (f *field) once(ctx context.Context, s scenario, b *bout) (sample, error) {
 
 func (f *field) clocks(b *bout) (proxy, servers time.Duration, err error) {
 	for _, p := range b.processes() {
-		used, err := cpuTime(p.pid())
+		used, err := process.CPUTime(p.Pid())
 		if err != nil {
 			return 0, 0, err
 		}
 		proxy += used
 	}
-	servers, err = cpuTimes(f.pids)
+	servers, err = process.CPUTimes(f.pids)
 	return proxy, servers, err
 }
 

@@ -203,7 +203,7 @@ func (r *report) save(dir string) error {
 	}
 	data = spreadLines.ReplaceAll(data, []byte(`{$1, $2, $3}`))
 	for name, text := range map[string]string{
-		r.name() + ".md": r.markdown(), r.name() + ".svg": chart(r), r.name() + ".json": string(data) + "\n",
+		r.name() + ".md": r.markdown(), r.name() + ".svg": draw(r), r.name() + ".json": string(data) + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("cannot write the results: %w", err)

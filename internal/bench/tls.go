@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"ringway/internal/bench/process"
 )
 
 // secure is what everybody shows and trusts when TLS is measured: one certificate, signed by itself.
@@ -58,7 +60,7 @@ func newSecure(dir string, servers int) (*secure, error) {
 			return nil, err
 		}
 	}
-	s.ports, err = freePorts(servers)
+	s.ports, err = process.FreePorts(servers)
 	return s, err
 }
 
@@ -126,7 +128,7 @@ func besideTwemproxy(p *place) (string, []string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "global\n  nbthread %d\n  maxconn 4096\n\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n", p.threads)
 	if p.side == "up" || p.side == "both" {
-		behind, err := freePorts(len(p.servers))
+		behind, err := process.FreePorts(len(p.servers))
 		if err != nil {
 			return "", nil, err
 		}
@@ -137,7 +139,7 @@ func besideTwemproxy(p *place) (string, []string, error) {
 		p.servers = behind
 	}
 	if p.side == "down" || p.side == "both" {
-		inner, err := freePorts(1)
+		inner, err := process.FreePorts(1)
 		if err != nil {
 			return "", nil, err
 		}

@@ -287,8 +287,8 @@ func TestUnreadReplies(t *testing.T) {
 
 // A client that has not read for longer than client_stall_timeout is closed.
 func TestClientThatNeverReadsIsClosed(t *testing.T) {
-	// A health check's connection, opened at its own time, would be among the files.
-	r := serve(t, pool{nodes: addresses(servers(t, 1)), options: map[string]string{"client_stall_timeout": "300ms", "health_check": "off"}})
+	// The connections of a health check and of a hot key, opened at their own time, would be among the files.
+	r := serve(t, pool{nodes: addresses(servers(t, 1)), options: map[string]string{"client_stall_timeout": "300ms", "health_check": "off", "hot_keys": "'off'"}})
 	c := redistest.Dial(t, r.addr())
 	c.Do("SET", "big", strings.Repeat("x", mib))
 	files := openFiles(t, r.Pid())

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime is the user and system time of a process and all its threads, those that have ended included. It is the
+// CPUTime is the user and system time of a process and all its threads, those that have ended included. It is the
 // counter behind the times of /proc/PID/stat, read through the process's CPU clock, in nanoseconds instead of ticks of 10 ms.
-func cpuTime(pid int) (time.Duration, error) {
+func CPUTime(pid int) (time.Duration, error) {
 	// How the kernel numbers the clocks of other processes: the pid's complement, then "process", "scheduler's time".
 	clock := int32(^pid)<<3 | 2
 	var t unix.Timespec
@@ -20,7 +20,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// ourChild keeps Ctrl-C from the processes, which we end ourselves and in order, and ends them if we cannot.
-func ourChild() *syscall.SysProcAttr {
+// OurChild keeps Ctrl-C from the processes, which we end ourselves and in order, and ends them if we cannot.
+func OurChild() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"errors"
@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// cpuTimes adds up the clocks of several processes.
-func cpuTimes(pids []int) (sum time.Duration, err error) {
+// CPUTimes adds up the clocks of several processes.
+func CPUTimes(pids []int) (sum time.Duration, err error) {
 	for _, pid := range pids {
-		t, err := cpuTime(pid)
+		t, err := CPUTime(pid)
 		if err != nil {
 			return 0, err
 		}
@@ -21,8 +21,8 @@ func cpuTimes(pids []int) (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// residentBytes is how much of a process is in memory now.
-func residentBytes(pid int) (int64, error) {
+// ResidentBytes is how much of a process is in memory now.
+func ResidentBytes(pid int) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package process
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-func cpuTime(int) (time.Duration, error) {
+func CPUTime(int) (time.Duration, error) {
 	return 0, errors.New("the CPU time of another process can be read on Linux only: run the benchmark there")
 }
 
-func ourChild() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func OurChild() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
