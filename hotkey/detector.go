@@ -59,6 +59,7 @@ type Detector struct {
 	counters [sets * ways]counter
 	details  [sets * ways]details
 	total    uint32 // in the counters
+	kept     uint32 // of them, those that no node was asked for
 	halved   int64
 	last     int64 // the last sample
 	renewed  int64 // when keys could last be nominated again
@@ -114,7 +115,7 @@ func (d *Detector) Sample(now int64, hash uint64, key []byte, write bool) (skip 
 	if m.nominated || len(key) > longestKey {
 		return d.Skip(), false
 	}
-	sure, total := c.count-c.excess, float64(d.total)
+	sure, total := c.count-c.excess, atNodes(d.total, d.kept)
 	pinned := d.pin != nil && sure >= fewestPinned && d.pin(key)
 	if pinned || sure >= fewest && float64(sure) >= d.hot*total || d.isStorm(hash) {
 		nominated, m.nominated = true, true
@@ -163,6 +164,18 @@ func (d *Detector) recently(hash uint64) (n int) {
 	return n
 }
 
+// atNodes is how many of the commands count for what is a node's fair share: those that the nodes get. What is answered without them would otherwise hide
+// the keys that are the hottest of the rest.
+func atNodes(total, kept uint32) float64 {
+	return float64(max(total-min(kept, total), total/fewestAtNodes))
+}
+
+// fewestAtNodes bounds it from below, as a part of all.
+const fewestAtNodes = 16
+
+// Kept says that no node was asked for a command that was shown.
+func (d *Detector) Kept() { d.kept++ }
+
 // AddBytes adds the size of the reply to a command that was shown.
 func (d *Detector) AddBytes(hash uint64, n int) {
 	hash |= 1
@@ -206,6 +219,7 @@ func (d *Detector) measure(now int64) {
 func (d *Detector) halve(now int64) {
 	d.halved = now
 	d.total /= 2
+	d.kept /= 2
 	for i := range d.counters {
 		c, m := &d.counters[i], &d.details[i]
 		c.count /= 2
@@ -222,6 +236,7 @@ func (d *Detector) halve(now int64) {
 type Report struct {
 	Nodes   int
 	Total   float64 // samples in the slow window
+	AtNodes float64 // those of them that count for what a node's fair share is
 	Recent  float64 // in the fast one
 	Weight  float64 // how many commands a sample stands for
 	Rate    float64 // commands a second
@@ -253,7 +268,7 @@ func (d *Detector) Report(now int64, r *Report) (idle bool) {
 	if now-d.last > quiet {
 		return true
 	}
-	r.Total, r.Recent, r.Rate = float64(d.total), float64(d.seen), d.rate
+	r.Total, r.AtNodes, r.Recent, r.Rate = float64(d.total), atNodes(d.total, d.kept), float64(d.seen), d.rate
 	again := now-d.renewed >= nominateAgain
 	if again {
 		d.renewed = now
@@ -266,7 +281,7 @@ func (d *Detector) Report(now int64, r *Report) (idle bool) {
 		if again {
 			m.nominated = false
 		}
-		if float64(c.count) < d.hot/8*r.Total && c.count < fewest && (d.pin == nil || !d.pin(m.key)) {
+		if float64(c.count) < d.hot/8*r.AtNodes && c.count < fewest && (d.pin == nil || !d.pin(m.key)) {
 			m.key = m.key[:0]
 			continue
 		}

@@ -32,6 +32,7 @@ type Tally struct {
 	// What addUp makes of the reports.
 	sums          map[uint64]*sum
 	total, recent float64 // commands in the windows
+	atNodes       float64 // of total, those that count for what a node's fair share is
 	spare         []*sum
 	newcomers     []uint64
 }
@@ -175,7 +176,7 @@ func (t *Tally) stays(now int64, k *Key) bool {
 	if t.exclude != nil && t.exclude(k.Name) {
 		return false
 	}
-	if s := t.sums[k.Hash]; s != nil && t.total > 0 && (s.count >= t.hot/2*t.total || t.pin != nil && t.pin(k.Name)) {
+	if s := t.sums[k.Hash]; s != nil && t.total > 0 && (s.count >= t.hot/2*t.atNodes || t.pin != nil && t.pin(k.Name)) {
 		delete(t.below, k.Hash)
 		return true
 	}
@@ -189,7 +190,7 @@ func (t *Tally) stays(now int64, k *Key) bool {
 
 // rises reports whether a key has what makes one hot, in either window.
 func (t *Tally) rises(s *sum) bool {
-	slowly := s.samples >= fewest && s.sure >= t.hot*t.total
+	slowly := s.samples >= fewest && s.sure >= t.hot*t.atNodes
 	fast := s.lately >= fewest && s.recent >= max(4*t.hot, float64(fewest)/recent)*t.recent
 	pinned := t.pin != nil && s.samples >= fewestPinned && t.pin(s.key)
 	return (slowly || fast || pinned) && (t.exclude == nil || !t.exclude(s.key))
@@ -202,13 +203,14 @@ func (t *Tally) addUp() {
 		*s = sum{}
 		t.spare = append(t.spare, s)
 	}
-	t.total, t.recent = 0, 0
+	t.total, t.atNodes, t.recent = 0, 0, 0
 	for i := range t.loops {
 		r := &t.loops[i]
 		if r.Total == 0 {
 			continue
 		}
 		t.total += r.Total * r.Weight
+		t.atNodes += r.AtNodes * r.Weight
 		t.recent += r.Recent * r.Weight
 		for j := range r.Keys {
 			k := &r.Keys[j]

@@ -1,10 +1,16 @@
 package hotkey
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // reportOf is a loop's report of keys, each seen so often among a thousand samples.
 func reportOf(nodes int, weight float64, keys map[string]uint32) *Report {
-	r := &Report{Nodes: nodes, Total: 1000, Recent: 256, Weight: weight, Rate: 1000}
+	r := &Report{Nodes: nodes, Total: 1000, AtNodes: 1000, Recent: 256, Weight: weight, Rate: 1000}
 	for k, n := range keys {
 		r.Keys = append(r.Keys, Seen{Hash: hashOf(k), Key: []byte(k), Count: n, Sure: n})
 	}
@@ -86,5 +92,38 @@ func TestASetFindsItsKeys(t *testing.T) {
 	}
 	if s.Find(keys[0].Hash, []byte("other")) != -1 || s.Find(12345, keys[0].Name) != -1 || (&Set{}).Find(1, nil) != -1 {
 		t.Error("found what is not there")
+	}
+}
+
+// A key may be the hottest of what the nodes get, and little beside one whose reads they are spared.
+func TestWhatIsAnsweredWithoutTheNodesHidesNoOtherKey(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		d, tally, r := NewDetector(1, 0), NewTally(1, nil), &Report{}
+		d.SetNodes(8)
+		for i := range int64(32000) { // four seconds
+			now := i * int64(125*time.Microsecond)
+			key := fmt.Sprint("other:", i)
+			switch {
+			case i%10 != 0:
+				key = "storm"
+			case i%140 == 0: // a fourteenth of the rest
+				key = "next"
+			}
+			d.Sample(now, xxhash.Sum64String(key), []byte(key), false)
+			if key == "storm" && kept {
+				d.Kept()
+			}
+			if i%800 == 0 {
+				d.Report(now, r)
+				tally.Add(now, 0, r)
+			}
+		}
+		set := tally.Set()
+		if set.Find(xxhash.Sum64String("storm"), []byte("storm")) < 0 {
+			t.Error("the storm is not hot")
+		}
+		if hot := set.Find(xxhash.Sum64String("next"), []byte("next")) >= 0; hot != kept {
+			t.Errorf("the storm's reads are kept: %v; the next key is hot: %v", kept, hot)
+		}
 	}
 }

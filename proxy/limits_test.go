@@ -17,7 +17,9 @@ func counted(srv *Server) *metrics.Pool { return metrics.Sum(srv.Stats(0)) }
 
 func TestRequestsBeyondTheBoundAreShed(t *testing.T) {
 	a, b := redistest.Server(t), redistest.Server(t)
-	srv := serve(t, onPool(func(p *config.Pool) { p.NodeRequests, p.Timeout, p.Health, p.HotKeys.Mode = 10, 0, config.Health{}, "off" }), a.Addr(), b.Addr())
+	srv := serve(t, onPool(func(p *config.Pool) {
+		p.NodeRequests, p.Timeout, p.Health, p.HotKeys.Mode = 10, 0, config.Health{}, "off"
+	}), a.Addr(), b.Addr())
 	mine, other := keyOf(t, srv, 0, "k"), keyOf(t, srv, 1, "k")
 	c, d, tx := client(t, srv), client(t, srv), client(t, srv)
 	c.Do("SET", mine, "1")

@@ -94,6 +94,7 @@ func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) 
 	s.total++
 	s.last = c
 	if looked {
+		ps.heat.detector.Kept()
 		ps.heat.detector.AddBytes(k.hash, len(f.near.reply))
 	}
 	seq := s.tail
