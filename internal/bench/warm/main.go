@@ -1,5 +1,6 @@
-// Command warm measures what clients see of a change from three nodes to four, with migration: off and with warm: two ringway processes in
-// front of redis-servers, which read their new file 5 s apart, and clients that use them as a cache (GET, and SET of what was not found).
+// Command warm measures what clients see of a change from three nodes to four and of one from four to three, each with migration: off and
+// with warm: two ringway processes in front of redis-servers, which read their new file 5 s apart, and clients that use them as a cache (GET,
+// and SET of what was not found).
 //
 // It starts every process itself, on free loopback ports and in a temporary folder, and ends them. The curves go to warm-scaling.csv and
 // warm-scaling.svg in the folder that it is given.
@@ -8,6 +9,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -32,11 +34,28 @@ const (
 	second  = 15                   // the second
 )
 
+// change is one of the number of nodes.
+type change struct {
+	name          string // in the table
+	title         string
+	before, after int
+}
+
+var changes = []change{
+	{"3 to 4", "from three nodes to four", 3, 4},
+	{"4 to 3", "from four nodes to three", 4, 3},
+}
+
+var modes = []string{"off", "warm"}
+
 // bucket is what was seen in one second.
 type bucket struct {
 	hits, misses, older, errors atomic.Int64
 	slowest                     atomic.Int64 // ns
 }
+
+// curves has the seconds of each change, by its name, and mode.
+type curves map[string]map[string][]bucket
 
 func main() {
 	out := flag.String("out", "docs/bench", "folder for the curves")
@@ -57,13 +76,16 @@ func run(out string) error {
 	if b, err := exec.Command("go", "build", "-o", program, "./cmd/ringway").CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build ringway: %w: %s", err, b)
 	}
-	curves := map[string][]bucket{}
-	for _, mode := range []string{"off", "warm"} {
-		if curves[mode], err = measure(dir, program, mode); err != nil {
-			return err
+	all := curves{}
+	for _, c := range changes {
+		all[c.name] = map[string][]bucket{}
+		for _, mode := range modes {
+			if all[c.name][mode], err = measure(dir, program, c, mode); err != nil {
+				return err
+			}
 		}
 	}
-	return write(out, curves)
+	return write(out, all)
 }
 
 func freePort() (int, error) {
@@ -110,11 +132,11 @@ func configFile(path, mode string, port int, nodes []int) error {
 }
 
 // measure runs a change.
-func measure(dir, program, mode string) ([]bucket, error) {
+func measure(dir, program string, of change, mode string) ([]bucket, error) {
 	var ps processes
 	defer func() { ps.end() }()
 	var nodes []int
-	for i := range 4 {
+	for i := range max(of.before, of.after) {
 		port, err := freePort()
 		if err != nil {
 			return nil, err
@@ -133,7 +155,7 @@ func measure(dir, program, mode string) ([]bucket, error) {
 			return nil, err
 		}
 		file := filepath.Join(dir, fmt.Sprintf("%s%d.yml", mode, i))
-		if err := configFile(file, mode, port, nodes[:3]); err != nil {
+		if err := configFile(file, mode, port, nodes[:of.before]); err != nil {
 			return nil, err
 		}
 		cmd, err := ps.start(filepath.Join(dir, fmt.Sprintf("%s%d.log", mode, i)), program, "-c", file)
@@ -175,7 +197,7 @@ func measure(dir, program, mode string) ([]bucket, error) {
 	}
 	for i, at := range []int{first, second} {
 		time.Sleep(time.Until(began.Add(time.Duration(at) * time.Second)))
-		if err := configFile(files[i], mode, ports[i], nodes); err != nil {
+		if err := configFile(files[i], mode, ports[i], nodes[:of.after]); err != nil {
 			return nil, err
 		}
 		if err := routers[i].Process.Signal(syscall.SIGHUP); err != nil {
@@ -185,7 +207,7 @@ func measure(dir, program, mode string) ([]bucket, error) {
 	done.Wait()
 	for i, which := range []string{"first", "second"} {
 		log, _ := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%s%d.log", mode, i)))
-		fmt.Printf("--- migration: %s, the %s process said\n%s", mode, which, log)
+		fmt.Printf("--- %s, migration: %s, the %s process said\n%s", of.name, mode, which, log)
 	}
 	return curve, nil
 }
@@ -275,43 +297,64 @@ func (b *bucket) ratio() float64 {
 	return 100 * h / (h + m)
 }
 
-func write(out string, curves map[string][]bucket) error {
+func write(out string, all curves) error {
 	var csv strings.Builder
-	csv.WriteString("second,off_hits,off_misses,off_older,off_errors,off_slowest_ms,warm_hits,warm_misses,warm_older,warm_errors,warm_slowest_ms\n")
-	for i := range length {
-		fmt.Fprint(&csv, i)
-		for _, mode := range []string{"off", "warm"} {
-			b := &curves[mode][i]
-			fmt.Fprintf(&csv, ",%d,%d,%d,%d,%.1f", b.hits.Load(), b.misses.Load(), b.older.Load(), b.errors.Load(), float64(b.slowest.Load())/1e6)
-		}
-		csv.WriteByte('\n')
-	}
-	for _, mode := range []string{"off", "warm"} {
-		lowest, at, older, errors := 100.0, 0, int64(0), int64(0)
-		for i := range curves[mode] {
-			b := &curves[mode][i]
-			if r := b.ratio(); r < lowest {
-				lowest, at = r, i
+	csv.WriteString("change,second,off_hits,off_misses,off_older,off_errors,off_slowest_ms,warm_hits,warm_misses,warm_older,warm_errors,warm_slowest_ms\n")
+	for _, c := range changes {
+		for i := range length {
+			fmt.Fprintf(&csv, "%s,%d", c.name, i)
+			for _, mode := range modes {
+				b := &all[c.name][mode][i]
+				fmt.Fprintf(&csv, ",%d,%d,%d,%d,%.1f", b.hits.Load(), b.misses.Load(), b.older.Load(), b.errors.Load(), b.slowestMS())
 			}
-			older += b.older.Load()
-			errors += b.errors.Load()
+			csv.WriteByte('\n')
 		}
-		fmt.Printf("migration: %-4s  lowest hit ratio %.2f%% (second %d), %d reads older than what had been seen, %d errors\n", mode, lowest, at, older, errors)
+		for _, mode := range modes {
+			fmt.Printf("%s, migration: %-4s  %s\n", c.name, mode, summary(all[c.name][mode]))
+		}
 	}
 	if err := os.WriteFile(filepath.Join(out, "warm-scaling.csv"), []byte(csv.String()), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(out, "warm-scaling.svg"), []byte(svg(curves)), 0o644)
+	return os.WriteFile(filepath.Join(out, "warm-scaling.svg"), []byte(svg(all)), 0o644)
 }
 
-// svg draws the hit ratios over time.
-func svg(curves map[string][]bucket) string {
-	const width, height, left, top, right, bottom = 900, 360, 60, 60, 24, 50
-	x := func(i int) float64 { return left + float64(i)*(width-left-right)/(length-1) }
-	y := func(r float64) float64 { return top + (100-r)*(height-top-bottom)/40 } // from 60 to 100 %
+func (b *bucket) slowestMS() float64 { return float64(b.slowest.Load()) / 1e6 }
+
+// summary has the worst second of a change beside what was before it. Its first second, of new connections, is left out.
+func summary(curve []bucket) string {
+	var before, since bucket
+	for i := range curve {
+		b := &curve[i]
+		to := &since
+		if i < first {
+			to = &before
+		}
+		to.hits.Add(b.hits.Load())
+		to.misses.Add(b.misses.Load())
+		to.older.Add(b.older.Load())
+		to.errors.Add(b.errors.Load())
+		if i > 0 {
+			to.slowest.Store(max(to.slowest.Load(), b.slowest.Load()))
+		}
+	}
+	lowest, at := math.Inf(1), 0
+	for i := first; i < len(curve); i++ {
+		if r := curve[i].ratio(); r < lowest {
+			lowest, at = r, i
+		}
+	}
+	return fmt.Sprintf("lowest hit ratio %.2f%% of before (second %d), %d reads older than what had been seen, %d errors, slowest GET %.1f ms (before: %.1f ms)",
+		100*lowest/before.ratio(), at, since.older.Load(), since.errors.Load(), since.slowestMS(), before.slowestMS())
+}
+
+// svg draws the hit ratios over time, a chart for each change.
+func svg(all curves) string {
+	const width, height, left, top, right, bottom = 900, 360, 60, 76, 24, 28
+	const foot = 34 // of the picture: what the colours mean
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">
-<title>Hit ratio over a change from three nodes to four</title>
+<title>Hit ratio over a change from three nodes to four, and back</title>
 <style>
  .ground { fill: #ffffff; stroke: #d9dee5 }
  text { font-family: system-ui, sans-serif; font-size: 12px; fill: #1f2730 }
@@ -322,24 +365,34 @@ func svg(curves map[string][]bucket) string {
  @media (prefers-color-scheme: dark) { .ground { fill: #14181d; stroke: #333b45 } text { fill: #dde3ea } .grid { stroke: #333b45 } }
 </style>
 <rect class="ground" x="0.5" y="0.5" width="%d" height="%d" rx="6"/>
-<text class="head" x="%d" y="28">GETs that found something, in each second of a change from three nodes to four</text>
-<text x="%d" y="46">two Ringways that read their new file at %d s and %d s</text>
-`, width, height, width, height, width-1, height-1, left, left, first, second)
-	for r := 60; r <= 100; r += 10 {
-		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text x="%d" y="%.1f" text-anchor="end">%d %%</text>`+"\n",
-			left, width-right, y(float64(r)), y(float64(r)), left-8, y(float64(r))+4, r)
-	}
-	for i := 0; i < length; i += 10 {
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%d s</text>`+"\n", x(i), height-bottom+20, i)
-	}
-	for _, mode := range []string{"off", "warm"} {
-		var points []string
-		for i := range curves[mode] {
-			points = append(points, fmt.Sprintf("%.1f,%.1f", x(i), y(max(curves[mode][i].ratio(), 60))))
+`, width, len(changes)*height+foot, width, len(changes)*height+foot, width-1, len(changes)*height+foot-1)
+	for n, c := range changes {
+		above := n * height
+		x := func(i int) float64 { return left + float64(i)*(width-left-right)/(length-1) }
+		y := func(r float64) float64 { return float64(above) + top + (100-r)*(height-top-bottom)/40 } // from 60 to 100 %
+		fmt.Fprintf(&b, `<text class="head" x="%d" y="%d">GETs that found something, in each second of a change %s</text>
+<text x="%d" y="%d">two Ringways that read their new file at %d s and %d s</text>
+`, left, above+32, c.title, left, above+52, first, second)
+		for r := 60; r <= 100; r += 10 {
+			fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text x="%d" y="%.1f" text-anchor="end">%d %%</text>`+"\n",
+				left, width-right, y(float64(r)), y(float64(r)), left-8, y(float64(r))+4, r)
 		}
-		fmt.Fprintf(&b, `<polyline class="%s" points="%s"/>`+"\n", mode, strings.Join(points, " "))
+		for i := 0; i < length; i += 10 {
+			fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%d s</text>`+"\n", x(i), above+height-bottom+20, i)
+		}
+		for _, mode := range modes {
+			var points []string
+			for i := range all[c.name][mode] {
+				points = append(points, fmt.Sprintf("%.1f,%.1f", x(i), y(max(all[c.name][mode][i].ratio(), 60))))
+			}
+			fmt.Fprintf(&b, `<polyline class="%s" points="%s"/>`+"\n", mode, strings.Join(points, " "))
+		}
 	}
-	fmt.Fprintf(&b, `<line class="warm" x1="%d" x2="%d" y1="%d" y2="%d"/><text x="%d" y="%d">migration: warm</text>`+"\n", 300, 330, height-14, height-14, 338, height-10)
-	fmt.Fprintf(&b, `<line class="off" x1="%d" x2="%d" y1="%d" y2="%d"/><text x="%d" y="%d">migration: off</text>`+"\n</svg>\n", 480, 510, height-14, height-14, 518, height-10)
+	line := len(changes)*height + foot - 14
+	for i, mode := range modes {
+		at := 300 + 180*i
+		fmt.Fprintf(&b, `<line class="%s" x1="%d" x2="%d" y1="%d" y2="%d"/><text x="%d" y="%d">migration: %s</text>`+"\n", mode, at, at+30, line, line, at+38, line+4, mode)
+	}
+	b.WriteString("</svg>\n")
 	return b.String()
 }
