@@ -50,7 +50,7 @@ func noAllocations(t *testing.T, srv *Server) {
 		reply := fill.Do(c.args...)
 		for _, depth := range []int{1, 16} {
 			t.Run(fmt.Sprintf("cmd=%s/pipeline=%d", c.name, depth), func(t *testing.T) {
-				requests := map[int]int{1: 2_000, 16: 20_000}[depth]
+				requests := map[int]int{1: 8_000, 16: 20_000}[depth]
 				var request []byte
 				for range depth {
 					request = redistest.AppendCommand(request, c.args...)
