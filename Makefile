@@ -6,7 +6,7 @@ VERSION ?=
 FUZZTIME ?= 60s
 
 # Tests of minutes, which make test runs without the race detector.
-LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm
+LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm|AreLinearizable
 
 .DEFAULT_GOAL := help
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -394,11 +395,13 @@ func TestFullLane(t *testing.T) {
 	t.Run("tells who waits when there is room", func(t *testing.T) {
 		read := make(chan struct{})
 		n := redistest.Node(t, redistest.Expect("GET a"), redistest.Pause(read), redistest.Hang())
+		goOn := sync.OnceFunc(func() { close(read) })
+		t.Cleanup(goOn)
 		f := newLane(t, n.Addr(), func(o *Options, _ *Key) { o.OutputLimit = 100_000 })
 		f.open()
 		c := newCaller(t)
 		f.send(c, 0, get("a"))
-		w := &hungry{f: f, c: c, request: resp.AppendCommand(nil, "SET", "a", strings.Repeat("x", 50_000)), rounds: 400}
+		w := &hungry{f: f, c: c, request: resp.AppendCommand(nil, "SET", "a", strings.Repeat("x", 50_000)), rounds: 1000}
 		f.do(w.LaneHasRoom)
 		full := false
 		redistest.WaitFor(t, "a full lane", func() bool {
@@ -407,7 +410,7 @@ func TestFullLane(t *testing.T) {
 		})
 		told := 0
 		f.do(func() { told = w.told })
-		close(read)
+		goOn()
 		redistest.WaitFor(t, "room", func() bool {
 			done := false
 			f.do(func() { done = w.rounds == 0 })
