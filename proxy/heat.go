@@ -176,13 +176,14 @@ func (h *heat) tell() (idle bool) {
 	if !ps.shared.tally.Add(now, ps.worker.loop.ID, &h.report) {
 		return idle
 	}
+	index := ps.shared.index
 	for _, w := range ps.worker.server.workers {
 		if w == ps.worker {
 			ps.setHot()
 		} else {
 			w.loop.Post(func() {
-				if ps.shared.index < len(w.pools) {
-					w.pools[ps.shared.index].setHot()
+				if index < len(w.pools) {
+					w.pools[index].setHot()
 				}
 			})
 		}

@@ -95,12 +95,13 @@ func (ps *poolState) onTracker(node int, f func(*tracker), otherwise func()) {
 		return
 	}
 	home := ps.worker.server.workers[node%len(ps.worker.server.workers)]
+	index := ps.shared.index // which this loop may exchange before the other one runs this
 	run := func() {
-		if ps.shared.index >= len(home.pools) {
+		if index >= len(home.pools) {
 			otherwise()
 			return
 		}
-		at := home.pools[ps.shared.index]
+		at := home.pools[index]
 		if t := at.tracker(node); t != nil {
 			f(t)
 		} else {
