@@ -61,6 +61,9 @@ func (e *Entry) Written() { e.holds.Add(-1) }
 // Void says that the key may have changed.
 func (e *Entry) Void() { e.gen.Add(1) }
 
+// Because says why nothing is kept of the key.
+func (e *Entry) Because(why string) { e.Why.Store(&why) }
+
 // retire says that loops will not count the key's writes much longer.
 func (e *Entry) retire() {
 	e.holds.Add(retired)

@@ -297,8 +297,7 @@ func (t *tracker) copiesOf(e *hotkey.Entry) bool {
 
 // fetch asks for the value of a key that is watched now, its size first.
 func (t *tracker) fetch(e *hotkey.Entry, w *hotkey.Watch) {
-	t.pool.worker.scratch = resp.AppendCommand(t.pool.worker.scratch[:0], "STRLEN", string(e.Name))
-	t.ask(question{kind: askLength, entry: e, watch: w}, t.pool.worker.scratch)
+	t.askOf(question{kind: askLength, entry: e, watch: w}, "STRLEN")
 }
 
 // lengthIs is called with the reply to STRLEN, or to MEMORY USAGE for what is no string.
@@ -307,25 +306,21 @@ func (t *tracker) lengthIs(q *question, b []byte) {
 	n, err := resp.Int(b)
 	switch {
 	case err != nil && q.kind == askLength && bytes.HasPrefix(b, []byte("-WRONGTYPE")):
-		t.pool.worker.scratch = resp.AppendCommand(t.pool.worker.scratch[:0], "MEMORY", "USAGE", string(q.entry.Name))
-		t.ask(question{kind: askUsage, entry: q.entry, watch: q.watch}, t.pool.worker.scratch)
+		t.askOf(question{kind: askUsage, entry: q.entry, watch: q.watch}, "MEMORY", "USAGE")
 	case err != nil, n == 0:
 	case n > int64(limit), q.kind == askUsage && n > int64(min(limit, mostDumped)):
-		t.notCopied(q.entry, "too large: "+strconv.FormatInt(n, 10)+" bytes")
+		q.entry.Because("too large: " + strconv.FormatInt(n, 10) + " bytes")
 	default:
 		name, kind := "GET", askValue
 		if q.kind == askUsage {
 			name, kind = "DUMP", askDump
 		}
-		t.pool.worker.scratch = resp.AppendCommand(t.pool.worker.scratch[:0], name, string(q.entry.Name))
-		t.ask(question{kind: kind, entry: q.entry, watch: q.watch}, t.pool.worker.scratch)
+		t.askOf(question{kind: kind, entry: q.entry, watch: q.watch}, name)
 	}
 }
 
 // mostDumped is the memory of a hash, list, set or sorted set beyond which it is not copied: DUMP and RESTORE hold the nodes up.
 const mostDumped = 64 << 10
-
-func (t *tracker) notCopied(e *hotkey.Entry, why string) { e.Why.Store(&why) }
 
 // valueIs is called with the value. If nothing has been told of a change since the key was watched, it is what the key has.
 func (t *tracker) valueIs(q *question, b []byte) {
@@ -344,7 +339,7 @@ func (t *tracker) valueIs(q *question, b []byte) {
 	} else {
 		held := &ps.shared.tally.Held
 		if held.Load()+int64(len(b)) > int64(t.settings().copyMemory) {
-			t.notCopied(e, "near_memory is used up")
+			e.Because("near_memory is used up")
 			return
 		}
 		prefix := copyPrefix + strconv.Itoa(t.settings().database) + ":"

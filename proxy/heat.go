@@ -111,7 +111,7 @@ func (s *Session) hotOwner(c *command.Command, node int, lane *pool.Lane, a *res
 				return nil, nil
 			}
 			if mayChange[c.ID] {
-				writes = s.writesHot(k)
+				writes = s.addWrite(nil, k)
 			}
 			s.sendsHot()
 		}

@@ -27,14 +27,7 @@ var mayChange = func() []bool {
 	return list
 }()
 
-// writesHot notes that a command may change a hot key, before it is sent.
-func (s *Session) writesHot(k *hotKey) *writing {
-	wr := s.worker.takeWriting()
-	wr.add(k.entry)
-	return wr
-}
-
-// writesAny is writesHot for a command that does not take the short way. It returns nil if none of its keys is hot.
+// writesAny notes which hot keys a command that does not take the short way may change, before it is sent. It returns nil if none of its keys is hot.
 func (s *Session) writesAny(c *command.Command, a *resp.Args) (wr *writing) {
 	hot := s.pool.hot
 	if !mayChange[c.ID] {
@@ -89,6 +82,7 @@ func writesEverywhere(c *command.Command) bool {
 	return c.Flags.Has(command.Write) && c.Group != "scripting"
 }
 
+// addWrite notes that a request may change a hot key, before it is sent. wr is nil for the first.
 func (s *Session) addWrite(wr *writing, k *hotKey) *writing {
 	if wr == nil {
 		wr = s.worker.takeWriting()

@@ -168,6 +168,13 @@ func (t *tracker) ask(q question, request []byte) {
 	t.lane.Append(request)
 }
 
+// askOf sends a command about the key of a question.
+func (t *tracker) askOf(q question, command ...string) {
+	w := t.pool.worker
+	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(q.entry.Name))...)
+	t.ask(q, w.scratch)
+}
+
 // lost is called when the connection is gone: nobody tells of changes any more.
 func (t *tracker) lost(string) {
 	t.up = false
@@ -225,10 +232,8 @@ func (t *tracker) watch(e *hotkey.Entry) {
 	}
 	td.credit--
 	td.watches++
-	ps.worker.scratch = resp.AppendCommand(ps.worker.scratch[:0], "OBJECT", "ENCODING", string(e.Name))
-	t.ask(question{kind: askEncoding, entry: e}, ps.worker.scratch)
-	ps.worker.scratch = resp.AppendCommand(ps.worker.scratch[:0], "PTTL", string(e.Name))
-	t.ask(question{kind: askTTL, gen: gen, entry: e}, ps.worker.scratch)
+	t.askOf(question{kind: askEncoding, entry: e}, "OBJECT", "ENCODING")
+	t.askOf(question{kind: askTTL, gen: gen, entry: e}, "PTTL")
 }
 
 // isDear says of a key that it is not worth to be watched until some time: it is not read often enough for each time that it changes, or
@@ -237,8 +242,7 @@ func (t *tracker) isDear(e *hotkey.Entry, td *tended, now int64) (until int64, i
 	cfg := &t.pool.shared.cfg.HotKeys
 	td.mean += (float64(e.Reads.Swap(0)) - td.mean) / 4
 	if td.watches >= fewestWatches && td.mean < float64(cfg.MinReads) {
-		why := "written too often"
-		e.Why.Store(&why)
+		e.Because("written too often")
 		until = now + int64(td.pause)
 		td.pause = min(2*td.pause, longestPause)
 		td.mean, td.watches = float64(cfg.MinReads), fewestWatches-1
@@ -363,7 +367,7 @@ func (t *tracker) cannot(why string) {
 	now := t.pool.worker.loop.Now()
 	for e, td := range t.tended {
 		td.waits = false
-		e.Why.Store(&reason)
+		e.Because(reason)
 		t.putOff(e, now+unablePause)
 	}
 }
@@ -373,14 +377,12 @@ func (t *tracker) watchBegins(q *question, b []byte) {
 	ms, err := resp.Int(b)
 	now := t.pool.worker.loop.Now()
 	if err != nil { // MOVED, LOADING, NOPERM ...
-		why := string(text(b))
-		q.entry.Why.Store(&why)
+		q.entry.Because(string(text(b)))
 		t.putOff(q.entry, now+int64(firstPause))
 		return
 	}
 	if td := t.tended[q.entry]; td == nil || td.fields {
-		why := "its fields have a time to live"
-		q.entry.Why.Store(&why)
+		q.entry.Because("its fields have a time to live")
 		t.putOff(q.entry, now+int64(longestPause))
 		return
 	}
