@@ -19,7 +19,7 @@ func (w *worker) shakeHands(ps *poolState, fd int, peer string) {
 		if w.loop.Post(func() { w.handsShaken(ps, link, peer, err) }) {
 			return
 		}
-		sp.clients.Add(-1)
+		sp.discount(peer)
 		if err == nil {
 			link.Close()
 		}
@@ -28,14 +28,14 @@ func (w *worker) shakeHands(ps *poolState, fd int, peer string) {
 
 func (w *worker) handsShaken(ps *poolState, link loop.Link, peer string, err error) {
 	if err != nil {
-		ps.shared.clients.Add(-1)
+		ps.shared.discount(peer)
 		result, reason := handshakeFailure(err)
 		ps.stats.Handshakes[result]++
 		w.tellHandshake(ps, peer, reason)
 		return
 	}
 	if ps.left {
-		ps.shared.clients.Add(-1)
+		ps.shared.discount(peer)
 		link.Close()
 		return
 	}

@@ -181,6 +181,7 @@ func (s *Session) reset() bool {
 	s.about, s.tx = nil, nil
 	s.replies = replyOn
 	s.unknown()
+	s.keepTime()
 	s.answer([]byte("+RESET\r\n"))
 	return true
 }

@@ -192,6 +192,7 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		taken = s.broadcast(c, scan, b)
 	case command.Session:
 		taken = s.local(c, a)
+		scan.Limits = s.limits() // it may have logged in
 	case command.Refuse:
 		s.refuse(metrics.BadCommand, c.Refusal)
 	case command.Private:

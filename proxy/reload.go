@@ -15,6 +15,8 @@ type door struct {
 	listen string // as the configuration has it
 	home   *worker
 	pool   int // index; belongs to the home loop once clients are accepted
+
+	newcomers *bucket // likewise; nil until there is a limit
 }
 
 // Reload puts another configuration in the place of the present one, as a whole or not at all: an error means that nothing has changed.
@@ -105,11 +107,13 @@ func (r *reload) prepare() error {
 		sp := r.srv.newShared(p, index, r.keys)
 		sp.guard = r.guards[p.Name]
 		if old != nil {
-			sp.denials = old.denials
+			sp.denials, sp.addresses = old.denials, old.addresses
+			sp.quotas = newQuotas(p, old.quotas)
 			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
 			sp.keep(old)
 		} else {
 			index++
+			sp.quotas = newQuotas(p, quotas{})
 			sp.director = newDirector(r.srv, sp)
 		}
 		sp.linkTo(r.next)
@@ -186,6 +190,7 @@ func (r *reload) apply() {
 		srv.pools[sp.index] = sp
 	}
 	srv.mu.Unlock()
+	srv.memory.set(r.cfg.MaxMemory)
 	for _, sp := range r.next {
 		if sp.door != nil {
 			srv.acceptAt(sp.door, sp.index)
@@ -223,7 +228,9 @@ func (srv *Server) post(f func(w *worker)) {
 func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	before := ps.shared.guard
 	ps.shared = sp
+	ps.meters = nil // the sessions look for theirs again
 	ps.rejudge(before)
+	ps.keepTimes()
 	ps.warm = warmScaling(sp.cfg)
 	ps.keeps = sp.traits.keeps
 	for node := range ps.loads {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -42,6 +43,7 @@ type Server struct {
 	keys       atomic.Pointer[keyring]
 	keysOld    atomic.Bool // the files hold others, which could not be taken over
 	handshakes *loop.Handshakes
+	memory     memory
 
 	mu    sync.Mutex
 	cfg   *config.Config
@@ -62,6 +64,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	srv := &Server{cfg: cfg, log: log, started: time.Now()}
+	srv.memory.srv, srv.memory.log = srv, log
 	srv.keys.Store(keys)
 	for _, u := range keys.uses {
 		if until := u.notAfter(); time.Now().After(until) {
@@ -97,7 +100,7 @@ func Threads(cfg *config.Config) int {
 // addPool opens a pool before Start.
 func (srv *Server) addPool(p *config.Pool, g *guard) error {
 	sp := srv.newShared(p, len(srv.pools), srv.keys.Load())
-	sp.guard = g
+	sp.guard, sp.quotas = g, newQuotas(p, quotas{})
 	g.warn(srv, p.Name)
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
@@ -120,10 +123,15 @@ func (srv *Server) addPool(p *config.Pool, g *guard) error {
 
 // newShared makes what follows from a pool's configuration, and from what it has in files, alone.
 func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), forgotten: new(atomic.Pointer[totals])}
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals])}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
 	sp.denials = &denials{}
-	sp.limits.MaxBulk = p.MaxRequestSize
+	sp.limits.MaxBulk, sp.limits.MaxRequest, sp.limits.MaxArgs = p.MaxRequestSize, p.ClientInputLimit, p.MaxArguments
+	sp.strangers = strangersLimits(sp.limits)
+	sp.longestKey = math.MaxInt
+	if p.MaxKeyLength > 0 {
+		sp.longestKey = p.MaxKeyLength
+	}
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
@@ -278,6 +286,7 @@ func (srv *Server) Addr(i int) string {
 // Start runs the loops and accepts clients. It returns at once.
 func (srv *Server) Start() {
 	srv.running = true
+	srv.memory.set(srv.cfg.MaxMemory)
 	for _, w := range srv.workers {
 		go func() {
 			if err := w.loop.Run(); err != nil {
@@ -304,7 +313,7 @@ func (srv *Server) acceptAt(d *door, index int) {
 		if d.Started() {
 			return
 		}
-		if err := d.Start(w.loop, func(fd int, peer string) { srv.hand(w, d.pool, fd, peer) }); err != nil {
+		if err := d.Start(w.loop, func(fd int, peer string) { srv.hand(w, d, fd, peer) }); err != nil {
 			srv.log.Error("cannot accept", "listen", d.listen, "error", err)
 		}
 	})
@@ -324,16 +333,20 @@ func (srv *Server) preconnect(sp *sharedPool) {
 }
 
 // hand gives a new client to one loop after the other.
-func (srv *Server) hand(from *worker, i, fd int, peer string) {
-	clients := from.pools[i].shared.clients
-	clients.Add(1)
+func (srv *Server) hand(from *worker, d *door, fd int, peer string) {
+	i := d.pool
+	sp := from.pools[i].shared
+	if kind, refusal := srv.admit(d, sp, from.loop.Now(), peer); refusal != "" {
+		from.pools[i].turnAway(kind, refusal, fd, peer)
+		return
+	}
 	to := srv.workers[int(srv.turn.Add(1))%len(srv.workers)]
 	if to == from {
 		to.welcome(to.pools[i], fd, peer)
 		return
 	}
 	if !to.loop.Post(func() { to.welcome(to.pools[i], fd, peer) }) {
-		clients.Add(-1)
+		sp.discount(peer)
 		unix.Close(fd)
 	}
 }
@@ -427,6 +440,7 @@ func (srv *Server) closeListeners() {
 // Shutdown stops accepting, lets what is in flight finish for at most grace, then closes everything.
 func (srv *Server) Shutdown(grace time.Duration) {
 	srv.closed.Store(true)
+	srv.memory.set(0)
 	srv.handshakes.Close()
 	if !srv.running {
 		srv.closeListeners()

@@ -81,6 +81,10 @@ type Session struct {
 	retrying *retrying // what has to be sent again; nil: nothing
 	wrote    int64     // when it last wrote, where reads go to replicas
 
+	fees      fees
+	unknownAt int64       // since when it could have logged in
+	clock     *loop.Timer // of the limits of its time; nil: there are none
+
 	patience   *loop.Timer // runs while the client owes us a read
 	prev, next *Session    // all sessions of the worker
 }
@@ -161,7 +165,10 @@ func (s *Session) Readable() {
 			s.off = 0
 		}
 	} else {
-		s.roomForMore()
+		if !s.roomForMore() {
+			s.afterParse()
+			return
+		}
 		n, err := s.conn.Read(s.in[len(s.in):cap(s.in)])
 		if err != nil || n == 0 {
 			s.readEnded(err)
@@ -182,8 +189,8 @@ func (s *Session) advance(used int) {
 }
 
 // roomForMore makes room behind an unfinished request. The buffer doubles with what has arrived, and is made as large as was
-// announced when an eighth has arrived, so an announcement alone costs nothing.
-func (s *Session) roomForMore() {
+// announced when an eighth has arrived, so an announcement alone costs nothing. It returns false if the client is given up for it.
+func (s *Session) roomForMore() bool {
 	if s.off > 0 {
 		s.in = s.in[:copy(s.in, s.in[s.off:])]
 		s.off = 0
@@ -198,8 +205,12 @@ func (s *Session) roomForMore() {
 		}
 	}
 	if free := cap(s.in) - len(s.in); free < 512 || free < room && free < 64<<10 {
+		if s.noRoom(len(s.in) + room) {
+			return false
+		}
 		s.in = s.worker.loop.Grow(s.in, room)
 	}
+	return true
 }
 
 // afterParse puts the input buffer back if nothing is left in it, and stops reading while the parser is stopped.
@@ -258,7 +269,7 @@ func (s *Session) parse(b []byte) (used int) {
 	s.active = w.loop.Now()
 	scan := s.scan
 	if scan == nil {
-		scan = w.takeScanner(s.pool.shared.limits)
+		scan = w.takeScanner(s.limits())
 	}
 	for used < len(b) && s.stalls == 0 && !s.closing {
 		n, err := scan.Scan(b[used:])
@@ -299,8 +310,8 @@ func (s *Session) parse(b []byte) (used int) {
 
 // protocolError answers and closes, as Redis does: after it nobody can tell where the next request begins.
 func (s *Session) protocolError(err error) {
-	s.pool.stats.Errors[metrics.Protocol]++
-	s.answerError(err.Error())
+	kind, words := s.beyond(err)
+	s.refuse(kind, words)
 	s.closing = true
 }
 
@@ -337,9 +348,7 @@ func (s *Session) checkPatience() {
 		s.worker.loop.SetTimer(s.patience, left)
 		return
 	}
-	s.pool.stats.Errors[metrics.Stalled]++
-	s.worker.log.Info("client closed", "pool", s.pool.shared.cfg.Name, "client", s.peer, "reason", "it has not read its replies for "+limit.String())
-	s.drop()
+	s.letGo(metrics.Stalled, "it has not read its replies for "+limit.String())
 }
 
 // Broken is called when the connection has failed.
@@ -350,6 +359,9 @@ func (s *Session) gone() {
 	w := s.worker
 	if w.forget(s); s.patience != nil {
 		w.loop.StopTimer(s.patience)
+	}
+	if s.clock != nil {
+		w.loop.StopTimer(s.clock)
 	}
 	if s.late != nil {
 		w.loop.StopTimer(s.late)
@@ -424,7 +436,8 @@ func (s *Session) follow(moves bool) {
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
-	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.findFees(s.user)
+	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil || s.fees.metered() || s.pool.shared.longestKey < math.MaxInt
 	if !s.pool.extras.faults {
 		s.fate = undecided
 	}

@@ -120,6 +120,10 @@ func (s *Session) queue(c *command.Command, scan *resp.RequestScanner, b []byte)
 		s.refuseQueued(metrics.BadCommand, errTransactionSize)
 		return
 	}
+	if s.worker.server.memory.short.Load() {
+		s.refuseQueued(metrics.OutOfMemory, errOutOfMemory)
+		return
+	}
 	if runsDigest(c) {
 		tx.digests = append(tx.digests, bytes.Clone(a.At(1)))
 	}

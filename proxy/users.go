@@ -192,34 +192,45 @@ func (s *Session) become(u *acl.User, digest string) {
 // unknown makes the session's client the user default, who may have to log in.
 func (s *Session) unknown() {
 	s.user, s.digest = s.pool.shared.guard.users.Default(), ""
-	s.authed = s.user.On() && s.user.NoPassword()
+	s.authed, s.unknownAt = s.user.On() && s.user.NoPassword(), s.worker.loop.Now()
 	s.update()
 }
 
 // mayPlainly says for certain that a request with the one key that its command always has is allowed. Those for which it
 // does not are judged with all others.
 func (s *Session) mayPlainly(c *command.Command, a *resp.Args) bool {
+	if s.total >= s.fees.paid && s.pay() != nil || int(a.Spans[1].Len) > s.pool.shared.longestKey {
+		return false
+	}
 	d := s.pool.shared.guard.denied
 	return (d == nil || !d.Has(c.ID)) && s.user.JudgePlain(c, a)
 }
 
 // judge refuses a request that is not allowed. It returns false if it is.
 func (s *Session) judge(c *command.Command, a *resp.Args) (refused bool) {
+	if s.limited(c, a) {
+		return true
+	}
 	v, why := s.pool.shared.guard.judge(s.user, c, a, &s.worker.keys)
 	if v.Reason == acl.Allowed {
 		return false
 	}
-	s.last = c
+	s.last = c // for what ACL LOG says of the client
 	s.pool.shared.denials.request(s, c, a, v)
-	switch {
-	case c.Name == "exec": // Redis ends the transaction over it
+	s.refuseJudged(metrics.Denied, c, why)
+	return true
+}
+
+// refuseJudged refuses a request that was judged.
+func (s *Session) refuseJudged(kind metrics.Kind, c *command.Command, why string) {
+	s.last = c
+	if c.Name == "exec" { // Redis ends the transaction over it
 		s.endTransaction()
 		s.unwatch()
-		s.refuse(metrics.Denied, errExecDenied+why)
-	default:
-		s.refuseQueued(metrics.Denied, why)
+		s.refuse(kind, errExecDenied+why)
+		return
 	}
-	return true
+	s.refuseQueued(kind, why)
 }
 
 // judge says whether a user may send a request, and what he hears if not.

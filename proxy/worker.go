@@ -57,6 +57,9 @@ type sharedPool struct {
 	cfg        *config.Pool
 	index      int // of the pool in worker.pools, for as long as the process lives
 	limits     resp.Limits
+	strangers  resp.Limits // of those who have to log in first
+	longestKey int
+	quotas     quotas
 	opt        *pool.Options
 	replicaOpt *pool.Options
 	identities map[string]*pool.Options // in their place, by address, for backends with a password of their own
@@ -72,7 +75,9 @@ type sharedPool struct {
 	leads    []*sharedPool // where its routes lead, in their order; nil for a pool that has servers
 	traits   traits
 	clients  *atomic.Int64 // over all loops
-	door     *door         // nil if no client can come
+
+	addresses *addresses // of the clients, likewise
+	door      *door      // nil if no client can come
 
 	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
 }
@@ -99,6 +104,9 @@ type poolState struct {
 	left     bool         // it is no longer configured
 	warm     bool         // it has warm scaling
 	moves    moves
+
+	meters  map[*bucket]*meter // this loop's parts of the limits
+	audited [metrics.Kinds]budget
 
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
@@ -204,20 +212,11 @@ func (w *worker) resumeAll() {
 	}
 }
 
-// welcome takes a connection that has been accepted, here or on another loop. One with TLS has its handshake first, away from the loop.
+// welcome takes a connection that has been admitted, here or on another loop. One with TLS has its handshake first, away from the loop.
 func (w *worker) welcome(ps *poolState, fd int, peer string) {
 	cfg := ps.shared.cfg
 	if ps.left {
-		ps.shared.clients.Add(-1)
-		unix.Close(fd)
-		return
-	}
-	if cfg.MaxClients > 0 && ps.shared.clients.Load() > int64(cfg.MaxClients) {
-		ps.shared.clients.Add(-1)
-		ps.stats.Errors[metrics.TooManyClients]++
-		if ps.shared.tls == nil { // it could not read it
-			unix.Write(fd, []byte("-"+errMaxClients+"\r\n"))
-		}
+		ps.shared.discount(peer)
 		unix.Close(fd)
 		return
 	}
@@ -238,15 +237,16 @@ func (w *worker) accept(ps *poolState, link loop.Link, peer string) {
 	s.set = ps.set(pool.Key{Database: s.db})
 	s.id = w.server.nextID.Add(1)
 	s.created = w.loop.Now()
-	s.active = s.created
+	s.active, s.unknownAt = s.created, s.created
 	if err := link.Attach(&s.conn, w.loop, s); err != nil {
-		ps.shared.clients.Add(-1)
+		ps.shared.discount(peer)
 		link.Close()
 		return
 	}
 	ps.stats.Accepted++
 	ps.clients++
 	w.remember(s)
+	s.keepTime()
 }
 
 func (w *worker) remember(s *Session) {
@@ -260,7 +260,7 @@ func (w *worker) remember(s *Session) {
 func (w *worker) forget(s *Session) {
 	w.count--
 	s.pool.clients--
-	s.pool.shared.clients.Add(-1)
+	s.pool.shared.discount(s.peer)
 	if s.prev != nil {
 		s.prev.next = s.next
 	} else {

@@ -209,8 +209,11 @@ func (s *RequestScanner) scanHeader(b []byte) (int, error) {
 		return 0, err
 	}
 	total, ok := parseInt(b[1:cr])
-	if !ok || total > int64(s.Limits.MaxArgs) {
+	if !ok {
 		return s.fail(errMultibulkLength)
+	}
+	if total > int64(s.Limits.MaxArgs) {
+		return s.fail(errTooManyArgs)
 	}
 	if b[cr+1] != '\n' {
 		s.form = formOdd
@@ -285,8 +288,12 @@ func (s *RequestScanner) scanBulk(b []byte, p, total int) (size, q int, err erro
 			return 0, 0, err
 		}
 		n, ok := parseInt(b[p+1 : cr])
-		if !ok || n < 0 || n > int64(s.Limits.MaxBulk) {
+		if !ok || n < 0 {
 			_, err = s.fail(errBulkLength)
+			return 0, 0, err
+		}
+		if n > int64(s.Limits.MaxBulk) {
+			_, err = s.fail(errBulkTooBig)
 			return 0, 0, err
 		}
 		if cr+2+int(n)+2 > s.Limits.MaxRequest {

@@ -300,7 +300,7 @@ func TestRequestOverTheLimitIsRefusedByItsHeader(t *testing.T) {
 
 func TestRequestLimitsStayWithinASpan(t *testing.T) {
 	s := RequestScanner{Limits: Limits{MaxInline: 1 << 40, MaxArgs: 1 << 40, MaxBulk: 1 << 62, MaxRequest: 1 << 62}}
-	if n, err := s.Scan([]byte("*2\r\n$3\r\nGET\r\n$4611686018427387900\r\nxx")); n != 0 || err != errBulkLength {
+	if n, err := s.Scan([]byte("*2\r\n$3\r\nGET\r\n$4611686018427387900\r\nxx")); n != 0 || err != errBulkTooBig {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	s.Reset()

@@ -23,6 +23,7 @@ import (
 type source struct{}
 
 func (source) LoopStats() []metrics.Loop                   { return []metrics.Loop{{Turns: 7}} }
+func (source) Memory() metrics.Memory                      { return metrics.Memory{} }
 func (source) Certificates() ([]metrics.Certificate, bool) { return nil, true }
 func (source) Reloads() metrics.Reloads                    { return metrics.Reloads{} }
 func (source) Pools() []metrics.PoolShards {

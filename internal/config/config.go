@@ -18,10 +18,13 @@ import (
 // Config is one checked configuration file.
 type Config struct {
 	Threads int // event loops; 0: one per four CPUs, at least one
-	Admin   Admin
-	Log     Log
-	Reload  Reload
-	Pools   []Pool // at least one, in the order of the file
+
+	MaxMemory int // bytes that the process may hold before it sheds; 0: no bound
+
+	Admin  Admin
+	Log    Log
+	Reload Reload
+	Pools  []Pool // at least one, in the order of the file
 
 	File     string   // the name it was read under
 	Warnings []string // what was accepted but means nothing here, each with file and line
@@ -106,10 +109,19 @@ type Pool struct {
 
 	Window            int           // requests in flight per client
 	MaxRequestSize    int           // bytes in one argument of a request
+	ClientInputLimit  int           // bytes in one request
+	MaxArguments      int           // of one request
+	MaxKeyLength      int           // bytes; 0: as MaxRequestSize
 	ClientOutputLimit int           // unsent reply bytes at which a client's parser stops
 	ClientStall       time.Duration // a client that reads none of its replies for so long is closed; 0: never
 	NodeOutputLimit   int           // unsent request bytes per lane at which its clients wait
 	MaxClients        int           // 0: unlimited
+	MaxPerAddress     int           // clients; 0: unlimited
+	ConnectionRate    int           // new clients in a second; 0: unlimited
+	LoginTimeout      time.Duration // who has to log in and has not by then is closed; 0: never
+	IdleTimeout       time.Duration // a client that asks nothing for so long is closed; 0: never
+	RequestRate       int           // requests of all clients in a second; 0: unlimited
+	RequestBurst      int           // of them at once; 0: as many as RequestRate
 	NodeRequests      int           // in flight to one node over all loops, beyond which they are shed; 0: unlimited
 	NodeBytes         int           // of requests in flight, sent or queued, to one node; 0: unlimited
 	PrivateLanes      int           // private connections per loop
@@ -165,7 +177,11 @@ type User struct {
 	Digests    []Secret // of passwords: their SHA-256
 	NoPassword bool     // any password will do
 	Rules      string   // what the user may do, as in Redis' ACL; no passwords. Whether it can be so is not checked here.
-	Line       int      // where it stands in the file
+
+	RequestRate  int // requests of all of the user's clients in a second; 0: unlimited
+	RequestBurst int // of them at once; 0: as many as RequestRate
+
+	Line int // where it stands in the file
 }
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.

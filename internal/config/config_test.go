@@ -81,7 +81,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Name: "cache", Line: 6, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
 		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
-		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
+		Window: 64, MaxPerAddress: 100, ConnectionRate: 500, IdleTimeout: time.Hour, RequestRate: 20000, RequestBurst: 30000,
+		MaxRequestSize: 64 << 20, ClientInputLimit: 128 << 20, MaxArguments: 1000, MaxKeyLength: 1 << 10, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
 		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
 		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
@@ -89,46 +90,46 @@ func TestEveryOptionIsRead(t *testing.T) {
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
 		ReadPolicy: "nearest", ReadOwnWrites: 2 * time.Second, Zone: "rack 1", DNSInterval: time.Minute,
 		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys,
-		Mirror: &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 51},
+		Mirror: &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 60},
 		Fault: &Fault{Percent: 0.1, Delay: 100 * time.Millisecond, Error: "ERR injected: by us",
-			Commands: []string{"get", "@write"}, Line: 52},
+			Commands: []string{"get", "@write"}, Line: 61},
 		Backends: []Backend{
-			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 54},
-			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Zone: "rack 1", Line: 55, Replicas: []Replica{
-				{Address: "127.0.0.1:7101", Line: 55}, {Address: "[::1]:7101", Zone: "2", Line: 55},
+			{Name: "null", Address: "[::1]:7001", Weight: 2, Line: 63},
+			{Name: "~", Address: "127.0.0.1:7001", Weight: 1, Zone: "rack 1", Line: 64, Replicas: []Replica{
+				{Address: "127.0.0.1:7101", Line: 64}, {Address: "[::1]:7101", Zone: "2", Line: 64},
 			}},
-			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 56},
+			{Name: "a: b", Address: "unix:///run/redis.sock", Weight: 1, Line: 65},
 		},
 	}
 
 	merged := p
-	merged.Name, merged.Line, merged.Listen = "true", 57, "unix:///run/other.sock"
+	merged.Name, merged.Line, merged.Listen = "true", 66, "unix:///run/other.sock"
 	merged.Distribution, merged.Hash, merged.UnsignedChar, merged.VirtualNodes, merged.LoadBound = "consistent", "xxhash64", false, 200, 1.25
 	merged.OnFailure, merged.FlushOnReturn, merged.SlowStart, merged.ReadPolicy = "fail", false, 0, "primary"
 	merged.Health = DefaultPool().Health
 	merged.Health.Interval = 0
 	merged.Migration = Migration{Mode: "warm", Window: time.Hour}
 	merged.Backends = []Backend{
-		{Name: "host:1", Address: "host:1", Weight: 1, Line: 71}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 71},
-		{Name: "dns://all:1", Address: "dns://all:1", Weight: 1, Line: 71},
-		{Name: "dns://One:1", Address: "dns://One:1", Single: true, Weight: 1, Line: 71},
+		{Name: "host:1", Address: "host:1", Weight: 1, Line: 80}, {Name: "HOST:2", Address: "HOST:2", Weight: 1, Line: 80},
+		{Name: "dns://all:1", Address: "dns://all:1", Weight: 1, Line: 80},
+		{Name: "dns://One:1", Address: "dns://One:1", Single: true, Weight: 1, Line: 80},
 	}
 
 	watched := DefaultPool()
-	watched.Name, watched.Line, watched.Listen, watched.ReadPolicy, watched.Migration.Mode = "watched", 72, "127.0.0.1:1", "replica", "warm"
+	watched.Name, watched.Line, watched.Listen, watched.ReadPolicy, watched.Migration.Mode = "watched", 81, "127.0.0.1:1", "replica", "warm"
 	watched.Sentinel = &Sentinel{
 		Addresses: []string{"127.0.0.1:26379", "[::1]:26379"},
-		Masters:   []Master{{Name: "users", Weight: 1, Line: 78}, {Name: "on", Weight: 3, Line: 78}},
-		Identity:  Identity{Username: "null", Password: "0x10"}, Line: 76,
+		Masters:   []Master{{Name: "users", Weight: 1, Line: 87}, {Name: "on", Weight: 3, Line: 87}},
+		Identity:  Identity{Username: "null", Password: "0x10"}, Line: 85,
 	}
 
 	shadow := DefaultPool()
-	shadow.Name, shadow.Line, shadow.ReadPolicy = "shadow", 81, "any"
-	shadow.Cluster = &Cluster{Seeds: []string{"127.0.0.1:7001"}, Line: 82}
+	shadow.Name, shadow.Line, shadow.ReadPolicy = "shadow", 90, "any"
+	shadow.Cluster = &Cluster{Seeds: []string{"127.0.0.1:7001"}, Line: 91}
 
 	front := DefaultPool()
-	front.Name, front.Line, front.Listen, front.RequirePass = "front", 84, "127.0.0.1:2", "x"
-	front.Routes = []Route{{Prefix: "user:", Pool: "cache", StripPrefix: true, Line: 88}, {Pool: "shadow", Line: 89}}
+	front.Name, front.Line, front.Listen, front.RequirePass = "front", 93, "127.0.0.1:2", "x"
+	front.Routes = []Route{{Prefix: "user:", Pool: "cache", StripPrefix: true, Line: 97}, {Pool: "shadow", Line: 98}}
 
 	front.HotKeys = HotKeys{
 		Mode: "off", Exclude: []string{"session:*", "*"}, Pin: []string{"a*"}, MaxStaleness: time.Second, MaxAge: 2 * time.Second,
@@ -136,47 +137,47 @@ func TestEveryOptionIsRead(t *testing.T) {
 	}
 
 	front.Users = []User{
-		{Name: "alice", Passwords: []Secret{"0123", "a b"}, Rules: "~a* %R~b +@read (~c +get)", Line: 92},
-		{Name: "null", Digests: []Secret{"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, Line: 93},
-		{Name: "bob", NoPassword: true, Line: 94},
-		{Name: "carol", Rules: "off", Line: 95},
+		{Name: "alice", Passwords: []Secret{"0123", "a b"}, Rules: "~a* %R~b +@read (~c +get)", Line: 101},
+		{Name: "null", Digests: []Secret{"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, Line: 102},
+		{Name: "bob", NoPassword: true, RequestRate: 100, RequestBurst: 5, Line: 103},
+		{Name: "carol", Rules: "off", Line: 104},
 	}
 	front.DenyCommands, front.AllowCommands = []string{"flushall", "@dangerous", "config|set"}, []string{"info", "client|list"}
 
 	guarded := DefaultPool()
-	guarded.Name, guarded.Line, guarded.Listen, guarded.UsersFile = "guarded", 98, "127.0.0.1:6", "users.acl"
-	guarded.Backends = []Backend{{Name: "g", Address: "127.0.0.1:7001", Weight: 1, Line: 101}}
+	guarded.Name, guarded.Line, guarded.Listen, guarded.UsersFile = "guarded", 107, "127.0.0.1:6", "users.acl"
+	guarded.Backends = []Backend{{Name: "g", Address: "127.0.0.1:7001", Weight: 1, Line: 110}}
 
 	secure := DefaultPool()
-	secure.Name, secure.Line, secure.Listen = "secure", 102, "127.0.0.1:3"
-	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 104}
-	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 105}
+	secure.Name, secure.Line, secure.Listen = "secure", 111, "127.0.0.1:3"
+	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 113}
+	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 114}
 	secure.Identity = Identity{Username: "me", PasswordEnv: "REDIS_PASSWORD"}
 	secure.Backends = []Backend{
-		{Name: "file", Address: "file:1", Weight: 1, Identity: Identity{Username: "you", PasswordFile: "you.txt"}, Line: 109,
-			Replicas: []Replica{{Address: "file:2", Line: 109}}},
-		{Name: "env", Address: "env:1", Weight: 1, Identity: Identity{PasswordEnv: "ENV"}, Line: 110},
-		{Name: "given", Address: "given:1", Weight: 1, Identity: Identity{Username: "he", Password: "0x11"}, Line: 111},
+		{Name: "file", Address: "file:1", Weight: 1, Identity: Identity{Username: "you", PasswordFile: "you.txt"}, Line: 118,
+			Replicas: []Replica{{Address: "file:2", Line: 118}}},
+		{Name: "env", Address: "env:1", Weight: 1, Identity: Identity{PasswordEnv: "ENV"}, Line: 119},
+		{Name: "given", Address: "given:1", Weight: 1, Identity: Identity{Username: "he", Password: "0x11"}, Line: 120},
 	}
 
 	trusting := DefaultPool()
-	trusting.Name, trusting.Line, trusting.Listen = "trusting", 112, "127.0.0.1:4"
-	trusting.BackendTLS = &ClientTLS{InsecureSkipVerify: true, MinVersion: "1.2", Line: 114}
+	trusting.Name, trusting.Line, trusting.Listen = "trusting", 121, "127.0.0.1:4"
+	trusting.BackendTLS = &ClientTLS{InsecureSkipVerify: true, MinVersion: "1.2", Line: 123}
 	trusting.Identity = Identity{PasswordFile: "all.txt"}
-	trusting.Sentinel = &Sentinel{Addresses: []string{"s:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 116}}, Identity: Identity{PasswordEnv: "S"}, Line: 116}
+	trusting.Sentinel = &Sentinel{Addresses: []string{"s:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 125}}, Identity: Identity{PasswordEnv: "S"}, Line: 125}
 
 	public := DefaultPool()
-	public.Name, public.Line, public.Listen = "public", 117, "127.0.0.1:5"
-	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 120}
-	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 121}},
-		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 121}
+	public.Name, public.Line, public.Listen = "public", 126, "127.0.0.1:5"
+	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 129}
+	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 130}},
+		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 130}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
 	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
-	equals(t, "the rest", *c, Config{Threads: 3, Admin: admin, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
+	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.

@@ -34,10 +34,13 @@ func DefaultPool() Pool {
 
 		Window:            256,
 		MaxRequestSize:    512 << 20,
+		ClientInputLimit:  1 << 30,
+		MaxArguments:      1 << 20,
 		ClientOutputLimit: 256 << 10,
 		ClientStall:       time.Minute,
 		NodeOutputLimit:   1 << 20,
 		MaxClients:        10000,
+		LoginTimeout:      time.Minute,
 		PrivateLanes:      10000,
 		ReadRetries:       AutoRetries,
 

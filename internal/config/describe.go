@@ -20,6 +20,7 @@ func (c *Config) Describe(w io.Writer) {
 		admin = "off"
 	}
 	admin += when(c.Admin.TLS != nil, " with TLS")
+	threads += when(c.MaxMemory > 0, "; memory: "+printSize(c.MaxMemory))
 	fmt.Fprintf(w, "%s: %s. Event loops: %s; admin: %s; log: %s, as %s%s.\n",
 		c.File, count(len(c.Pools), "pool"), threads, admin, c.Log.Level, c.Log.Format, when(!c.Reload.Watch, "; the file is not watched"))
 	for i := range c.Pools {
@@ -50,12 +51,16 @@ func (p *Pool) describe(w io.Writer) {
 		p.describeServers(row)
 	}
 	open := p.Listen != ""
-	row("limits", when(open, orUnlimited(p.MaxClients)), when(open, fmt.Sprintf("%s in flight for each", count(p.Window, "request"))),
-		when(open, "arguments of "+printSize(p.MaxRequestSize)), when(open, printSize(p.ClientOutputLimit)+" unsent to a client"),
+	row("limits", when(open, orUnlimited(p.MaxClients)), when(p.MaxPerAddress > 0, fmt.Sprintf("%d from one address", p.MaxPerAddress)),
+		when(p.ConnectionRate > 0, fmt.Sprintf("%d new in a second", p.ConnectionRate)), when(p.RequestRate > 0, count(p.RequestRate, "request")+" in a second"),
+		when(open, fmt.Sprintf("%s in flight for each", count(p.Window, "request"))),
+		when(open, "arguments of "+printSize(p.MaxRequestSize)), when(p.MaxKeyLength > 0, "keys of "+printSize(p.MaxKeyLength)), when(open, printSize(p.ClientOutputLimit)+" unsent to a client"),
 		when(!front, printSize(p.NodeOutputLimit)+" unsent to a backend"),
 		when(p.NodeRequests > 0, fmt.Sprintf("%s in flight to a backend", count(p.NodeRequests, "request"))),
 		when(p.NodeBytes > 0, printSize(p.NodeBytes)+" in flight to a backend"))
 	row("access", when(open, p.describeUsers()),
+		when(open && p.LoginTimeout > 0 && p.asksLogin(), printDuration(p.LoginTimeout)+" to log in"),
+		when(p.IdleTimeout > 0, "closed after "+printDuration(p.IdleTimeout)+" without a request"),
 		when(p.Given(), "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
 		when(p.Database != 0, fmt.Sprintf("database %d", p.Database)))
 	row("commands", when(len(p.DenyCommands) > 0, "denied are "+join(p.DenyCommands)+when(len(p.AllowCommands) > 0, ", but for "+join(p.AllowCommands))))
@@ -97,6 +102,9 @@ func (p *Pool) describeUsers() string {
 	}
 	return sentence([]string{"users " + join(names), strings.Replace(others, "clients", "others", 1)})
 }
+
+// asksLogin reports whether the pool has users, or a password.
+func (p *Pool) asksLogin() bool { return p.RequirePass != "" || p.UsersFile != "" || len(p.Users) > 0 }
 
 func (t *ServerTLS) describe() string {
 	if t == nil {

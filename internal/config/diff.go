@@ -157,6 +157,7 @@ func topSettings(c *Config) []setting {
 	}
 	return []setting{
 		{name: "threads", value: strconv.Itoa(c.Threads)},
+		{name: "max_memory", value: printSize(c.MaxMemory)},
 		{name: "admin.listen", value: c.Admin.Listen},
 		{name: "admin.tls", value: secure},
 		{name: "log.level", value: c.Log.Level},

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "admin", "log", "reload", "pools"}
+	topOptions    = []string{"threads", "max_memory", "admin", "log", "reload", "pools"}
 	adminOptions  = []string{"listen", "tls"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
@@ -33,6 +33,12 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 				n, err := parseWhole(s, 0, mostThreads)
 				r.check(e, err)
 				c.Threads = n
+			}
+		case "max_memory":
+			if s, ok := r.scalar(e); ok {
+				n, err := parseMemory(s)
+				r.check(e, err)
+				c.MaxMemory = n
 			}
 		case "admin":
 			for _, e := range r.section(e) {
@@ -261,6 +267,9 @@ func (r *reader) together(p *Pool, given map[string]entry) {
 		refuse("listen_mode", "belongs to a pool that listens on unix:///path; remove the line")
 	}
 	checkIdentity(r, "", &p.Identity, given)
+	if p.RequestRate == 0 {
+		refuse("request_burst", "belongs to max_request_rate; add that, or remove the line")
+	}
 	if strings.HasPrefix(p.Listen, unixScheme) && p.TLS != nil {
 		r.fail(p.TLS.Line, "tls does not go with listen %s, which nobody else can listen to; remove it", quote(p.Listen))
 	}
@@ -306,8 +315,9 @@ var placing = map[string]bool{
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
-	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
-	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
+	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "database", "cluster_mode", "max_clients",
+	"max_clients_per_address", "max_connection_rate", "login_timeout", "client_idle_timeout", "max_request_rate", "request_burst", "pipeline_window",
+	"max_request_size", "client_input_limit", "max_arguments", "max_key_length", "client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
 }
 
 // togetherWithSource checks what does not go with servers that a cluster names, or with none.

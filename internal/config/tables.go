@@ -126,6 +126,8 @@ var userOptions = []option[User]{
 	secrets("password_sha256", parseDigest, func(u *User) *[]Secret { return &u.Digests }),
 	flag("nopass", func(u *User) *bool { return &u.NoPassword }),
 	free(checked("rules", parseRules, printText, func(u *User) *string { return &u.Rules })),
+	whole("max_request_rate", func(u *User) *int { return &u.RequestRate }, 0, math.MaxInt32),
+	whole("request_burst", func(u *User) *int { return &u.RequestBurst }, 0, math.MaxInt32),
 }
 
 // aCommand is what an option about commands expects one of.
@@ -255,6 +257,9 @@ func checkBackend(r *reader, b *Backend, given map[string]entry) {
 }
 
 func checkUser(r *reader, u *User, given map[string]entry) {
+	if u.RequestBurst > 0 && u.RequestRate == 0 {
+		r.fail(given["request_burst"].line(), "user %s: request_burst without max_request_rate; add that, or remove it", quote(u.Name))
+	}
 	passwords := len(u.Passwords) + len(u.Digests)
 	for _, rule := range strings.Fields(u.Rules) {
 		switch strings.ToLower(rule) {

@@ -225,6 +225,16 @@ func parseSize(s string, least, most int) (int, error) {
 	return int(n) * unit, nil
 }
 
+// parseMemory is what the process may hold. Less than it takes to run at all would refuse everybody.
+func parseMemory(s string) (int, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	return parseSize(s, leastMemory, 1<<50)
+}
+
+const leastMemory = 64 << 20
+
 func printSize(n int) string {
 	for _, u := range sizeUnits[:3] {
 		if n >= u.bytes && n%u.bytes == 0 {

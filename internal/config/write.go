@@ -17,6 +17,9 @@ func WriteYAML(w io.Writer, c *Config) error {
 	root := mapping()
 	root.HeadComment = heading(c)
 	put(root, "threads", plain(strconv.Itoa(c.Threads)))
+	if c.MaxMemory > 0 {
+		put(root, "max_memory", plain(printSize(c.MaxMemory)))
+	}
 	listen := c.Admin.Listen
 	if listen == "" {
 		listen = "off"

@@ -14,6 +14,7 @@ type Source interface {
 	Pools() []PoolShards
 	LoopStats() []Loop
 	Reloads() Reloads
+	Memory() Memory
 	// Certificates tells of those in use, and whether they are those in the files.
 	Certificates() (list []Certificate, current bool)
 }
@@ -23,6 +24,12 @@ type Reloads struct {
 	Done, Failed uint64
 	OutOfDate    bool      // the last attempt has failed
 	Last         time.Time // when the present configuration was taken over
+}
+
+// Memory is what the process holds, and may hold.
+type Memory struct {
+	Held, Limit uint64 // Limit 0: no limit
+	Short       bool   // there is not enough: something is refused
 }
 
 // PoolShards is what the loops have counted of a pool.

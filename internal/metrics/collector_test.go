@@ -33,6 +33,7 @@ func (f *fake) Pools() (list []PoolShards) {
 func (f *fake) Certificates() ([]Certificate, bool) {
 	return []Certificate{{"cache", "clients", epoch}, {"", "admin", epoch}}, true
 }
+func (f *fake) Memory() Memory    { return Memory{Held: 3 << 20, Limit: 4 << 20, Short: true} }
 func (f *fake) LoopStats() []Loop { return f.loops }
 func (f *fake) Reloads() Reloads  { return Reloads{Done: 2, Failed: 1, OutOfDate: true, Last: epoch} }
 

@@ -28,10 +28,21 @@ const (
 	NoRoute                    // a key that no route of the pool is for
 	Injected                   // the error of `fault`
 	Denied                     // the user may not do it, or nobody in the pool
+
+	TooManyFromAddress // beyond max_clients_per_address
+	ConnectionRate     // beyond max_connection_rate
+	LoginTimeout       // a client that did not log in was closed
+	Idle               // a client that asked nothing was closed
+	RequestTooBig      // beyond max_request_size or client_input_limit
+	TooManyArguments   // beyond max_arguments
+	KeyTooLong         // beyond max_key_length
+	RateLimited        // beyond the max_request_rate of the user or the pool
+	OutOfMemory        // beyond max_memory
 	Kinds
 )
 
-var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected", "denied"}
+var kindNames = [Kinds]string{"node_error", "node_down", "cross_slot", "bad_command", "unauthorized", "protocol", "too_many_clients", "client_stalled", "merge", "shed", "no_route", "injected", "denied",
+	"too_many_from_address", "connection_rate", "login_timeout", "idle", "request_too_big", "too_many_arguments", "key_too_long", "rate_limited", "out_of_memory"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -431,6 +431,21 @@ var table = []section{
 			total: func(l *Loop, put put) { put(float64(l.Panics)) },
 		},
 		{
+			name: "ringway_memory_held_bytes", kind: gauge,
+			help:    "Memory that is in use, or was and has not been cleaned up yet: what `max_memory` bounds.",
+			process: func(c *collector, put put) { put(float64(c.src.Memory().Held)) },
+		},
+		{
+			name: "ringway_memory_limit_bytes", kind: gauge,
+			help:    "`max_memory`, 0 for no limit.",
+			process: func(c *collector, put put) { put(float64(c.src.Memory().Limit)) },
+		},
+		{
+			name: "ringway_memory_short", kind: gauge,
+			help:    "1 while new clients and long requests are refused because of `max_memory`.",
+			process: func(c *collector, put put) { put(one(c.src.Memory().Short)) },
+		},
+		{
 			name: "ringway_accept_failures_total", kind: counter,
 			help:  "Times no client could be accepted because file descriptors or memory had run out.",
 			total: func(l *Loop, put put) { put(float64(l.AcceptFailures)) },
@@ -439,19 +454,28 @@ var table = []section{
 }
 
 var kindValues = []value{
-	NodeError:      {"node_error", "The node's own error, such as `-WRONGTYPE`, passed on as it came."},
-	NodeDown:       {"node_down", "The node can't be reached, broke the connection or did not answer in time. Each part of a split request counts."},
-	CrossSlot:      {"cross_slot", "Keys on different nodes, for a command that can't be split."},
-	BadCommand:     {"bad_command", "Unknown, refused, or wrong arguments."},
-	Unauthorized:   {"unauthorized", "No password, or a wrong one."},
-	Protocol:       {"protocol", "The client sent something that is not RESP, and was closed."},
-	TooManyClients: {"too_many_clients", "Turned away: the pool had `max_clients`."},
-	Stalled:        {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
-	Merge:          {"merge", "The nodes' answers to the parts of a request don't fit together."},
-	Denied:         {"denied", "The client's user may not do it, or `deny_commands` has it for the pool."},
-	Injected:       {"injected", "The error of the pool's `fault`."},
-	NoRoute:        {"no_route", "A key that none of the pool's `routes` is for."},
-	Shed:           {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+	NodeError:          {"node_error", "The node's own error, such as `-WRONGTYPE`, passed on as it came."},
+	NodeDown:           {"node_down", "The node can't be reached, broke the connection or did not answer in time. Each part of a split request counts."},
+	CrossSlot:          {"cross_slot", "Keys on different nodes, for a command that can't be split."},
+	BadCommand:         {"bad_command", "Unknown, refused, or wrong arguments."},
+	Unauthorized:       {"unauthorized", "No password, or a wrong one."},
+	Protocol:           {"protocol", "The client sent something that is not RESP, and was closed."},
+	TooManyClients:     {"too_many_clients", "Turned away: the pool had `max_clients`."},
+	Stalled:            {"client_stalled", "Closed: the client read none of its replies for `client_stall_timeout`."},
+	Merge:              {"merge", "The nodes' answers to the parts of a request don't fit together."},
+	Denied:             {"denied", "The client's user may not do it, or `deny_commands` has it for the pool."},
+	Injected:           {"injected", "The error of the pool's `fault`."},
+	NoRoute:            {"no_route", "A key that none of the pool's `routes` is for."},
+	TooManyFromAddress: {"too_many_from_address", "Turned away: its address had `max_clients_per_address`."},
+	ConnectionRate:     {"connection_rate", "Turned away: there were more than `max_connection_rate` in a second."},
+	LoginTimeout:       {"login_timeout", "Closed: the client had to log in and had not, `login_timeout` after it connected."},
+	Idle:               {"idle", "Closed: the client asked nothing for `client_idle_timeout`."},
+	RequestTooBig:      {"request_too_big", "The request, or one of its arguments, was beyond `client_input_limit` or `max_request_size`, and the client was closed."},
+	TooManyArguments:   {"too_many_arguments", "The request had more than `max_arguments`, and the client was closed."},
+	KeyTooLong:         {"key_too_long", "A key of the request was longer than `max_key_length`. Nothing of it was sent."},
+	RateLimited:        {"rate_limited", "Beyond the `max_request_rate` of the user or the pool. Nothing of the request was sent."},
+	OutOfMemory:        {"out_of_memory", "The process held `max_memory`: a client was turned away, a request refused, or a client closed."},
+	Shed:               {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
 }
 
 var denialValues = []value{
