@@ -123,7 +123,7 @@ func (r *infoReport) stats() {
 	r.add("total_net_output_bytes", t.out)
 	r.add("instantaneous_input_kbps", fmt.Sprintf("%.2f", rate.in/1024))
 	r.add("instantaneous_output_kbps", fmt.Sprintf("%.2f", rate.out/1024))
-	r.add("rejected_connections", t.errors[metrics.TooManyClients])
+	r.add("rejected_connections", t.errors[metrics.TooManyClients]+t.errors[metrics.TooManyFromAddress]+t.errors[metrics.ConnectionRate])
 	r.addSums("expired_keys", "evicted_keys", "keyspace_hits", "keyspace_misses", "pubsub_channels")
 	r.add("pubsub_patterns", r.most("pubsub_patterns"))
 	r.addSums("pubsubshard_channels")

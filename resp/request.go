@@ -8,7 +8,7 @@ import (
 // Limits bound what one request may be. A limit of 0 stands for its default.
 type Limits struct {
 	MaxInline  int // bytes of an inline request or of a header line, its end not counted
-	MaxArgs    int // arguments of one request; Redis 7 has no limit of its own here, versions before it had this one
+	MaxArgs    int // arguments of one array; Redis 7 has no limit of its own here, versions before it had this one
 	MaxBulk    int // bytes of one argument (proto-max-bulk-len)
 	MaxRequest int // bytes of one array as sent; below 2 GiB (client-query-buffer-limit)
 }
