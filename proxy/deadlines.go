@@ -41,6 +41,7 @@ func (ps *poolState) keepTimes() {
 	for s := ps.worker.sessions; s != nil; s = s.next {
 		if s.pool == ps {
 			s.keepTime()
+			s.watchPatience()
 		}
 	}
 }
@@ -62,7 +63,7 @@ func (s *Session) timeToIdle() time.Duration {
 	switch {
 	case limit == 0:
 		return endless
-	case s.head != s.tail || s.stalls != 0 || s.subs != nil || s.monitoring():
+	case s.head != s.tail || s.conn.Unsent() > 0 || s.stalls != 0 || s.subs != nil || s.monitoring():
 		return limit
 	}
 	return limit - time.Duration(s.worker.loop.Now()-max(s.active, s.conn.LastWrite()))

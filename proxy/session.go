@@ -328,7 +328,12 @@ func (s *Session) Flushed(unsent int) {
 		s.maybeClose()
 		return
 	}
-	if limit := s.pool.shared.cfg.ClientStall; limit > 0 {
+	s.watchPatience()
+}
+
+// watchPatience has it looked at how long the client reads nothing, while there is something to read.
+func (s *Session) watchPatience() {
+	if limit := s.pool.shared.cfg.ClientStall; limit > 0 && s.conn.Unsent() > 0 {
 		if s.patience == nil {
 			s.patience = loop.NewTimer(s.checkPatience)
 		}
@@ -341,7 +346,7 @@ func (s *Session) Flushed(unsent int) {
 // checkPatience closes a client that has not read for too long.
 func (s *Session) checkPatience() {
 	limit := s.pool.shared.cfg.ClientStall
-	if s.conn.Closed() || s.conn.Unsent() == 0 {
+	if s.conn.Closed() || s.conn.Unsent() == 0 || limit == 0 {
 		return
 	}
 	if left := limit - s.conn.StalledFor(); left > 0 {
