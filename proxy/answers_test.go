@@ -218,17 +218,24 @@ func TestLimitOfTimeToLogIn(t *testing.T) {
 
 func TestLimitOfIdleTime(t *testing.T) {
 	node := redistest.Server(t)
-	srv, log := serveLogged(t, onPool(func(*config.Pool) {}), node.Addr())
-	idle, blocked, listens := client(t, srv), client(t, srv), client(t, srv)
-	want(t, "PING", idle.Do("PING"), "+PONG\r\n")
+	srv, log := serveLogged(t, onPool(func(p *config.Pool) { p.Timeout = 0 }), node.Addr())
+	idle, waits, blocked, listens := client(t, srv), client(t, srv), client(t, srv), client(t, srv)
 	listens.Do("SUBSCRIBE", "news")
 	blocked.Send("BLPOP", "list", "0")
 	blocked.Flush()
 	direct := redistest.Dial(t, node.Addr())
 	redistest.WaitFor(t, "the client to block", func() bool { return strings.Contains(direct.Do("INFO", "clients"), "blocked_clients:1") })
+	node.Stop()
+	waits.Send("GET", "k")
+	waits.Flush()
+	redistest.WaitFor(t, "a request to be in flight", func() bool { return counted(srv).Nodes[0].Depth == 1 })
+	want(t, "PING", idle.Do("PING"), "+PONG\r\n") // the last of all
 	reloadWith(t, srv, onPool(func(p *config.Pool) { p.IdleTimeout = 50 * time.Millisecond }))
 	idle.RecvEOF()
-	counts(t, srv, "idle", 1)
+	node.Cont()
+	want(t, "GET", waits.Recv(), "$-1\r\n")
+	waits.RecvEOF() // it waits for nothing any more
+	counts(t, srv, "idle", 2)
 	if !log.has(`"client closed"`, "it was idle for 50ms") {
 		t.Errorf("not in the log:\n%s", log)
 	}
@@ -236,8 +243,8 @@ func TestLimitOfIdleTime(t *testing.T) {
 	want(t, "a message", listens.Recv(), "*3\r\n"+redistest.Bulk("message")+redistest.Bulk("news")+redistest.Bulk("good"))
 	direct.Do("RPUSH", "list", "x")
 	want(t, "BLPOP", blocked.Recv(), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
-	blocked.RecvEOF() // it waits for nothing any more
-	counts(t, srv, "idle", 2)
+	blocked.RecvEOF()
+	counts(t, srv, "idle", 3)
 }
 
 func TestLimitOfRequestSize(t *testing.T) {
@@ -450,6 +457,9 @@ func TestLimitOfRequestsOfAUser(t *testing.T) {
 	// A reload that changes nothing of it gives no new burst.
 	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Window = 99 }))
 	rateOf(t, srv, few[1], 0, refusal)
+	// Nor does one that changes it, but for what it adds.
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Users = slices.Clone(p.Users); p.Users[1].RequestBurst = 12 }))
+	rateOf(t, srv, few[1], 2, refusal)
 	balanced(t, srv)
 }
 
