@@ -219,23 +219,16 @@ func TestLimitOfTimeToLogIn(t *testing.T) {
 func TestLimitOfIdleTime(t *testing.T) {
 	node := redistest.Server(t)
 	srv, log := serveLogged(t, onPool(func(p *config.Pool) { p.Timeout = 0 }), node.Addr())
-	idle, waits, blocked, listens := client(t, srv), client(t, srv), client(t, srv), client(t, srv)
+	idle, blocked, listens := client(t, srv), client(t, srv), client(t, srv)
 	listens.Do("SUBSCRIBE", "news")
 	blocked.Send("BLPOP", "list", "0")
 	blocked.Flush()
 	direct := redistest.Dial(t, node.Addr())
 	redistest.WaitFor(t, "the client to block", func() bool { return strings.Contains(direct.Do("INFO", "clients"), "blocked_clients:1") })
-	node.Stop()
-	waits.Send("GET", "k")
-	waits.Flush()
-	redistest.WaitFor(t, "a request to be in flight", func() bool { return counted(srv).Nodes[0].Depth == 1 })
-	want(t, "PING", idle.Do("PING"), "+PONG\r\n") // the last of all
+	want(t, "PING", idle.Do("PING"), "+PONG\r\n")
 	reloadWith(t, srv, onPool(func(p *config.Pool) { p.IdleTimeout = 50 * time.Millisecond }))
 	idle.RecvEOF()
-	node.Cont()
-	want(t, "GET", waits.Recv(), "$-1\r\n")
-	waits.RecvEOF() // it waits for nothing any more
-	counts(t, srv, "idle", 2)
+	counts(t, srv, "idle", 1)
 	if !log.has(`"client closed"`, "it was idle for 50ms") {
 		t.Errorf("not in the log:\n%s", log)
 	}
@@ -243,8 +236,25 @@ func TestLimitOfIdleTime(t *testing.T) {
 	want(t, "a message", listens.Recv(), "*3\r\n"+redistest.Bulk("message")+redistest.Bulk("news")+redistest.Bulk("good"))
 	direct.Do("RPUSH", "list", "x")
 	want(t, "BLPOP", blocked.Recv(), "*2\r\n"+redistest.Bulk("list")+redistest.Bulk("x"))
-	blocked.RecvEOF()
-	counts(t, srv, "idle", 3)
+	blocked.RecvEOF() // it waits for nothing any more
+	counts(t, srv, "idle", 2)
+
+	node.Stop()
+	var waits *redistest.Conn
+	for asks := false; !asks; { // before it is idle for too long
+		closed := errorsOf(t, srv, "idle")
+		waits = client(t, srv)
+		waits.Send("GET", "k")
+		waits.TryFlush()
+		redistest.WaitFor(t, "the client to ask, or to be closed", func() bool {
+			asks = counted(srv).Nodes[0].Depth > 0
+			return asks || errorsOf(t, srv, "idle") > closed
+		})
+	}
+	client(t, srv).RecvEOF()
+	node.Cont()
+	want(t, "GET of who had to wait", waits.Recv(), "$-1\r\n")
+	waits.RecvEOF()
 }
 
 func TestLimitOfRequestSize(t *testing.T) {
