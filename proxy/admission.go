@@ -132,11 +132,11 @@ func strangersLimits(l resp.Limits) resp.Limits {
 }
 
 // limits are those of a request of this client.
-func (s *Session) limits() resp.Limits {
+func (s *Session) limits() *resp.Limits {
 	if s.authed {
-		return s.pool.shared.limits
+		return &s.pool.shared.limits
 	}
-	return s.pool.shared.strangers
+	return &s.pool.shared.strangers
 }
 
 // beyond says how a malformed request is counted, and what the client hears. Who has not logged in hears that, in Redis' words.

@@ -104,7 +104,7 @@ func (s *Session) newOp(mv *moving, c *command.Command, tag uint64, node int, re
 			mixed = true
 		}
 	})
-	scan := s.worker.takeScanner(s.pool.shared.limits)
+	scan := s.worker.takeScanner(&s.pool.shared.limits)
 	if n, err := scan.Scan(request); err == nil && n > 0 {
 		o.class = classOf(c, &scan.Args)
 	} else {

@@ -191,8 +191,10 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	case command.Broadcast:
 		taken = s.broadcast(c, scan, b)
 	case command.Session:
-		taken = s.local(c, a)
-		scan.Limits = s.limits() // it may have logged in
+		authed := s.authed
+		if taken = s.local(c, a); s.authed != authed {
+			scan.Limits = *s.limits() // of what comes in the same breath
+		}
 	case command.Refuse:
 		s.refuse(metrics.BadCommand, c.Refusal)
 	case command.Private:

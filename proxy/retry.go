@@ -502,7 +502,7 @@ func (s *Session) eachKey(requests []byte, f func(key []byte)) {
 
 // eachRequest calls f with one request after the other, until it returns false.
 func (ps *poolState) eachRequest(requests []byte, f func(c *command.Command, a *resp.Args) bool) bool {
-	scan := ps.worker.takeScanner(ps.shared.limits)
+	scan := ps.worker.takeScanner(&ps.shared.limits)
 	defer ps.worker.giveScanner(scan)
 	for rest := requests; len(rest) > 0; {
 		n, err := scan.Scan(rest)

@@ -27,7 +27,7 @@ func (s *Session) outgoing(requests []byte) []byte {
 		return requests
 	}
 	w, r := s.worker, s.pool.topo.routes
-	scan := w.takeScanner(s.pool.shared.limits)
+	scan := w.takeScanner(&s.pool.shared.limits)
 	defer w.giveScanner(scan)
 	out := w.stripped[:0]
 	for rest := requests; len(rest) > 0; {

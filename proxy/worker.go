@@ -160,14 +160,14 @@ func (ps *poolState) set(k pool.Key) *pool.Set {
 }
 
 // takeScanner lends a scanner that is at the beginning of a request.
-func (w *worker) takeScanner(limits resp.Limits) *resp.RequestScanner {
+func (w *worker) takeScanner(limits *resp.Limits) *resp.RequestScanner {
 	n := len(w.scanners)
 	if n == 0 {
-		return &resp.RequestScanner{Limits: limits}
+		return &resp.RequestScanner{Limits: *limits}
 	}
 	scan := w.scanners[n-1]
 	w.scanners = w.scanners[:n-1]
-	scan.Limits = limits
+	scan.Limits = *limits
 	return scan
 }
 
