@@ -16,6 +16,10 @@ func BenchmarkLimitsOfARequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	users, err := acl.NewUsers(acl.NewDefault(""))
+	if err != nil {
+		b.Fatal(err)
+	}
 	scan := &resp.RequestScanner{Limits: resp.DefaultLimits()}
 	if n, err := scan.Scan([]byte("*2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n")); n == 0 || err != nil {
 		b.Fatal(err)
@@ -35,7 +39,7 @@ func BenchmarkLimitsOfARequest(b *testing.B) {
 			if x.user > 0 {
 				sp.quotas.users = map[string]*bucket{acl.DefaultName: newBucket("", x.user, math.MaxInt32, nil)}
 			}
-			s := &Session{worker: &worker{loop: l}, pool: &poolState{shared: sp}, user: acl.NewDefault("")}
+			s := &Session{worker: &worker{loop: l}, pool: &poolState{shared: sp}, user: users.Default()}
 			s.pool.worker = s.worker
 			s.authed = true
 			s.update()

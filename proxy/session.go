@@ -81,12 +81,12 @@ type Session struct {
 	retrying *retrying // what has to be sent again; nil: nothing
 	wrote    int64     // when it last wrote, where reads go to replicas
 
+	patience   *loop.Timer // runs while the client owes us a read
+	prev, next *Session    // all sessions of the worker
+
 	fees      fees
 	unknownAt int64       // since when it could have logged in
 	clock     *loop.Timer // of the limits of its time; nil: there are none
-
-	patience   *loop.Timer // runs while the client owes us a read
-	prev, next *Session    // all sessions of the worker
 }
 
 // about is what most clients never set.

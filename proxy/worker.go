@@ -57,9 +57,6 @@ type sharedPool struct {
 	cfg        *config.Pool
 	index      int // of the pool in worker.pools, for as long as the process lives
 	limits     resp.Limits
-	strangers  resp.Limits // of those who have to log in first
-	longestKey int
-	quotas     quotas
 	opt        *pool.Options
 	replicaOpt *pool.Options
 	identities map[string]*pool.Options // in their place, by address, for backends with a password of their own
@@ -80,6 +77,10 @@ type sharedPool struct {
 	door      *door      // nil if no client can come
 
 	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
+
+	strangers  resp.Limits // of those who have to log in first
+	longestKey int
+	quotas     quotas
 }
 
 // poolState is a worker's view of a pool.
@@ -105,11 +106,11 @@ type poolState struct {
 	warm     bool         // it has warm scaling
 	moves    moves
 
-	meters  map[*bucket]*meter // this loop's parts of the limits
-	audited [metrics.Kinds]budget
-
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
+
+	meters  map[*bucket]*meter // this loop's parts of the limits
+	audited [metrics.Kinds]budget
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
