@@ -346,7 +346,10 @@ func (res *result) table() string {
 }
 
 func (r *report) targetTable() string {
-	rows := [][]string{{"scenario", "target", "found", "verdict", "haproxy"}}
+	rows := [][]string{{"scenario", "target", "found", "verdict"}}
+	if !r.TLS {
+		rows[0] = append(rows[0], "haproxy")
+	}
 	for _, t := range r.Targets {
 		verdict, haproxy := "met", ""
 		if !t.Met {
@@ -355,7 +358,7 @@ func (r *report) targetTable() string {
 		if t.Relay != nil {
 			haproxy = ranged(*t.Relay, 3)
 		}
-		rows = append(rows, []string{t.Scenario, t.Claim, ranged(t.Found, 3), verdict, haproxy})
+		rows = append(rows, []string{t.Scenario, t.Claim, ranged(t.Found, 3), verdict, haproxy}[:len(rows[0])])
 	}
 	return table(rows)
 }
