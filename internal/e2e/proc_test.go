@@ -20,10 +20,13 @@ const (
 )
 
 // rss returns the resident memory of a process, in bytes.
-func rss(t testing.TB, pid int) int {
+func rss(t testing.TB, pid int) int { t.Helper(); return status(t, pid, "VmRSS:") }
+
+// status returns a size that the kernel tells of a process.
+func status(t testing.TB, pid int, name string) int {
 	t.Helper()
 	for line := range strings.Lines(readProc(t, pid, "status")) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			n, err := strconv.Atoi(strings.Fields(rest)[0])
 			if err != nil {
 				t.Fatal(err)
@@ -31,7 +34,7 @@ func rss(t testing.TB, pid int) int {
 			return n * kib
 		}
 	}
-	t.Fatalf("process %d has no VmRSS: it is gone", pid)
+	t.Fatalf("process %d has no %s it is gone", pid, name)
 	return 0
 }
 
