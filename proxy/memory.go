@@ -20,7 +20,8 @@ import (
 //
 //  1. Go's runtime collects garbage more often; it begins to before the limit is reached.
 //  2. Nothing big begins: new clients are turned away, requests that need a large buffer of their own and those for transactions are refused.
-//  3. The clients whose requests and replies hold more than their share are closed, the newest first, until enough is free.
+//  3. The clients whose requests and replies hold more than their share are closed, the newest first, until enough is free: at once if all
+//     clients hold more than half of the limit, otherwise if there is not enough when the garbage has been collected.
 //
 // What one client may hold without that is bounded by other limits, but those of all clients together need not fit in memory.
 type memory struct {
@@ -31,6 +32,8 @@ type memory struct {
 	limit atomic.Int64
 	short atomic.Bool // read by the loops
 
+	collected chan struct{} // closed when the collection is over that is under way; of the goroutine
+
 	mu      sync.Mutex
 	stop    chan struct{} // of the goroutine; nil: there is none
 	stopped chan struct{}
@@ -40,7 +43,7 @@ type memory struct {
 const (
 	errOutOfMemory = "OOM the router holds max_memory; try again later"
 
-	memoryTurn  = 50 * time.Millisecond
+	memoryTurn  = 10 * time.Millisecond
 	memoryPause = time.Second // between rounds that can free nothing
 
 	largeInput  = 128 << 10 // of a request that is refused while memory is short
@@ -98,6 +101,9 @@ func (m *memory) run(stop, stopped chan struct{}) {
 		case held <= limit/20*19 && m.short.CompareAndSwap(true, false):
 			m.log.Info("memory is enough again", "held", held, "max_memory", limit)
 		}
+		if m.held.Load() <= limit {
+			m.collected = nil // another time is another matter
+		}
 		tick.Reset(wait)
 	}
 }
@@ -113,12 +119,22 @@ func (m *memory) relieve(look *gauge, limit int64) bool {
 	if !m.short.Swap(true) {
 		m.log.Warn("memory is short", "held", m.held.Load(), "max_memory", limit)
 	}
-	runtime.GC() // what is garbage is nobody's fault
-	held := m.look(look)
-	if held <= limit {
+	clients, held := m.survey()
+	if excess := held - limit/2; excess > 0 { // that is not garbage, and to collect garbage takes its time
+		return m.close(clients, excess, limit)
+	}
+	if m.collected == nil {
+		done := make(chan struct{})
+		m.collected = done
+		go func() { defer close(done); runtime.GC() }()
+	}
+	select {
+	case <-m.collected:
+		m.collected = nil
+		return m.close(clients, m.look(look)-limit/10*9, limit)
+	default:
 		return true
 	}
-	return m.close(held-limit/10*9, limit)
 }
 
 // holder is a client and what it holds.
@@ -128,36 +144,35 @@ type holder struct {
 	bytes int
 }
 
-// close closes clients that hold more than their share, the newest first, until they have freed so many bytes.
-func (m *memory) close(wanted, limit int64) (any bool) {
-	clients := int64(0)
-	for _, sp := range m.srv.open() {
-		clients += sp.clients.Load()
-	}
-	share := max(leastToFree, int(limit/2/max(clients, 1)))
-	var holders []holder
+// survey asks all clients what they hold.
+func (m *memory) survey() (clients []holder, held int64) {
 	m.srv.onLoops(func(w *worker) {
 		for s := w.sessions; s != nil; s = s.next {
-			if n := s.holds(); n > share {
-				holders = append(holders, holder{s, s.created, n})
-			}
+			n := s.holds()
+			held += int64(n)
+			clients = append(clients, holder{s, s.created, n})
 		}
 	})
-	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.born, a.born) })
-	last := 0
-	for ; last < len(holders) && wanted > 0; last++ {
-		wanted -= int64(holders[last].bytes)
+	return clients, held
+}
+
+// close closes clients that hold more than their share, the newest first, until they have freed so many bytes. It returns false if there are none.
+func (m *memory) close(clients []holder, wanted, limit int64) (any bool) {
+	share := max(leastToFree, int(limit/2)/max(len(clients), 1))
+	slices.SortFunc(clients, func(a, b holder) int { return cmp.Compare(b.born, a.born) })
+	for _, h := range clients {
+		if h.bytes > share && wanted > 0 {
+			wanted -= int64(h.bytes)
+			h.s.worker.wait(h.s.giveUp)
+			any = true
+		}
 	}
-	for _, h := range holders[:last] {
-		s := h.s
-		s.worker.wait(s.giveUp)
-	}
-	return last > 0
+	return any
 }
 
 // holds is how many bytes the session's requests and replies take.
 func (s *Session) holds() int {
-	n := cap(s.in) + s.conn.Unsent() + s.held
+	n := cap(s.in) + s.conn.Holds() + s.held
 	if s.tx != nil {
 		n += cap(s.tx.batch)
 	}
@@ -166,7 +181,7 @@ func (s *Session) holds() int {
 
 // giveUp closes a client for what it holds. One that waits for no reply is told why.
 func (s *Session) giveUp() {
-	if s.conn.Closed() {
+	if s.conn.Closed() || s.holds() < leastToFree { // it has been refused meanwhile
 		return
 	}
 	if s.head != s.tail || s.conn.Unsent() > 0 {

@@ -10,6 +10,16 @@ import (
 	"ringway/resp"
 )
 
+// What max_memory costs, each time that it is looked at what the process holds.
+func BenchmarkLookAtMemory(b *testing.B) {
+	g := newGauge()
+	for b.Loop() {
+		if g.read() == 0 {
+			b.Fatal("nothing is held")
+		}
+	}
+}
+
 // What a plain request pays for limits: the question of handle that comes before anything is made of it.
 func BenchmarkLimitsOfARequest(b *testing.B) {
 	l, err := loop.New(0)

@@ -91,7 +91,7 @@ func TestMemoryStaysBoundedUnderAbuse(t *testing.T) {
 	peak := status(t, r.Pid(), "VmHWM:")
 	t.Logf("at most %d MB in memory, of %d; %v uploads and %v readers had to go; %d requests of another client were answered", peak>>20, limit>>20,
 		afterUploads, met()-afterUploads, asked)
-	if peak > limit*3/2 {
+	if peak > 3*limit { // 5 GB without a limit; how much comes between two looks depends on the machine
 		t.Errorf("at most %d MB were in memory, with max_memory of %d MB", peak>>20, limit>>20)
 	}
 	if afterUploads != abusers {

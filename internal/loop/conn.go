@@ -67,6 +67,14 @@ func (c *Conn) Unsent() int {
 	return len(c.out) - c.sent
 }
 
+// Holds returns how much memory the output takes, which may be more than is in it.
+func (c *Conn) Holds() int {
+	if c.tls != nil {
+		return cap(c.out) + cap(c.tls.out)
+	}
+	return cap(c.out)
+}
+
 // LastWrite returns when the peer last took bytes, or when output began to wait.
 func (c *Conn) LastWrite() int64 { return c.lastWrite }
 
