@@ -84,6 +84,7 @@ func TestUsersThroughTheProgram(t *testing.T) {
 	redistest.WaitFor(t, "the new rules", func() bool { return strings.HasPrefix(app.Do("SET", "app:1", "2"), "-"+noPermission) })
 	want(t, app, "$1\r\n1\r\n", "GET", "app:1")
 	wantError(t, redistest.Dial(t, r.addr()), "WRONGPASS ", "AUTH", "reader", "hunter3")
+	redistest.WaitFor(t, "the reload to be told", func() bool { return strings.Contains(r.Output(), `msg="users reloaded"`) }) // when all is done
 
 	out := r.Output()
 	for _, secret := range []string{"hunter", "foreign"} {
