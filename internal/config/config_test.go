@@ -84,7 +84,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Window: 64, MaxPerAddress: 100, ConnectionRate: 500, IdleTimeout: time.Hour, RequestRate: 20000, RequestBurst: 30000,
 		MaxRequestSize: 64 << 20, ClientInputLimit: 128 << 20, MaxArguments: 1000, MaxKeyLength: 1 << 10, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
 		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
-		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, ClusterMode: true,
+		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, Dangerous: "local", ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
@@ -150,7 +150,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	secure := DefaultPool()
 	secure.Name, secure.Line, secure.Listen = "secure", 111, "127.0.0.1:3"
-	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 113}
+	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", UserFromCert: "cn", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 113}
 	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 114}
 	secure.Identity = Identity{Username: "me", PasswordEnv: "REDIS_PASSWORD"}
 	secure.Backends = []Backend{
@@ -172,10 +172,12 @@ func TestEveryOptionIsRead(t *testing.T) {
 	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 130}},
 		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 130}
 
+	public.Dangerous = "deny"
+
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, MinVersion: "1.2",
+	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
 }
