@@ -89,10 +89,10 @@ func (srv *Server) admit(d *door, sp *sharedPool, now int64, peer string) (kind 
 
 // discount is called when a client that was admitted is gone.
 func (sp *sharedPool) discount(peer string) {
-	sp.clients.Add(-1)
 	if from, ok := origin(peer); ok {
 		sp.addresses.leave(from)
 	}
+	sp.clients.Add(-1)
 }
 
 // turnAway tells a client why it can't come in, if it can read that, and closes it.

@@ -190,7 +190,10 @@ func TestLimitOfTheHandshake(t *testing.T) {
 		t.Errorf("not in the log:\n%s", log)
 	}
 	redistest.WaitFor(t, "the client to be gone", func() bool { return clientsOf(srv) == 0 })
-	if n := len(srv.open()[0].addresses.clients); n != 0 {
+	as := srv.open()[0].addresses
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if n := len(as.clients); n != 0 {
 		t.Errorf("%d addresses are counted", n)
 	}
 }
