@@ -41,6 +41,7 @@ type Session struct {
 	resumes bool // in the worker's list of those to resume
 	eof     bool // the client has said all it will say
 	closing bool // close when everything is answered and sent
+	leaving bool // close at the first moment at which nothing is lost by it: the process ends
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
 	judged  bool // what it asks may be denied, for its user or the pool
@@ -246,7 +247,10 @@ func (s *Session) readEnded(err error) {
 
 // maybeClose closes a session that has nothing more to say.
 func (s *Session) maybeClose() {
-	if (s.closing || s.eof && s.stalls == 0 && !s.resumes) && s.head == s.tail && s.conn.Unsent() == 0 && !s.conn.Closed() {
+	if !s.closing && !s.eof && !s.leaving || s.head != s.tail || s.conn.Unsent() > 0 || s.conn.Closed() {
+		return
+	}
+	if s.closing || s.eof && s.stalls == 0 && !s.resumes || s.leaving && s.mayLeave() {
 		s.drop()
 	}
 }
@@ -432,10 +436,15 @@ func (s *Session) update() {
 
 // drop closes the session without sending what was not sent.
 func (s *Session) drop() {
-	if !s.conn.Closed() {
-		s.conn.Close()
-		s.gone()
+	if s.conn.Closed() {
+		return
 	}
+	if s.worker.leaving {
+		s.conn.CloseGently()
+	} else {
+		s.conn.Close()
+	}
+	s.gone()
 }
 
 func (s *Session) age() time.Duration { return time.Duration(s.worker.loop.Now() - s.created) }
