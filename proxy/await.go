@@ -19,12 +19,13 @@ const (
 )
 
 // Await waits until the nodes that the configuration requires for a start have answered, and says which are missing when the time for it is over. The
-// server must run.
-func (srv *Server) Await(ctx context.Context) error {
+// server must run. tell is told what it waits for.
+func (srv *Server) Await(ctx context.Context, tell func(why string)) error {
 	start := srv.Config().Start
 	if start.Require == "none" {
 		return nil
 	}
+	told := ""
 	for begin := time.Now(); ; {
 		why := srv.lacking(ctx, start.Require == "all")
 		switch {
@@ -35,7 +36,11 @@ func (srv *Server) Await(ctx context.Context) error {
 		case time.Since(begin) >= start.Wait:
 			return fmt.Errorf("cannot start, for start.require is %s: after %v %w", start.Require, time.Since(begin).Round(100*time.Millisecond), why)
 		}
-		srv.log.Info("waiting for nodes", "reason", why)
+		if text := why.Error(); text != told {
+			srv.log.Info("waiting for nodes", "reason", text)
+			tell("waiting: " + text)
+			told = text
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(min(askEvery, start.Wait)):

@@ -80,14 +80,15 @@ func (srv *Server) closeDoors(grace time.Duration) {
 	}
 }
 
-// Shutdown stops accepting, lets clients go when what they have asked is answered, for at most grace, then closes everything.
-func (srv *Server) Shutdown(grace time.Duration) {
+// Shutdown stops accepting, lets clients go when what they have asked is answered, for at most grace, then closes everything. It returns how many
+// clients were cut off by that.
+func (srv *Server) Shutdown(grace time.Duration) (cutOff int) {
 	srv.Leave()
 	srv.closed.Store(true)
 	if !srv.running {
 		srv.handshakes.Close()
 		srv.closeListeners()
-		return
+		return 0
 	}
 	begin := time.Now()
 	srv.closeDoors(grace)
@@ -99,6 +100,7 @@ func (srv *Server) Shutdown(grace time.Duration) {
 	for end := min(grace, time.Since(begin)+farewellTime); srv.farewells() > 0 && time.Since(begin) < end; {
 		time.Sleep(5 * time.Millisecond)
 	}
+	srv.onLoops(func(w *worker) { cutOff += w.count })
 	for _, sp := range srv.open() {
 		sp.director.stop()
 	}
@@ -112,6 +114,7 @@ func (srv *Server) Shutdown(grace time.Duration) {
 	for _, sp := range srv.open() {
 		sp.director.leaveRegistry()
 	}
+	return cutOff
 }
 
 // farewells is how many clients that were let go have not closed their side.

@@ -103,8 +103,9 @@ func (ln *Listener) comesHere(ctx context.Context) (here bool, err error) {
 	defer cancel()
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var name string
-		err := errors.Join(c.Control(func(fd uintptr) { name, err = bindTo(int(fd), ln.self) }), err)
-		if err != nil {
+		var err error
+		failed := c.Control(func(fd uintptr) { name, err = bindTo(int(fd), ln.self) })
+		if err := errors.Join(failed, err); err != nil {
 			return err
 		}
 		return ln.onLoop(func() error { ln.probe = name; return nil })
