@@ -17,7 +17,7 @@ import (
 //	          after all of it: transactions, blocked clients, nodes that do not answer
 //
 // A client that is let go has its stream ended and not reset: it gets every reply that was sent to it. What it sends after its last reply is
-// not carried out, not even in part, so it may safely send that again elsewhere. That is the promise (TestDrain); only who is still there
+// not carried out, not even in part, so it may safely send that again elsewhere. That is the promise (TestRestartUnderLoad); only who is still there
 // when the time is over may have something under way of which it never hears.
 
 const (
