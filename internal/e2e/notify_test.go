@@ -39,7 +39,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 		want   []string
 	}{
 		{0, []string{`^READY=1$`, `^WATCHDOG=1$`}},
-		{syscall.SIGHUP, []string{`^RELOADING=1\nMONOTONIC_USEC=\d+$`, `^READY=1$`}},
+		{syscall.SIGHUP, []string{`^RELOADING=1\nMONOTONIC_USEC=\d+\n?$`, `^READY=1$`}},
 		{syscall.SIGTERM, []string{`^STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\nSTATUS=draining$`}},
 	} {
 		if step.signal != 0 {
