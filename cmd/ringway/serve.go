@@ -16,6 +16,7 @@ import (
 	"ringway/internal/admin"
 	"ringway/internal/config"
 	"ringway/internal/metrics"
+	"ringway/internal/status"
 	"ringway/proxy"
 )
 
@@ -43,6 +44,8 @@ func serveFile(ctx context.Context, file string) error {
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file string, started func(*proxy.Server)) error {
 	ctx, told := untilTold(ctx, log)
 	defer told()
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // until all is over
+	defer end()
 
 	// One processor more than loops: while a loop waits for its connections it keeps the one it has, and name look-ups, scrapes and
 	// the garbage collector need another.
@@ -57,12 +60,16 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 		rel = newReloader(file, srv, log)
 		rel.manager = manager
 	}
-	adm, err := startAdmin(cfg, srv, rel, log)
+	rec := status.NewRecorder(srv, versionText(), &events)
+	adm, err := startAdmin(cfg, srv, rel, rec, log)
 	if err != nil {
 		srv.Shutdown(0)
 		return err
 	}
 	srv.Run()
+	if adm != nil {
+		go rec.Run(life)
+	}
 	if err = srv.Await(ctx, manager.waiting); err == nil {
 		err = srv.Open()
 	}
@@ -80,20 +87,20 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 		rel.watch(ctx, cfg.Reload.Watch)
 	}
 	manager.ready()
-	manager.watchdog(context.WithoutCancel(ctx), srv.Live)
+	manager.watchdog(life, srv.Live)
 	started(srv)
 
 	<-ctx.Done()
-	end := srv.Config().Shutdown // a reload may have changed it
-	log.Info("stopping", "drain_delay", end.DrainDelay, "drain_timeout", end.DrainTimeout)
-	manager.stopping(end.DrainDelay + end.DrainTimeout)
+	how := srv.Config().Shutdown // a reload may have changed it
+	log.Info("stopping", "drain_delay", how.DrainDelay, "drain_timeout", how.DrainTimeout)
+	manager.stopping(how.DrainDelay + how.DrainTimeout)
 	handedOver := srv.Leave()
 	if handedOver && adm != nil {
 		adm.Shutdown(briefly()) // who asks whether this address is ready means the other process
 		adm = nil
 	}
-	time.Sleep(end.DrainDelay)
-	left := stop(srv, adm, end.DrainTimeout)
+	time.Sleep(how.DrainDelay)
+	left := stop(srv, adm, how.DrainTimeout)
 	log.Info("stopped", "cut_off", left)
 	return nil
 }
@@ -129,7 +136,7 @@ func untilTold(ctx context.Context, log *slog.Logger) (context.Context, func()) 
 	return ctx, cancel
 }
 
-func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.Logger) (*admin.Server, error) {
+func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *status.Recorder, log *slog.Logger) (*admin.Server, error) {
 	if cfg.Admin.Listen == "" {
 		return nil, nil
 	}
@@ -139,6 +146,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
+		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
 		Log:      log,
 		// A process that takes our place on the same addresses wants this one, too.
@@ -162,6 +170,9 @@ func explainListen(err error) error {
 	return err
 }
 
+// events are the lines of the log that the status page shows.
+var events status.Events
+
 func newLogger(l config.Log) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(strings.ToUpper(l.Level))); err != nil {
@@ -172,7 +183,7 @@ func newLogger(l config.Log) *slog.Logger {
 	if l.Format == "json" {
 		h = slog.NewJSONHandler(os.Stderr, opt)
 	}
-	log := slog.New(h)
+	log := slog.New(events.Handler(h))
 	slog.SetDefault(log)
 	return log
 }
