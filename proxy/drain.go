@@ -93,8 +93,11 @@ func (srv *Server) Shutdown(grace time.Duration) (cutOff int) {
 	begin := time.Now()
 	srv.closeDoors(grace)
 	srv.onLoops(func(w *worker) { w.leaving = true })
-	for srv.letGo(time.Since(begin) >= grace/2) && time.Since(begin) < grace {
-		time.Sleep(5 * time.Millisecond)
+	for cutShort := false; srv.letGo(cutShort) && time.Since(begin) < grace; time.Sleep(5 * time.Millisecond) {
+		if !cutShort && time.Since(begin) >= grace/2 {
+			cutShort = true
+			srv.handshakes.Close() // who has not even greeted us
+		}
 	}
 	srv.handshakes.Close()
 	for end := min(grace, time.Since(begin)+farewellTime); srv.farewells() > 0 && time.Since(begin) < end; {
