@@ -25,7 +25,7 @@ const (
 	asideTime = time.Second
 	// farewellTime is how long clients have to take their last replies.
 	farewellTime = time.Second
-	// justCome is how long a client may take to ask for something.
+	// justCome is how long a client may take to ask for something, or for its handshake.
 	justCome = time.Second
 )
 
@@ -93,12 +93,11 @@ func (srv *Server) Shutdown(grace time.Duration) (cutOff int) {
 	begin := time.Now()
 	srv.closeDoors(grace)
 	srv.onLoops(func(w *worker) { w.leaving = true })
-	for cutShort := false; srv.letGo(cutShort) && time.Since(begin) < grace; time.Sleep(5 * time.Millisecond) {
-		if !cutShort && time.Since(begin) >= grace/2 {
-			cutShort = true
-			srv.handshakes.Close() // who has not even greeted us
-		}
+	handshakes := time.AfterFunc(min(grace/2, justCome), srv.handshakes.Close)
+	for srv.letGo(time.Since(begin) >= grace/2) && time.Since(begin) < grace {
+		time.Sleep(5 * time.Millisecond)
 	}
+	handshakes.Stop()
 	srv.handshakes.Close()
 	for end := min(grace, time.Since(begin)+farewellTime); srv.farewells() > 0 && time.Since(begin) < end; {
 		time.Sleep(5 * time.Millisecond)
