@@ -181,8 +181,10 @@ func always(i int) []unix.SockFilter {
 	return []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: uint32(i)}}
 }
 
-// aside is the program that chooses any of n but the one at index own. The last stands in for that one: when own has left, and the last has
-// taken its place, the index of the last is none, and the system goes by its hash; so all is even then, too.
+// aside is the program that chooses any of n but the one at index own, for which the last stands in. It outlives own. Then the last has taken its
+// place, the index of the last is none, and for that the system goes by its hash: all that are left are chosen still, but if they are two or more
+// the last more seldom than its due, until a new one comes (spreadEvenly). Taking the program off before own closes would be even, and
+// lose whoever comes between the two.
 func aside(own, n int) []unix.SockFilter {
 	const skfADOff, skfADRandom = 0xfffff000, 56 // <linux/filter.h>
 	last := uint32(n - 1)

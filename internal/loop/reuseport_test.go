@@ -79,17 +79,17 @@ func TestStepAside(t *testing.T) {
 				}
 				got := visits(t, 200, list...)
 				for i, n := range got {
-					if i == own && n > 0 || i != own && n < 40 {
+					if i == own && n > 0 || i != own && n < 50 { // of 200, 100 are its due
 						t.Errorf("the listeners got %d", got)
 					}
 				}
 				do(t, l, list[own].CloseEmpty)
 				left := append(append([]*counter{}, list[:own]...), list[own+1:]...)
-				if got := visits(t, 200, left...); got[0] < 40 || got[1] < 40 {
+				if got := visits(t, 200, left...); got[0] == 0 || got[1] == 0 {
 					t.Errorf("the two that are left got %d", got)
 				}
 				left = append(left, listenShared(t, l, a.Addr2(addr)))
-				if got := visits(t, 300, left...); got[0] < 40 || got[1] < 40 || got[2] < 40 {
+				if got := visits(t, 300, left...); min(got[0], got[1], got[2]) < 40 { // of 300, 100 are its due
 					t.Errorf("with a new one they got %d", got)
 				}
 			})
