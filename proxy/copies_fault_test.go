@@ -240,3 +240,39 @@ func TestNodesOfDifferentVersions(t *testing.T) {
 		balanced(t, srv)
 	})
 }
+
+// A value is held for its copies, and goes when it is of no use: there is another, the key is hot no more, or is another node's, or nothing is copied.
+func TestWhatIsHeldForCopiesIsGivenUp(t *testing.T) {
+	srv := serve(t, keeping(t, "copies", func(h *config.HotKeys) { h.NearMemory = 100 << 10 }), nodes(t, 2)...)
+	key, give := moved(t, srv, "k")
+	c := client(t, srv)
+	held := func() int64 { return srv.open()[0].tally.Held.Load() }
+	fill := func(i int) {
+		t.Helper()
+		value := strings.Repeat(fmt.Sprint(i), 60<<10) // two of them are too much
+		want(t, "SET", c.Do("SET", key, value), "+OK\r\n")
+		untilEachIsKept(t, "copies", c, []hotRead{{[]string{"GET", key}, redistest.Bulk(value)}}, 2)
+		if n := int(held()); n != len(redistest.Bulk(value)) {
+			t.Errorf("%d bytes are held of %d", n, len(value))
+		}
+	}
+	freed := func(why string) { redistest.WaitFor(t, "the value to be given up: "+why, func() bool { return held() == 0 }) }
+	for i := range 4 {
+		fill(i)
+	}
+	give(1)
+	freed("the key has another node")
+	fill(5)
+	for why, change := range map[string]func(h *config.HotKeys){
+		"nothing is copied": func(h *config.HotKeys) { h.Mode = "near" },
+		"it is excluded":    func(h *config.HotKeys) { h.Exclude = []string{key} },
+		"keys are not hot":  func(h *config.HotKeys) { h.Mode = "off" },
+	} {
+		before := srv.open()[0].cfg.HotKeys
+		reloadWith(t, srv, onPool(func(p *config.Pool) { change(&p.HotKeys) }))
+		freed(why)
+		reloadWith(t, srv, onPool(func(p *config.Pool) { p.HotKeys = before }))
+		fill(6)
+	}
+	balanced(t, srv)
+}
