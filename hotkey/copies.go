@@ -100,8 +100,11 @@ type Version struct {
 // Version returns what is known of the key's copies, nil if nothing. Whether it holds is to be asked.
 func (e *Entry) Version() *Version { return e.version.Load() }
 
-// SetVersion replaces it.
-func (e *Entry) SetVersion(v *Version) { e.version.Store(v) }
+// SetVersion puts another in its place, and returns the one before.
+func (e *Entry) SetVersion(v *Version) (before *Version) { return e.version.Swap(v) }
+
+// DropVersion forgets v. It returns false if another has followed on it.
+func (e *Entry) DropVersion(v *Version) bool { return e.version.CompareAndSwap(v, nil) }
 
 // Share is the key's part of the requests, when the loops last reported.
 func (e *Entry) Share() float64 { return math.Float64frombits(e.share.Load()) }

@@ -8,6 +8,7 @@ import (
 	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/internal/loop"
+	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -325,7 +326,8 @@ const mostDumped = 64 << 10
 // valueIs is called with the value. If nothing has been told of a change since the key was watched, it is what the key has.
 func (t *tracker) valueIs(q *question, b []byte) {
 	e, ps := q.entry, t.pool
-	if len(b) < 2 || b[0] != '$' || b[1] == '-' || !e.Stands(q.watch) || !t.copiesOf(e) {
+	td := t.tended[e]
+	if td == nil || len(b) < 2 || b[0] != '$' || b[1] == '-' || !e.Stands(q.watch) || !t.copiesOf(e) {
 		return
 	}
 	old := e.Version()
@@ -337,27 +339,40 @@ func (t *tracker) valueIs(q *question, b []byte) {
 	if old != nil && old.Kind == kind && bytes.Equal(old.Value, b) && old.Watch.Lease == q.watch.Lease {
 		v.Copies = old.Copies // the same value, as after EXPIRE: the copies are there
 	} else {
-		held := &ps.shared.tally.Held
-		if held.Load()+int64(len(b)) > int64(t.settings().copyMemory) {
+		t.dropVersion(e) // first: it is of no use any more, and may be what there is no room for
+		if ps.shared.tally.Held.Load()+int64(len(b)) > int64(t.settings().copyMemory) {
 			e.Because("near_memory is used up")
 			return
 		}
 		prefix := copyPrefix + strconv.Itoa(t.settings().database) + ":"
 		v.Copies = hotkey.NewCopies(prefix, kind, bytes.Clone(b), e, ps.topo.order, func(n uint16) string { return ps.topo.name(int(n)) })
-		held.Add(int64(len(b)))
-		t.dropVersion(e)
 	}
 	v.Used.Store(loop.Clock())
-	e.SetVersion(v)
+	t.publish(e, td, v)
 	t.lookAfter(e)
 }
 
-// dropVersion forgets the copies of a key. They go away by themselves.
-func (t *tracker) dropVersion(e *hotkey.Entry) {
-	if v := e.Version(); v != nil {
-		t.pool.shared.tally.Held.Add(-int64(len(v.Value)))
-		e.SetVersion(nil)
+// publish says of copies that they are what a key has. The one before may be that of another tracker, of the node that had the key then: who takes a version
+// out of its place takes its value off what is held, and nobody else does.
+func (t *tracker) publish(e *hotkey.Entry, td *tended, v *hotkey.Version) {
+	held := &t.pool.shared.tally.Held
+	held.Add(int64(len(v.Value)))
+	if before := e.SetVersion(v); before != nil {
+		held.Add(-int64(len(before.Value)))
 	}
+	td.version = v
+}
+
+// dropVersion forgets the copies of a key that this tracker has published, unless another has followed on them. They go away by themselves.
+func (t *tracker) dropVersion(e *hotkey.Entry) {
+	td := t.tended[e]
+	if td == nil || td.version == nil {
+		return
+	}
+	if e.DropVersion(td.version) {
+		t.pool.shared.tally.Held.Add(-int64(len(td.version.Value)))
+	}
+	td.version = nil
 }
 
 // lookAfter sees to it that as many nodes have the copy as should.
@@ -378,27 +393,43 @@ func (t *tracker) lookAfter(e *hotkey.Entry) {
 	}
 	v.Use(max(v.Using(), hotkey.Spread(e.Share(), len(v.Targets))))
 	for i := range v.Using() {
-		if !v.Ready(i) && !v.Resting(i, now) {
+		if !v.Ready(i) && !v.Resting(i, now) && !t.isRefused(v, i, now) {
 			v.Rest(i, now+int64(100*time.Millisecond)) // until it is known
-			ps.populate(v, i)
+			t.populate(v, i)
 		}
 	}
 	if half := int64(ps.shared.cfg.HotKeys.CopyTTL / 2); now-td.refreshed >= half && now-v.Used.Load() < half {
 		td.refreshed = now
 		for i := range v.Using() {
 			if v.Ready(i) {
-				ps.populate(v, i)
+				t.populate(v, i)
 			}
 		}
 	}
 }
 
+// refusedFor is for how long a target is not sent what it has refused: it is older than the owner, and that will not change soon.
+const refusedFor = int64(time.Minute)
+
+// isRefused reports whether a target does not understand what the owner makes of a value, as it has said of this one or another.
+func (t *tracker) isRefused(v *hotkey.Version, target int, now int64) bool {
+	node := int(v.Targets[target])
+	return v.Kind == hotkey.Restored && node < len(t.refuse) && now < t.refuse[node]
+}
+
+func (t *tracker) isToRefuse(node int, until int64) {
+	for len(t.refuse) <= node {
+		t.refuse = append(t.refuse, 0)
+	}
+	t.refuse[node] = until
+}
+
 // populating waits for a target to say that it has a copy.
 type populating struct {
-	pool   *poolState
-	v      *hotkey.Version
-	target int
-	lane   *pool.Lane
+	tracker *tracker
+	v       *hotkey.Version
+	target  int
+	lane    *pool.Lane
 }
 
 const (
@@ -407,15 +438,15 @@ const (
 )
 
 // populate has a target keep the copy, and sends it if it does not have it.
-func (ps *poolState) populate(v *hotkey.Version, target int) {
-	p := &populating{pool: ps, v: v, target: target}
+func (t *tracker) populate(v *hotkey.Version, target int) {
+	ps, p := t.pool, &populating{tracker: t, v: v, target: target}
 	p.lane = ps.set(pool.Key{Database: ps.heat.near.copyDatabase}).Lane(int(v.Targets[target]))
 	p.lane.Send(resp.AppendCommand(nil, "PEXPIRE", string(v.Name), p.ttl()), p, popExpires)
 }
 
 // ttl is for how long a copy is to be kept, in milliseconds. It is for tidiness alone: when the key expires is known from the watch.
 func (p *populating) ttl() string {
-	return strconv.FormatInt(int64(p.pool.shared.cfg.HotKeys.CopyTTL/time.Millisecond), 10)
+	return strconv.FormatInt(int64(p.tracker.pool.shared.cfg.HotKeys.CopyTTL/time.Millisecond), 10)
 }
 
 // Reply is part of pool.Owner.
@@ -423,14 +454,14 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 	if !done {
 		return
 	}
-	ps, v := p.pool, p.v
+	ps, v := p.tracker.pool, p.v
 	switch {
 	case (kind == '-' || kind == '!') && !bytes.HasPrefix(b, []byte("-BUSYKEY")):
 		v.Missed(p.target)
 		v.Rest(p.target, ps.worker.loop.Now()+int64(time.Second))
 		ps.stats.PopulateErrors++
-		if bytes.HasPrefix(b, []byte("-ERR DUMP payload")) { // it is older than the owner: that will not change soon
-			v.Rest(p.target, ps.worker.loop.Now()+int64(time.Minute))
+		if bytes.HasPrefix(b, []byte("-ERR DUMP payload")) {
+			p.tracker.isToRefuse(int(v.Targets[p.target]), ps.worker.loop.Now()+refusedFor)
 		}
 	case tag == popExpires && string(b) == ":0\r\n":
 		v.Missed(p.target)
@@ -452,21 +483,43 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 
 // Fail is part of pool.Owner.
 func (p *populating) Fail(uint64, string, bool) {
+	ps := p.tracker.pool
 	p.v.Missed(p.target)
-	p.v.Rest(p.target, p.pool.worker.loop.Now()+int64(time.Second))
-	p.pool.stats.PopulateErrors++
+	p.v.Rest(p.target, ps.worker.loop.Now()+int64(time.Second))
+	ps.stats.PopulateErrors++
 }
 
-// forbidCopies is called when a client uses the database of copies for itself.
-func (s *Session) forbidCopies() {
-	h := s.pool.heat
-	if h == nil || !h.near.copies || s.db != h.near.copyDatabase {
+// copiesIn reports whether copies may be in a database.
+func (ps *poolState) copiesIn(db int) bool {
+	return ps.heat != nil && ps.heat.near.copies && db == ps.heat.near.copyDatabase
+}
+
+// forbidCopies is called when a client uses a database for itself: if it is that of copies, no more are made. Those that are there go away by themselves, and
+// other Ringways may make some yet, so in that database they can't be named, and KEYS, SCAN and RANDOMKEY leave them out.
+func (s *Session) forbidCopies(db int) {
+	if !s.pool.copiesIn(db) {
 		return
 	}
 	tally := s.pool.shared.tally
 	if tally.CopiesForbidden() == "" {
-		why := "clients use database " + strconv.Itoa(s.db) + ", which is set aside for copies (copy_db)"
+		why := "clients use database " + strconv.Itoa(db) + ", which is set aside for copies (copy_db)"
 		tally.ForbidCopies(why)
 		s.worker.log.Warn("hot keys are not copied to other nodes", "pool", s.pool.shared.cfg.Name, "reason", why)
 	}
+}
+
+func isCopy(key []byte) bool { return bytes.HasPrefix(key, []byte(copyPrefix)) }
+
+// refuseCopies refuses a request that names a copy: who could write to one could have others told what their key never was. It returns false if it names none.
+func (s *Session) refuseCopies(c *command.Command, a *resp.Args) (refused bool) {
+	keys, _ := c.Keys(s.worker.keys[:0], a)
+	s.worker.keys = keys[:0]
+	for _, at := range keys {
+		if isCopy(a.At(at)) {
+			s.last = c
+			s.refuseQueued(metrics.BadCommand, errNamesCopy)
+			return true
+		}
+	}
+	return false
 }

@@ -72,9 +72,17 @@ func (h *heat) findNear() {
 	if h.near.copyAll {
 		h.near.largest = -1
 	}
-	if h.near != before && h.pool.hot != nil {
+	if h.near == before {
+		return
+	}
+	if h.pool.hot != nil {
 		for _, k := range h.pool.hot.keys {
 			h.pool.dropForms(k)
+		}
+	}
+	for s := h.pool.worker.sessions; s != nil; s = s.next {
+		if s.pool == h.pool {
+			s.forbidCopies(s.db)
 		}
 	}
 }

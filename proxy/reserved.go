@@ -8,8 +8,8 @@ import (
 	"ringway/resp"
 )
 
-// Keys that begin with reservedPrefix are Ringway's own: the registry on each node, the markers of moves. In pools with warm scaling they are
-// left out of what clients are shown of the keyspace.
+// Keys that begin with reservedPrefix are Ringway's own: the registry on each node, the markers of moves, copies of hot keys. In pools with warm scaling,
+// and in the database of copies, they are left out of what clients are shown of the keyspace.
 
 func isReserved(elem []byte) bool { return bytes.HasPrefix(text(elem), []byte(reservedPrefix)) }
 
@@ -24,8 +24,8 @@ func withoutReserved(list [][]byte) [][]byte {
 	return kept
 }
 
-// hides reports whether the pool's nodes have reserved keys.
-func (ps *poolState) hides() bool { return ps.warm }
+// hides reports whether the nodes may have reserved keys in the session's database.
+func (s *Session) hides() bool { return s.pool.warm || s.amongCopies }
 
 // keysWithoutReserved is KEYS, DBSIZE or RANDOMKEY. dealt is false for other commands.
 func (s *Session) keysWithoutReserved(c *command.Command, request []byte) (dealt, taken bool) {
@@ -40,7 +40,7 @@ func (s *Session) keysWithoutReserved(c *command.Command, request []byte) (dealt
 		}))
 	case "dbsize":
 		own := int64(0)
-		if s.db == 0 {
+		if s.pool.warm && s.db == 0 {
 			own = 1 // the registry of each
 		}
 		return true, s.survey(c, request, strict(func(replies [][]byte) []byte {

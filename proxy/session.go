@@ -43,9 +43,11 @@ type Session struct {
 	closing bool // close when everything is answered and sent
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
-	judged  bool // what it asks may be denied, for its user or the pool
+	judged  bool // what it asks may be denied, for its user or the pool, or as it names a copy
 	resp3   bool
 	replies replyMode
+
+	amongCopies bool // the database is that of copies of hot keys
 
 	db      int
 	id      uint64
@@ -424,7 +426,8 @@ func (s *Session) follow(moves bool) {
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
-	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.amongCopies = s.pool.copiesIn(s.db)
+	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil || s.amongCopies
 	if !s.pool.extras.faults {
 		s.fate = undecided
 	}

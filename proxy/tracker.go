@@ -27,10 +27,11 @@ type tracker struct {
 	next     int
 	tended   map[*hotkey.Entry]*tended
 	beat     *loop.Timer
-	watching bool   // something was watched at the last heartbeat
-	idle     int64  // since when there has been no hot key
-	unable   string // why the node does not tell
-	askAgain int64  // until when it is not asked again
+	watching bool    // something was watched at the last heartbeat
+	idle     int64   // since when there has been no hot key
+	unable   string  // why the node does not tell
+	askAgain int64   // until when it is not asked again
+	refuse   []int64 // by node, until when it is sent nothing of what DUMP says here: it does not understand it
 }
 
 // question is what was asked of the node.
@@ -67,8 +68,9 @@ type tended struct {
 	waits   bool // for the connection
 	fields  bool // it is a hash whose fields have a time to live of their own: nobody tells when that is over
 
-	fetched   *hotkey.Watch // the last under which the value was asked for
-	refreshed int64         // when the copies' time to live was last put off
+	fetched   *hotkey.Watch   // the last under which the value was asked for
+	version   *hotkey.Version // the last that this tracker has published
+	refreshed int64           // when the copies' time to live was last put off
 }
 
 const (
@@ -191,13 +193,9 @@ func (t *tracker) lost(string) {
 
 // watch has a key watched, if that is worth it, and the node is its owner still: it may have waited for the connection, or for this loop.
 func (t *tracker) watch(e *hotkey.Entry) {
-	if e.Retired() {
-		return
-	}
 	ps, now := t.pool, t.pool.worker.loop.Now()
-	if ps.find(e.Name) != t.node {
-		delete(t.tended, e)
-		e.Wanted.Store(false)
+	if t.hasDoneWith(e) {
+		t.forget(e)
 		return
 	}
 	td := t.tended[e]
@@ -234,6 +232,18 @@ func (t *tracker) watch(e *hotkey.Entry) {
 	td.watches++
 	t.askOf(question{kind: askEncoding, entry: e}, "OBJECT", "ENCODING")
 	t.askOf(question{kind: askTTL, gen: gen, entry: e}, "PTTL")
+}
+
+// hasDoneWith reports whether a key is hot no more, or another node's.
+func (t *tracker) hasDoneWith(e *hotkey.Entry) bool {
+	return e.Retired() || t.pool.find(e.Name) != t.node
+}
+
+// forget is the one way in which a tracker parts with a key, and with what it has published of it. Who wants it watched asks the key's node from now on.
+func (t *tracker) forget(e *hotkey.Entry) {
+	t.dropVersion(e)
+	delete(t.tended, e)
+	e.Wanted.Store(false)
 }
 
 // isDear says of a key that it is not worth to be watched until some time: it is not read often enough for each time that it changes, or
@@ -288,12 +298,16 @@ func (t *tracker) heartbeat() {
 		return
 	}
 	watched := false
-	for e := range t.tended {
-		switch {
-		case e.Retired():
+	for e, td := range t.tended {
+		if t.hasDoneWith(e) {
+			t.forget(e)
+			continue
+		}
+		if td.version != nil && !t.copiesOf(e) {
 			t.dropVersion(e)
-			delete(t.tended, e)
-		case e.Watched(now) != nil:
+			td.fetched = nil
+		}
+		if e.Watched(now) != nil {
 			watched = true
 			t.lookAfter(e)
 		}
@@ -444,25 +458,21 @@ func (t *tracker) voided(e *hotkey.Entry) {
 	t.pool.stats.Invalidations++
 }
 
-// follow is called when nodes have changed.
+// followTrackers is called when nodes have changed.
 func (ps *poolState) followTrackers() {
 	for node, t := range ps.trackers {
 		switch {
 		case t == nil:
+			continue
 		case ps.heat == nil || ps.left || !ps.topo.used[node] || t.lane.Key().Database != ps.shared.cfg.Database:
 			t.close()
 			continue
 		case t.lane.Stale():
 			t.lane.Move()
 		}
-		if t == nil {
-			continue
-		}
 		for e := range t.tended {
-			if ps.find(e.Name) != node {
-				t.dropVersion(e)
-				delete(t.tended, e)
-				e.Wanted.Store(false)
+			if t.hasDoneWith(e) {
+				t.forget(e)
 			}
 		}
 	}
@@ -477,8 +487,7 @@ func (t *tracker) close() {
 	ps.trackers[t.node] = nil
 	t.lost("")
 	for e := range t.tended {
-		t.dropVersion(e)
-		e.Wanted.Store(false)
+		t.forget(e)
 	}
 	ps.worker.loop.StopTimer(t.beat)
 	ps.set(t.lane.Key()).DiscardLater(t.lane)

@@ -200,14 +200,14 @@ func (s *Session) unknown() {
 // does not are judged with all others.
 func (s *Session) mayPlainly(c *command.Command, a *resp.Args) bool {
 	d := s.pool.shared.guard.denied
-	return (d == nil || !d.Has(c.ID)) && s.user.JudgePlain(c, a)
+	return (d == nil || !d.Has(c.ID)) && s.user.JudgePlain(c, a) && !(s.amongCopies && isCopy(a.At(1)))
 }
 
 // judge refuses a request that is not allowed. It returns false if it is.
 func (s *Session) judge(c *command.Command, a *resp.Args) (refused bool) {
 	v, why := s.pool.shared.guard.judge(s.user, c, a, &s.worker.keys)
 	if v.Reason == acl.Allowed {
-		return false
+		return s.amongCopies && s.refuseCopies(c, a)
 	}
 	s.last = c
 	s.pool.shared.denials.request(s, c, a, v)
