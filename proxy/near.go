@@ -34,11 +34,10 @@ type nearSettings struct {
 	largest  int           // reply
 	memory   int           // for all replies
 
-	copies       bool // keys may be copied to other nodes
-	copyAll      bool // all of them, and nothing is kept here
-	copyDatabase int
-	copyLargest  int // value
-	copyMemory   int // for all values, of the process
+	copies      bool // keys may be copied to other nodes
+	copyAll     bool // all of them, and nothing is kept here
+	copyLargest int  // value
+	copyMemory  int  // for all values, of the process
 }
 
 // boundsOf are those of a form. Fields of a hash may have a time to live of their own (Redis 7.4, Valkey 9), at the end of which the node does not tell of it
@@ -63,11 +62,10 @@ func (h *heat) findNear() {
 		largest:  cfg.NearMaxValue,
 		memory:   cfg.NearMemory / len(h.pool.worker.server.workers),
 
-		copies:       (cfg.Mode == "auto" || cfg.Mode == "copies") && p.Database != cfg.CopyDatabase,
-		copyAll:      cfg.Mode == "copies",
-		copyDatabase: cfg.CopyDatabase,
-		copyLargest:  cfg.CopyMaxValue,
-		copyMemory:   cfg.NearMemory,
+		copies:      makesCopies(p),
+		copyAll:     cfg.Mode == "copies",
+		copyLargest: cfg.CopyMaxValue,
+		copyMemory:  cfg.NearMemory,
 	}
 	if h.near.copyAll {
 		h.near.largest = -1

@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"ringway/internal/config"
+	"ringway/internal/redistest"
+)
+
+// copying is a change of the only pool to one in front of a Redis Cluster, with a key copied as often as it changes.
+func copying(t testing.TB, cl *redistest.Cluster, more func(h *config.HotKeys)) func(*config.Config) {
+	return func(c *config.Config) {
+		keeping(t, "near", more)(c)
+		c.Pools[0].HotKeys.Mode = "copies"
+		inCluster(cl.Addrs()...)(c)
+	}
+}
+
+// copiesOn returns the names of copies that a node of a cluster has.
+func copiesOn(node *redistest.Redis) (names []string) {
+	for _, k := range strings.Split(node.Do("KEYS", copyPrefix+"*"), "\r\n") {
+		if strings.HasPrefix(k, copyPrefix) {
+			names = append(names, k)
+		}
+	}
+	return names
+}
+
+// gets is how many GETs nodes have answered since CONFIG RESETSTAT.
+func gets(cl *redistest.Cluster) (list []int, all int) {
+	for _, node := range cl.Nodes {
+		n := numberIn(node.Do("INFO", "commandstats"), "cmdstat_get:calls=")
+		list, all = append(list, n), all+n
+	}
+	return list, all
+}
+
+func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 0)
+	srv := serve(t, copying(t, cl, nil))
+	found(t, srv)
+	a, b := client(t, srv), client(t, srv)
+	b.Do("HELLO", "3")
+	a.Do("SET", "hot", "first")
+	untilCopied(t, a, "hot", 3)
+	for _, node := range cl.Nodes {
+		node.Do("CONFIG", "RESETSTAT")
+	}
+	for range 30 {
+		for range 100 {
+			a.Send("GET", "hot")
+		}
+		a.Flush()
+		for range 100 {
+			want(t, "GET", a.Recv(), redistest.Bulk("first"))
+		}
+	}
+	list, all := gets(cl)
+	if least := slices.Min(list); least < all/5 {
+		t.Errorf("the nodes have answered %v GETs", list)
+	}
+	for i := range 200 {
+		v := strings.Repeat(fmt.Sprint(i), 1+i*10)
+		want(t, "SET", a.Do("SET", "hot", v), "+OK\r\n")
+		for range 10 {
+			want(t, "GET by the one who wrote", a.Do("GET", "hot"), redistest.Bulk(v))
+			want(t, "GET by another", b.Do("GET", "hot"), redistest.Bulk(v))
+			want(t, "STRLEN", b.Do("STRLEN", "hot"), fmt.Sprintf(":%d\r\n", len(v)))
+		}
+	}
+	direct := redistest.Dial(t, cl.Node(cl.Owner(clusterSlot([]byte("hot")))).Addr())
+	want(t, "SET past the router", direct.Do("SET", "hot", "direct"), "+OK\r\n")
+	redistest.WaitFor(t, "a write past the router to be seen", func() bool { return a.Do("GET", "hot") == redistest.Bulk("direct") })
+	untilCopied(t, a, "hot", 3)
+	for _, node := range cl.Nodes {
+		for _, name := range copiesOn(node) {
+			want(t, "DEL of a copy", node.Do("DEL", name), ":1\r\n")
+		}
+	}
+	want(t, "GET when copies are gone", b.Do("GET", "hot"), redistest.Bulk("direct"))
+	want(t, "STRLEN when copies are gone", b.Do("STRLEN", "hot"), ":6\r\n")
+	a.Do("DEL", "hot")
+	want(t, "GET of what is deleted", b.Do("GET", "hot"), "_\r\n")
+	balanced(t, srv)
+}
