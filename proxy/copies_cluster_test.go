@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -85,4 +86,59 @@ func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
 	a.Do("DEL", "hot")
 	want(t, "GET of what is deleted", b.Do("GET", "hot"), "_\r\n")
 	balanced(t, srv)
+}
+
+// Copies in a cluster lie among the clients' keys, and nobody sees them, or names them.
+func TestCopiesInAClusterAreHidden(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 0)
+	srv := serve(t, copying(t, cl, nil))
+	found(t, srv)
+	c := client(t, srv)
+	keys := []string{"hot"}
+	for i := range 30 {
+		keys = append(keys, fmt.Sprint("k", i))
+	}
+	for _, k := range keys {
+		c.Do("SET", k, "v")
+	}
+	for round := range 20 { // a copy of each value
+		c.Do("SET", "hot", fmt.Sprint(round))
+		untilCopied(t, c, "hot", 3)
+	}
+	for _, node := range cl.Nodes {
+		if n := len(copiesOn(node)); n < 10 {
+			t.Errorf("a node has %d copies", n)
+		}
+	}
+	hidden(t, c, keys)
+	name := copiesOn(cl.Node(0))[0]
+	for _, request := range []string{"GET %s", "SET %s wrong", "DEL k1 %s", "MSET k1 v %s wrong", "RENAME k1 %s", "EVAL x 1 %s", "EXISTS %s"} {
+		want(t, request, c.Do(strings.Fields(fmt.Sprintf(request, name))...), "-"+errNamesCopy+"\r\n")
+	}
+	c.Do("FLUSHALL")
+	want(t, "DBSIZE after FLUSHALL", c.Do("DBSIZE"), ":0\r\n")
+	balanced(t, srv)
+}
+
+// hidden fails the test unless a client sees these keys and no others.
+func hidden(t testing.TB, c *redistest.Conn, keys []string) {
+	t.Helper()
+	want(t, "DBSIZE", c.Do("DBSIZE"), fmt.Sprintf(":%d\r\n", len(keys)))
+	slices.Sort(keys)
+	var shown []string
+	for _, k := range elements([]byte(c.Do("KEYS", "*"))) {
+		shown = append(shown, string(text(k)))
+	}
+	if slices.Sort(shown); !slices.Equal(shown, keys) {
+		t.Errorf("KEYS: %q", shown)
+	}
+	list := slices.Sorted(maps.Keys(scanned(t, c, "COUNT", "7")))
+	if !slices.Equal(list, keys) {
+		t.Errorf("SCAN: %q", list)
+	}
+	for range 100 {
+		if k := string(text([]byte(c.Do("RANDOMKEY")))); !slices.Contains(keys, k) {
+			t.Errorf("RANDOMKEY: %q", k)
+		}
+	}
 }

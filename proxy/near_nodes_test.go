@@ -343,14 +343,15 @@ func TestSentinelFailoverOfAHotKey(t *testing.T) {
 	})
 }
 
-// The slot of a hot key moves, and its owner changes places with its replica: nothing is lost by either, and no read is old.
+// The slot of a hot key moves, and those of its copies; its owner changes places with its replica, and a node with a copy does: nothing is lost by any of
+// that, and no read is old.
 func TestAHotKeyInACluster(t *testing.T) {
-	inNearMode(t, func(t *testing.T, mode string) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
 		cluster := redistest.StartCluster(t, 3, 1)
 		srv := serve(t, func(c *config.Config) {
-			keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
+			keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxAge = mode, time.Hour })(c)
 			p := &c.Pools[0]
-			p.Cluster = &config.Cluster{Seeds: cluster.Addrs()}
+			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
 			p.FailoverWait = 10 * time.Second
 		})
 		c := client(t, srv)
@@ -359,25 +360,64 @@ func TestAHotKeyInACluster(t *testing.T) {
 		v := newVersions(t, "hot")
 		v.readers(4, srv.Addr(0))
 		v.writers(2*time.Millisecond, srv.Addr(0))
-		slot := numberIn(cluster.Node(0).Do("CLUSTER", "KEYSLOT", "hot"), ":")
+		slot := clusterSlot([]byte("hot"))
 		kept := func() {
 			n := keptReads(srv)
 			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > n+100 })
 		}
+		others := func() (list []int) { // that own slots but not the key
+			for _, s := range []int{0, redistest.Slots / 2, redistest.Slots - 1} {
+				if node := cluster.Owner(s); node != cluster.Owner(slot) {
+					list = append(list, node)
+				}
+			}
+			return list
+		}
 		for range sized(20, 2) {
 			from := cluster.Owner(slot)
-			cluster.MoveSlots(from, (from+1)%3, slot)
+			cluster.MoveSlots(from, others()[0], slot)
+			kept()
+		}
+		for i := range sized(20, 2) {
+			if mode == "near" {
+				break
+			}
+			list := others()
+			tag := clusterSlot([]byte(tagAt(t, srv, cluster.Node(list[i%2]).Addr())))
+			cluster.MoveSlots(list[i%2], list[1-i%2], tag)
 			kept()
 		}
 		for range sized(10, 1) {
 			cluster.Failover(cluster.ReplicasOf(cluster.Owner(slot))[0])
 			kept()
+			if mode == "copies" {
+				cluster.Failover(cluster.ReplicasOf(others()[0])[0])
+				kept()
+			}
 		}
 		if worst := v.finish(); worst > 0 {
 			t.Errorf("a read was stale by %v", worst)
 		}
 		balanced(t, srv)
 	})
+}
+
+// tagAt returns the hash tag of copies at a node, when all loops know of one.
+func tagAt(t testing.TB, srv *Server, address string) (tag string) {
+	t.Helper()
+	redistest.WaitFor(t, "the node to be known", func() bool {
+		tag = ""
+		onLoop(t, srv, func(w *worker) {
+			topo := w.pools[0].topo
+			for i, n := range topo.nodes {
+				if topo.used[i] && n.Address() == address {
+					tag = topo.copyTag(i)
+				}
+			}
+		})
+		return tag != ""
+	})
+	return tag
 }
 
 // A key that is not there may be made at the node that its slot is moving to, and the one that still owns it does not tell of that.
