@@ -420,6 +420,82 @@ func tagAt(t testing.TB, srv *Server, address string) (tag string) {
 	return tag
 }
 
+// Others write a key that is hot here, while its slot moves and its owner changes places with a replica. What was the owner hears of changes late, then, or not
+// at all, and yet nothing is told beyond the bound.
+func TestOthersWriteAHotKeyInACluster(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const l = 200 * time.Millisecond
+		cluster := redistest.StartCluster(t, 3, 1)
+		in := func(mode string) *Server {
+			srv := serve(t, func(c *config.Config) {
+				keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxStaleness = mode, l })(c)
+				p := &c.Pools[0]
+				p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+				p.FailoverWait = 10 * time.Second
+			})
+			found(t, srv)
+			return srv
+		}
+		srv, other := in(mode), in("off")
+		v := newVersions(t, "hot")
+		v.setOn(client(t, other))
+		untilKept(t, mode, client(t, srv), "hot")
+		v.readers(4, srv.Addr(0))
+		v.writers(20*time.Millisecond, other.Addr(0))
+		slot := clusterSlot([]byte("hot"))
+		kept := func() {
+			n := keptReads(srv)
+			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > n+100 })
+		}
+		for range sized(20, 2) {
+			cluster.Failover(cluster.ReplicasOf(cluster.Owner(slot))[0])
+			kept()
+			from := cluster.Owner(slot)
+			to := cluster.Owner(redistest.Slots / 2)
+			if to == from {
+				to = cluster.Owner(0)
+			}
+			cluster.MoveSlots(from, to, slot)
+			kept()
+		}
+		if worst := v.finish(); worst > bound(l) {
+			t.Errorf("a read was stale by %v", worst)
+		}
+		balanced(t, srv)
+	})
+}
+
+// A node that does not serve a slot any more, and answers PING, is not one whose word is kept: others may take writes for it.
+func TestANodeOfAClusterGivesASlotUp(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const l = 200 * time.Millisecond
+		cluster := redistest.StartCluster(t, 3, 0)
+		srv := serve(t, func(c *config.Config) {
+			keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxStaleness = mode, l })(c)
+			p := &c.Pools[0]
+			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+			p.Timeout, p.FailoverWait = 100*time.Millisecond, 100*time.Millisecond
+		})
+		found(t, srv)
+		c := client(t, srv)
+		c.Do("SET", "hot", "v")
+		untilKept(t, mode, c, "hot")
+		slot := clusterSlot([]byte("hot"))
+		owner := cluster.Node(cluster.Owner(slot))
+		want(t, "CLUSTER DELSLOTS", owner.Do("CLUSTER", "DELSLOTS", fmt.Sprint(slot)), "+OK\r\n")
+		gone := time.Now()
+		for late := time.Duration(0); ; late = time.Since(gone) {
+			if reply := c.Do("GET", "hot"); reply[0] == '-' {
+				break
+			} else if late > bound(l) {
+				t.Fatalf("%q, %v after the slot was given up", reply, late)
+			}
+		}
+		want(t, "CLUSTER ADDSLOTS", owner.Do("CLUSTER", "ADDSLOTS", fmt.Sprint(slot)), "+OK\r\n")
+		untilKept(t, mode, c, "hot")
+	})
+}
+
 // A key that is not there may be made at the node that its slot is moving to, and the one that still owns it does not tell of that.
 func TestAMissingHotKeyIsMadeWhereItsSlotIsMoving(t *testing.T) {
 	inNearMode(t, func(t *testing.T, mode string) {

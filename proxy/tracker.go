@@ -49,6 +49,7 @@ const (
 	askHello questionKind = iota
 	askTracking
 	askEvict // not to be closed for want of memory; a node may refuse it
+	askNothing
 	askPing
 	askEncoding
 	askTTL
@@ -285,7 +286,19 @@ func (t *tracker) confirm() {
 	}
 }
 
-func (t *tracker) ping() { t.ask(question{kind: askPing}, pingRequest) }
+// ping asks for a sign of life. A node of a Redis Cluster that has been replaced, or finds itself cut off, answers PING as ever while others take writes for its
+// keys, of which it may not hear: it is asked about one of them, which it then refuses to speak of.
+func (t *tracker) ping() {
+	if t.pool.sharedOf(t.node).cfg.Cluster == nil {
+		t.ask(question{kind: askPing}, pingRequest)
+		return
+	}
+	for e := range t.tended {
+		t.askOf(question{kind: askPing, entry: e}, "EXISTS")
+		return
+	}
+	t.ask(question{kind: askNothing}, pingRequest)
+}
 
 // heartbeat renews the lease while something is kept under it, and forgets keys that are hot no more.
 func (t *tracker) heartbeat() {
