@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/pool"
@@ -105,7 +107,7 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 	if len(request) > longestForm {
 		return false
 	}
-	f := s.formOf(k, lane, c, request)
+	f := s.formOf(k, lane, c, s.outgoing(request))
 	if f == nil {
 		return false
 	}
@@ -153,6 +155,30 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 		j.looked++
 	}
 	return true
+}
+
+// collapseStripped is collapse where the servers have keys without their prefix: a form is as they see it. It returns false if the request has to be sent
+// by itself.
+func (s *Session) collapseStripped(c *command.Command, a *resp.Args, request []byte) bool {
+	ps, key := s.pool, a.At(1)
+	if ps.hot == nil || s.subs != nil || s.tracking != nil || s.worker.watched || ps.extras.mirrors {
+		return false
+	}
+	hash := xxhash.Sum64(key)
+	i := ps.hot.set.Find(hash, key)
+	if i < 0 {
+		return false
+	}
+	node := ps.find(key)
+	if ps.topo.readers != nil {
+		node = s.readFrom(c, node)
+	}
+	lane := s.set.Lane(node)
+	if lane.Busy() {
+		return false
+	}
+	ps.cool--
+	return s.collapse(ps.hot.keys[i], c, node, lane, a, request, ps.cool < 0 && ps.look(hash, key, c))
 }
 
 // formOf returns the form of a request. It is nil if there are too many others that are under way.

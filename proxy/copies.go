@@ -238,7 +238,7 @@ func (sp *spread) ask(tag uint64) {
 		return
 	}
 	for _, f := range k.forms {
-		if bytes.Equal(f.request, ag.request) {
+		if bytes.Equal(f.request, s.outgoing(ag.request)) {
 			f.misses++
 		}
 	}

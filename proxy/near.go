@@ -3,6 +3,7 @@ package proxy
 import (
 	"ringway/hotkey"
 	"ringway/internal/command"
+	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/pool"
 )
@@ -55,7 +56,7 @@ func (h *heat) findNear() {
 	cfg := &h.pool.shared.cfg.HotKeys
 	p := h.pool.shared.cfg
 	h.near = nearSettings{
-		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica" && p.Distribution != "random",
+		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && hasOwners(p),
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
 		ofFields: hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: min(cfg.MaxAge, cfg.MaxStaleness)},
 		database: p.Database,
@@ -211,10 +212,16 @@ func (ps *poolState) dropNear(f *form) {
 	f.near = near{}
 }
 
+// hasOwners reports whether there is one node that tells what a key holds.
+func hasOwners(cfg *config.Pool) bool {
+	return cfg.ReadPolicy != "replica" && cfg.Distribution != "random"
+}
+
 // keepsFor reports whether replies to requests on a lane may be kept: it leads to the key's owner, and to the database whose keys are watched.
 func (ps *poolState) keepsFor(k *hotKey, lane *pool.Lane) bool {
 	h := ps.heat
-	return h != nil && h.near.on && lane.Key().Database == h.near.database && k.entry != nil && lane.Index == ps.find(k.entry.Name)
+	return h != nil && h.near.on && lane.Key().Database == h.near.database && k.entry != nil && lane.Index == ps.find(k.entry.Name) &&
+		hasOwners(ps.configOf(lane.Index))
 }
 
 // followForms is called when nodes or settings have changed: the owner of a key may be read as a replica now, or the other way round.

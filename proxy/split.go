@@ -110,6 +110,9 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 			return s.putOff(lane)
 		}
 	}
+	for i := 1; i < a.Len(); i += step {
+		s.pool.lookAt(c, a.At(i))
+	}
 	if len(sp.parts) == 1 && !sp.parts[0].moving {
 		node := sp.parts[0].node
 		sp.release(w)

@@ -233,6 +233,11 @@ func (t *topology) place(key []byte) (node, group int) {
 	return node, node
 }
 
+// goesSlowly reports whether keys go to another node one by one as time passes.
+func (t *topology) goesSlowly() bool {
+	return t.slow != nil || t.routes != nil && slices.ContainsFunc(t.routes.routes, func(rt route) bool { return rt.to.slow != nil })
+}
+
 // groups is how many groups place may tell apart.
 func (t *topology) groups() int {
 	switch {

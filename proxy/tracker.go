@@ -174,7 +174,7 @@ func (t *tracker) ask(q question, request []byte) {
 // askOf sends a command about the key of a question.
 func (t *tracker) askOf(q question, command ...string) {
 	w := t.pool.worker
-	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(q.entry.Name))...)
+	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(t.pool.topo.seenAs(q.entry.Name)))...)
 	t.ask(q, w.scratch)
 }
 
@@ -216,7 +216,7 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		td.waits = true
 		return
 	}
-	if ps.topo.slow != nil { // keys go to another node one by one, and each loop has its own clock for that
+	if ps.topo.goesSlowly() { // keys go to another node one by one, and each loop has its own clock for that
 		t.putOff(e, now+int64(firstPause))
 		return
 	}
@@ -455,12 +455,28 @@ func (t *tracker) pushed(b []byte) {
 	}
 }
 
+// changed is called with a key as the node calls it.
 func (t *tracker) changed(key []byte) {
+	r := t.pool.topo.routes
+	if r == nil || !r.strips {
+		t.changedAs(key)
+		return
+	}
+	for _, rt := range r.leading[t.node] { // clients may have several names for it
+		name := key
+		if rt.cut > 0 {
+			name = append([]byte(rt.prefix), key...)
+		}
+		t.changedAs(name)
+	}
+}
+
+func (t *tracker) changedAs(name []byte) {
 	hot := t.pool.hot
 	if hot == nil {
 		return
 	}
-	if i := hot.set.Find(xxhash.Sum64(key), key); i >= 0 && hot.keys[i].entry != nil {
+	if i := hot.set.Find(xxhash.Sum64(name), name); i >= 0 && hot.keys[i].entry != nil {
 		t.voided(hot.keys[i].entry)
 	}
 }
