@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
 
 	"ringway/internal/config"
 	"ringway/internal/redistest"
@@ -141,4 +144,39 @@ func hidden(t testing.TB, c *redistest.Conn, keys []string) {
 			t.Errorf("RANDOMKEY: %q", k)
 		}
 	}
+}
+
+// What clients of one Ringway ask of hot keys of a cluster is as if it had been carried out one after the other, while the slots of the keys move, and those of
+// their copies.
+func TestHotKeysOfAClusterAreLinearizable(t *testing.T) {
+	cl := redistest.StartCluster(t, 3, 0)
+	srv := serve(t, copying(t, cl, pinned))
+	found(t, srv)
+	const clients, operations = 8, 400
+	l := &linear{t: t, begin: time.Now()}
+	moves := 0
+	for n := range sized(100, 4) {
+		done := make(chan porcupine.CheckResult, 1)
+		go func() { done <- l.round(srv.Addr(0), n, clients, operations) }()
+		over := func() bool { return len(done) > 0 }
+		for i := 0; !over(); i++ {
+			slot := clusterSlot([]byte(fmt.Sprint(kindsOfKeys[i%len(kindsOfKeys)].name, n)))
+			if i%2 == 1 {
+				slot = clusterSlot([]byte(tagAt(t, srv, cl.Node(i%3).Addr())))
+			}
+			from := cl.Owner(slot)
+			cl.MoveSlots(from, (from+1+i%2)%3, slot)
+			moves++
+			kept := keptReads(srv)
+			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return over() || keptReads(srv) > kept+100 })
+		}
+		if result := <-done; result != porcupine.Ok {
+			t.Fatalf("a history is %s", result)
+		}
+	}
+	t.Logf("%d operations, %d slots moved, %d reads answered with what is kept", l.ops.Load(), moves, keptReads(srv))
+	if moves == 0 || keptReads(srv) == 0 {
+		t.Error("that is no test")
+	}
+	balanced(t, srv)
 }
