@@ -465,6 +465,66 @@ func TestOthersWriteAHotKeyInACluster(t *testing.T) {
 	})
 }
 
+// The owner of a hot key in a cluster dies, and a node with a copy. Once the successor has acknowledged a write, nothing older is told.
+func TestANodeOfAClusterDies(t *testing.T) {
+	modes := sized(keepingModes, keepingModes[1:])
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) { aNodeDies(t, mode) })
+	}
+}
+
+func aNodeDies(t *testing.T, mode string) {
+	cluster := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, func(c *config.Config) {
+		keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxAge = mode, time.Hour })(c)
+		p := &c.Pools[0]
+		p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+		p.Timeout, p.ConnectTimeout, p.FailoverWait = 400*time.Millisecond, 300*time.Millisecond, 10*time.Second
+	})
+	found(t, srv)
+	c := client(t, srv)
+	c.Do("SET", "hot", "0")
+	untilKept(t, mode, c, "hot")
+	v := newVersions(t, "hot")
+	v.lossy = true
+	v.readers(4, srv.Addr(0))
+	v.writers(2*time.Millisecond, srv.Addr(0))
+	slot := clusterSlot([]byte("hot"))
+	for i := range sized(6, 1) {
+		v.until(1000)
+		dies := slot
+		if i%2 == 1 {
+			dies = (slot + redistest.Slots/2) % redistest.Slots
+		}
+		old := cluster.Node(cluster.Owner(dies))
+		now, key := cluster.Node(cluster.ReplicasOf(cluster.Owner(dies))[0]), []byte(keyInSlot(dies, "k"))
+		v.mayLose()
+		old.Kill()
+		redistest.WaitFor(t, "the loops to follow", func() bool {
+			is := true
+			for _, w := range srv.workers {
+				redistest.Run(t, w.loop.Post, func() {
+					ps := w.pools[0]
+					is = is && ps.topo.nodes[ps.find(key)].Address() == now.Addr()
+				})
+			}
+			return is
+		})
+		v.until(100) // what was sent before has failed or is answered
+		v.losesNothing()
+		kept := keptReads(srv)
+		redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > kept+100 })
+		if full() {
+			old.Restart()
+			cluster.Settle()
+		}
+	}
+	if worst := v.finish(); worst > 0 {
+		t.Errorf("a read was stale by %v", worst)
+	}
+	balanced(t, srv)
+}
+
 // A node that does not serve a slot any more, and answers PING, is not one whose word is kept: others may take writes for it.
 func TestANodeOfAClusterGivesASlotUp(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
