@@ -64,6 +64,9 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 		s.watch.lane != nil || !s.inTurn() {
 		return false
 	}
+	if !ps.heat.hears(owner, v.Watch.Lease) {
+		return false
+	}
 	now := loop.Clock()
 	if !k.entry.Holds(v.Watch, v.ReadAt, now, &ps.heat.near.bounds) {
 		return false
