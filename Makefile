@@ -17,7 +17,7 @@ build: ## build bin/ringway
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ringway ./cmd/ringway
 
 run: build ## build it and serve in front of in-process backends, no Redis needed
-	./bin/ringway demo
+	./bin/ringway demo --load 300
 
 fmt: ## format the code
 	gofmt -l -w $$(git ls-files '*.go')
@@ -79,6 +79,7 @@ client-tools:
 servers: valkey
 	@need=; command -v redis-server redis-cli >/dev/null || need="redis-server redis-tools"; \
 	PATH=$$PATH:/usr/sbin command -v nutcracker >/dev/null || need="$$need nutcracker"; \
+	command -v chromium >/dev/null || need="$$need chromium fonts-dejavu-core"; \
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 

@@ -26,6 +26,8 @@ func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
 		return s.info(c, a)
 	case c.Name == "hotkeys", c.Name == "hotkeys|get":
 		s.hotKeys(a)
+	case container == "ringway":
+		s.ringway(sub, a)
 	case c.Name == "role":
 		b := resp.AppendBulkString(resp.AppendArray(s.worker.scratch[:0], 3), "master")
 		s.worker.scratch = resp.AppendArray(resp.AppendInt(b, 0), 0)

@@ -412,10 +412,13 @@ func (s *Session) sendRetries() {
 			s.Reply(r.tag, r.kind, r.words, true)
 		case late[i]:
 			s.kept(r.tag, sl).final = true
-			if r.words != nil {
-				s.Reply(r.tag, '-', r.words, true)
-			} else {
+			switch {
+			case r.words == nil:
 				s.failNow(r.tag, r.reason)
+			case bytes.HasPrefix(r.words, []byte("-MOVED ")), bytes.HasPrefix(r.words, []byte("-ASK ")): // a client that knows no cluster can't follow
+				s.failNow(r.tag, errOvertaken)
+			default:
+				s.Reply(r.tag, '-', r.words, true)
 			}
 		}
 	}
@@ -562,7 +565,10 @@ func (s *Session) sendAgain(tag uint64) {
 	lane.ExpectAs(class, s, tag)
 }
 
-const errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
+const (
+	errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
+	errOvertaken  = "TRYAGAIN The slot of the request is moving, and a request behind it in the pipeline has been carried out already"
+)
 
 var askingRequest = resp.AppendCommand(nil, "ASKING")
 

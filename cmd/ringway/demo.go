@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 )
 
 func demoCommand() *cobra.Command {
-	var nodes, seconds int
+	var nodes, seconds, load int
 	var listen, adminListen, mode string
 	var hot bool
 	c := &cobra.Command{
@@ -54,6 +56,9 @@ func demoCommand() *cobra.Command {
 			}
 			return serve(cmd.Context(), cfg, newLogger(cfg.Log), "", func(srv *proxy.Server) {
 				greet(cmd.OutOrStdout(), srv.Addr(0), adminListen, nodes)
+				if load > 0 {
+					startLoad(cmd.Context(), srv.Addr(0), load)
+				}
 			})
 		},
 	}
@@ -61,8 +66,9 @@ func demoCommand() *cobra.Command {
 	c.Flags().BoolVar(&hot, "hot", false, "show what is done about a key that half of all requests are for")
 	c.Flags().StringVar(&mode, "mode", "auto", "with --hot: the mode of hot_keys to show: auto, near, copies or collapse")
 	c.Flags().IntVar(&seconds, "seconds", 20, "with --hot: how long it takes")
+	c.Flags().IntVar(&load, "load", 0, "have clients in this process read so many keys a second, a third of them the same one, for the status page to show something")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:6380", "where clients connect")
-	c.Flags().StringVar(&adminListen, "admin", "127.0.0.1:9121", "where /metrics and the health checks are; off for none")
+	c.Flags().StringVar(&adminListen, "admin", "127.0.0.1:9121", "where the status page, /metrics and the health checks are; off for none")
 	return c
 }
 
@@ -95,7 +101,23 @@ func greet(w io.Writer, addr, adminListen string, nodes int) {
 	fmt.Fprintf(w, "  redis-cli -h %s -p %s mset a 1 b 2 c 3 d 4\n", host, port)
 	fmt.Fprintf(w, "  redis-cli -h %s -p %s mget a b c d\n", host, port)
 	if adminListen != "" && adminListen != "off" {
-		fmt.Fprintf(w, "  curl -s http://%s/metrics | grep ringway_node_requests_total\n", adminListen)
+		fmt.Fprintf(w, "\nand see in a browser what it does: http://%s/\n", adminListen)
 	}
 	fmt.Fprintf(w, "\nCtrl-C ends it; the data is gone with it.\n")
+}
+
+// startLoad has a few clients read keys of their own prefix, of which there are none, until the process ends. A third of the reads are of one key.
+func startLoad(ctx context.Context, addr string, rate int) {
+	const clients = 8
+	for i := range clients {
+		rng := rand.New(rand.NewPCG(uint64(i), 2))
+		zipf := rand.NewZipf(rng, 1.1, 10, 1000)
+		key := func(rng *rand.Rand) string {
+			if rng.IntN(3) == 0 {
+				return "demo:front-page"
+			}
+			return fmt.Sprint("demo:page:", zipf.Uint64())
+		}
+		go ask(ctx, addr, rng, float64(rate)/clients, key, func(time.Duration) {})
+	}
 }

@@ -248,33 +248,40 @@ func (d *hotDemo) draw(v *view, left time.Duration) {
 func (d *hotDemo) startClients(ctx context.Context) {
 	each := float64(d.wanted()) / hotClients
 	for i := range hotClients {
+		rng := rand.New(rand.NewPCG(uint64(i), 1))
 		d.clients.Go(func() {
-			c, err := net.Dial("tcp", d.srv.Addr(0))
-			if err != nil {
-				return
-			}
-			defer c.Close()
-			defer context.AfterFunc(ctx, func() { c.Close() })()
-			rng := rand.New(rand.NewPCG(uint64(i), 1))
-			r := bufio.NewReader(c)
-			due := time.Now()
-			for ctx.Err() == nil {
-				due = due.Add(time.Duration(rng.ExpFloat64() / each * 1e9))
-				if now := time.Now(); due.Before(now) {
-					due = now // what was missed is not made up for
-				}
-				time.Sleep(time.Until(due))
-				began := time.Now()
-				if _, err := c.Write(resp.AppendCommand(nil, "GET", anyKey(rng))); err != nil {
-					return
-				}
-				if err := skipBulk(r); err != nil {
-					return
-				}
-				d.waited.Add(uint64(time.Since(began)))
+			ask(ctx, d.srv.Addr(0), rng, each, anyKey, func(took time.Duration) {
+				d.waited.Add(uint64(took))
 				d.answered.Add(1)
-			}
+			})
 		})
+	}
+}
+
+// ask is a client that gets one key after the other, so many a second unless it waits for the last, until ctx is done or the connection is lost.
+func ask(ctx context.Context, addr string, rng *rand.Rand, each float64, key func(*rand.Rand) string, answered func(took time.Duration)) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	r := bufio.NewReader(c)
+	due := time.Now()
+	for ctx.Err() == nil {
+		due = due.Add(time.Duration(rng.ExpFloat64() / each * 1e9))
+		if now := time.Now(); due.Before(now) {
+			due = now // what was missed is not made up for
+		}
+		time.Sleep(time.Until(due))
+		began := time.Now()
+		if _, err := c.Write(resp.AppendCommand(nil, "GET", key(rng))); err != nil {
+			return
+		}
+		if err := skipBulk(r); err != nil {
+			return
+		}
+		answered(time.Since(began))
 	}
 }
 

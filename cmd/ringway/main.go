@@ -41,7 +41,7 @@ func root() *cobra.Command {
 		},
 	}
 	c.PersistentFlags().StringVarP(&file, "config", "c", "", "proxy.yml, or a twemproxy nutcracker.yml")
-	c.AddCommand(checkCommand(&file), routeCommand(&file), planCommand(), migrationCommand(&file), importCommand(), demoCommand(), versionCommand())
+	c.AddCommand(checkCommand(&file), routeCommand(&file), planCommand(), migrationCommand(&file), importCommand(), demoCommand(), topCommand(), versionCommand())
 	return c
 }
 

@@ -15,6 +15,7 @@ import (
 	"ringway/internal/admin"
 	"ringway/internal/config"
 	"ringway/internal/metrics"
+	"ringway/internal/status"
 	"ringway/proxy"
 )
 
@@ -54,12 +55,16 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	if file != "" {
 		rel = newReloader(file, srv, log)
 	}
-	adm, err := startAdmin(cfg, srv, rel, log)
+	rec := status.NewRecorder(srv, versionText(), &events)
+	adm, err := startAdmin(cfg, srv, rel, rec, log)
 	if err != nil {
 		srv.Shutdown(0)
 		return err
 	}
 	srv.Start()
+	if adm != nil {
+		go rec.Run(ctx)
+	}
 	for i, p := range cfg.Pools {
 		log.Info("pool open", "pool", p.Name, "listen", srv.Addr(i), "nodes", len(p.Backends), "distribution", p.Distribution, "tls", p.TLS != nil)
 	}
@@ -80,7 +85,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	return nil
 }
 
-func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.Logger) (*admin.Server, error) {
+func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *status.Recorder, log *slog.Logger) (*admin.Server, error) {
 	if cfg.Admin.Listen == "" {
 		return nil, nil
 	}
@@ -90,6 +95,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, log *slog.
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
+		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
 		Log:      log,
 	}
@@ -111,6 +117,9 @@ func explainListen(err error) error {
 	return err
 }
 
+// events are the lines of the log that the status page shows.
+var events status.Events
+
 func newLogger(l config.Log) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(strings.ToUpper(l.Level))); err != nil {
@@ -121,7 +130,7 @@ func newLogger(l config.Log) *slog.Logger {
 	if l.Format == "json" {
 		h = slog.NewJSONHandler(os.Stderr, opt)
 	}
-	log := slog.New(h)
+	log := slog.New(events.Handler(h))
 	slog.SetDefault(log)
 	return log
 }

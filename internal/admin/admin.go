@@ -1,4 +1,4 @@
-// Package admin is the HTTP side of a running Ringway: /metrics for Prometheus, /hotkeys for people, /livez and /readyz for what starts,
+// Package admin is the HTTP side of a running Ringway: a status page and /hotkeys for people, /api/v1/ for programs, /metrics for Prometheus, /livez and /readyz for what starts,
 // stops and routes to it. It is an ordinary net/http server, apart from the loops: what it tells it asks of functions
 // that it is given. It has no passwords, so it belongs on an address that only operators reach, unless TLS asks for their certificates.
 package admin
@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ type Options struct {
 	Ready    func() error         // why no client should be sent here; nil, or returning nil: it serves
 	Reload   func() error         // read the configuration again; nil: there is no file to read
 	HotKeys  func() any           // what /hotkeys shows, as JSON; nil: there is no such page
+	Status   func() any           // what the status page and /api/v1/status show, as JSON; nil: there are none
 	Log      *slog.Logger         // nil: slog.Default()
 	TLS      func() *tls.Config   // the settings of the next handshake; nil: plain HTTP
 	Pprof    bool                 // serve /debug/pprof/, which shows the program's memory and can slow it down
@@ -36,6 +38,9 @@ type Server struct {
 	http *http.Server
 	addr string
 	done chan struct{} // closed when Serve has returned
+
+	streams  chan struct{} // has one for each that is open
+	stopping chan struct{} // closed when they have to end
 }
 
 // New returns a server that does not listen yet.
@@ -43,10 +48,10 @@ func New(opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = slog.Default()
 	}
-	s := &Server{opt: opt, done: make(chan struct{})}
+	s := &Server{opt: opt, done: make(chan struct{}), streams: make(chan struct{}, streams), stopping: make(chan struct{})}
 	errorLog := slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn)
 	s.http = &http.Server{
-		Handler:           opt.handler(errorLog),
+		Handler:           s.handler(errorLog),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      2 * time.Minute, // profiles are recorded for half a minute, if nothing else is asked
@@ -54,6 +59,7 @@ func New(opt Options) *Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          errorLog,
 	}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
 	return s
 }
 

@@ -19,9 +19,16 @@ const (
 )
 
 // handler has a page for each path. Other methods than GET and HEAD are answered with 405, other paths with 404.
-func (opt *Options) handler(errorLog *log.Logger) http.Handler {
+func (s *Server) handler(errorLog *log.Logger) http.Handler {
+	opt := &s.opt
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", opt.index)
+	if opt.Status != nil {
+		mux.HandleFunc("GET /{$}", opt.statusPage)
+		mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, opt.Status()) })
+		mux.HandleFunc("GET /api/v1/stream", s.stream)
+	} else {
+		mux.HandleFunc("GET /{$}", opt.index)
+	}
 	mux.HandleFunc("GET /livez", probe(opt.Live))
 	mux.HandleFunc("GET /readyz", probe(opt.Ready))
 	if opt.Reload != nil {
@@ -71,7 +78,11 @@ func probe(check func() error) http.HandlerFunc {
 
 // hotKeys tells as JSON which keys are hot. A key that is not UTF-8 has a substitute for what is not.
 func (opt *Options) hotKeys(w http.ResponseWriter, _ *http.Request) {
-	b, err := json.MarshalIndent(map[string]any{"pools": opt.HotKeys()}, "", "  ")
+	writeJSON(w, map[string]any{"pools": opt.HotKeys()})
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -119,6 +119,7 @@ type target struct {
 	Found    spread  `json:"found"`
 	Limit    float64 `json:"limit"`
 	Met      bool    `json:"met"`
+	Relay    *spread `json:"relay,omitempty"` // haproxy's ratio to the same peer: of a proxy that copies bytes and reads none
 }
 
 // checkTargets compares every build of Ringway with the limits of each scenario and with the peers it wants to beat.
@@ -150,6 +151,9 @@ func checkTargets(rep *report) []target {
 					sign, t.Met = "below", t.Found.Median < limit
 				}
 				t.Claim = fmt.Sprintf("%s of %s to %s: %s %s", what, own.Name, peer, sign, decimals(limit, 2))
+				if what == "CPU" && peer == rep.peer() {
+					t.Relay = relay(res.Rows)
+				}
 				list = append(list, t)
 			}
 			add("CPU", rep.peer(), cost, res.scenario.Ratio, rep.TLS)
@@ -159,6 +163,16 @@ func checkTargets(rep *report) []target {
 		}
 	}
 	return list
+}
+
+// relay is the ratio of haproxy, which a benchmark with TLS has under another name.
+func relay(rows []row) *spread {
+	for _, line := range rows {
+		if line.kind == "haproxy" {
+			return line.Ratio
+		}
+	}
+	return nil
 }
 
 // failure says who did not finish, for the exit status.
@@ -239,7 +253,7 @@ func (r *report) rounded() *report {
 		c.Results = append(c.Results, res)
 	}
 	for _, t := range r.Targets {
-		t.Found = short(t.Found)
+		t.Found, t.Relay = short(t.Found), maybe(t.Relay)
 		c.Targets = append(c.Targets, t)
 	}
 	return &c
@@ -263,6 +277,8 @@ brackets.
 - **to twemproxy**: that figure divided by twemproxy's of the same round. The machine's other load changes from
   minute to minute, so this is the column to read.
 - **p50, p99**: as the clients saw them; with pipelines, of a whole pipeline.
+- **haproxy**, among the targets: its ratio to twemproxy. It copies bytes from a client to one server and back, and neither
+  reads, routes nor splits them, so that nearly all of it is the kernel's work for TCP.
 - **Redis us/request**: CPU time of the three servers together. A proxy that sends them bigger batches lowers it.
 - A contender that answers an error, or whose servers did not do the work asked for, is reported as failed.
 `
@@ -331,12 +347,18 @@ func (res *result) table() string {
 
 func (r *report) targetTable() string {
 	rows := [][]string{{"scenario", "target", "found", "verdict"}}
+	if !r.TLS {
+		rows[0] = append(rows[0], "haproxy")
+	}
 	for _, t := range r.Targets {
-		verdict := "met"
+		verdict, haproxy := "met", ""
 		if !t.Met {
 			verdict = "MISSED"
 		}
-		rows = append(rows, []string{t.Scenario, t.Claim, ranged(t.Found, 3), verdict})
+		if t.Relay != nil {
+			haproxy = ranged(*t.Relay, 3)
+		}
+		rows = append(rows, []string{t.Scenario, t.Claim, ranged(t.Found, 3), verdict, haproxy}[:len(rows[0])])
 	}
 	return table(rows)
 }

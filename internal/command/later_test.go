@@ -48,7 +48,7 @@ func TestRowsByHandLookLikeRowsOfAServer(t *testing.T) {
 		}
 		d := c.Docs()
 		switch {
-		case !strings.HasPrefix(c.Source, "redis ") && !strings.HasPrefix(c.Source, "valkey"):
+		case !strings.HasPrefix(c.Source, "redis ") && !strings.HasPrefix(c.Source, "valkey") && !strings.HasPrefix(c.Source, "ringway "):
 			t.Errorf("%s: the source is %q", c.Name, c.Source)
 		case d.Summary == "" || d.Since == "":
 			t.Errorf("%s: no summary or since: %+v", c.Name, d)

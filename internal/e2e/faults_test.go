@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,10 +60,11 @@ type fault struct {
 // second after its return at the latest all is well.
 func TestServersUnderFaults(t *testing.T) {
 	nodes := servers(t, 3)
+	tails := map[string][]float64{}
 	t.Run("of the process", func(t *testing.T) {
 		r := serve(t, pool{nodes: addresses(nodes), options: map[string]string{"timeout": "400ms", "connect_timeout": "300ms"}})
 		for n := range size(3, 1) {
-			testFaults(t, r, nodes, n, []fault{
+			testFaults(t, r, nodes, n, tails, []fault{
 				{name: "kill", begin: nodes[n].Kill, end: nodes[n].Restart, lossy: true, errors: true},
 				{name: "SIGSTOP", begin: nodes[n].Stop, end: nodes[n].Cont, errors: true},
 				{name: "restart", begin: nodes[n].Shutdown, end: nodes[n].Restart, lossy: true, errors: true},
@@ -80,7 +82,7 @@ func TestServersUnderFaults(t *testing.T) {
 		for n := range size(3, 1) {
 			l := links[n]
 			toxic := func(kind, attributes string) func() { return func() { l.poison(kind, attributes) } }
-			testFaults(t, r, nodes, n, []fault{
+			testFaults(t, r, nodes, n, tails, []fault{
 				{name: "latency", late: true, begin: toxic("latency", `"latency": 40, "jitter": 20`), end: l.cure},
 				{name: "bandwidth", late: true, begin: toxic("bandwidth", `"rate": 100`), end: l.cure},
 				{name: "reset_peer", late: true, begin: toxic("reset_peer", `"timeout": 20`), end: l.cure, errors: true},
@@ -93,10 +95,17 @@ func TestServersUnderFaults(t *testing.T) {
 			})
 		}
 	})
+	for name, ratios := range tails { // one sample alone tells of the machine's other work as well: with no fault at all it is up to 3.5
+		slices.Sort(ratios)
+		t.Logf("%s: p99 of requests for the other servers, to that before: %.2f", name, ratios)
+		if full() && ratios[len(ratios)/2] > 1.5 {
+			t.Errorf("%s: the median is above 1.5", name)
+		}
+	}
 }
 
-// testFaults lets one server suffer one fault after the other.
-func testFaults(t *testing.T, r *router, nodes []*redistest.Redis, victim int, faults []fault) {
+// testFaults lets one server suffer one fault after the other, and adds to tails, by the fault's name, the p99 of requests for the others over that before.
+func testFaults(t *testing.T, r *router, nodes []*redistest.Redis, victim int, tails map[string][]float64, faults []fault) {
 	owner := owners(t, r.addr(), nodes, verifiedKeys(32))
 	for _, f := range faults {
 		t.Run(fmt.Sprintf("%s of n%d", f.name, victim), func(t *testing.T) {
@@ -142,7 +151,10 @@ func testFaults(t *testing.T, r *router, nodes []*redistest.Redis, victim int, f
 			alone, disturbed := quantile(during(healthy, 0, began), 0.99), quantile(during(healthy, began, ended), 0.99)
 			t.Logf("%d requests, %d errors for n%d's keys (%s); the last one %v after its return; %d acknowledged writes lost, %d came late",
 				len(all), len(failed), victim, kinds(failed), recovered.Round(time.Millisecond), v.lost.Load(), v.late.Load())
-			within(t, "requests for the other servers", disturbed, alone, 2)
+			tails[f.name] = append(tails[f.name], float64(disturbed)/float64(alone))
+			if disturbed > time.Second {
+				t.Errorf("requests for the other servers: p99 is %v", disturbed)
+			}
 		})
 	}
 }

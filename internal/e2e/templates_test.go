@@ -99,7 +99,7 @@ var families = [][]string{
 		"RESTORE <any> 0 broken REPLACE", "EXPIREAT <any> <far>", "PEXPIREAT <any> <farms>", "EXPIREAT <any> <far> NX", "EXPIREAT <any> <far> GT",
 		"EXPIREAT <any> 1", "PEXPIREAT <any> 1", "EXPIRE <any> -1", "EXPIRE <any> x", "PEXPIRE <any> 0", "EXPIREAT <any> <far> NX XX", "EXPIRETIME <any>",
 		"PEXPIRETIME <any>", "PERSIST <any>", "RENAME <{any}> <{any}>", "RENAMENX <{any}> <{any}>", "COPY <{any}> <{any}>",
-		"COPY <{any}> <{any}> REPLACE", "COPY <{any}> <{any}> DB 1", "MOVE <any> 1", "MOVE <any> 99", "SORT <{list}> ALPHA LIMIT 0 5", "SORT <{iset}> DESC",
+		"COPY <{any}> <{any}> REPLACE", "COPY <{any}> <{any}> DB 1", "MOVE <any> 1", "MOVE <any> 99", "sorted: SORT <{list}> ALPHA", "SORT <{iset}> DESC",
 		"SORT <{list}>", "SORT_RO <iset> LIMIT 0 3", "SORT <{iset}> STORE <{list}>", "DEL <any>", "UNLINK <any> <any>",
 	},
 	{ // reads of several keys that may be on several nodes

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Process is a child process that does not outlive its test.
@@ -87,8 +89,26 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Stop freezes the process: it keeps its connections and answers nothing.
-func (p *Process) Stop() { p.cmd.Process.Signal(syscall.SIGSTOP) }
+// Stop freezes the process: it keeps its connections and answers nothing. The signal alone would not do: it is sent before it takes effect, and on a busy
+// machine a thread may go on for a while.
+func (p *Process) Stop() {
+	p.cmd.Process.Signal(syscall.SIGSTOP)
+	for p.Running() && !p.stopped() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// stopped reports whether every thread has stopped, by proc(5). Where there is no /proc nobody knows, and it is taken for granted.
+func (p *Process) stopped() bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if _, state, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" ")); err == nil && ok && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 // Cont thaws a stopped process.
 func (p *Process) Cont() { p.cmd.Process.Signal(syscall.SIGCONT) }
