@@ -64,6 +64,9 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 		s.watch.lane != nil || !s.inTurn() {
 		return false
 	}
+	if !ps.heat.hears(owner, v.Watch.Lease) {
+		return false
+	}
 	now := loop.Clock()
 	if !k.entry.Holds(v.Watch, v.ReadAt, now, &ps.heat.near.bounds) {
 		return false
@@ -313,7 +316,9 @@ func (t *tracker) lengthIs(q *question, b []byte) {
 	switch {
 	case err != nil && q.kind == askLength && bytes.HasPrefix(b, []byte("-WRONGTYPE")):
 		t.askOf(question{kind: askUsage, entry: q.entry, watch: q.watch}, "MEMORY", "USAGE")
-	case err != nil, n == 0:
+	case err != nil:
+		q.entry.Because(string(text(b)))
+	case n == 0:
 	case n > int64(limit), q.kind == askUsage && n > int64(min(limit, mostDumped)):
 		q.entry.Because("too large: " + strconv.FormatInt(n, 10) + " bytes")
 	default:
@@ -331,6 +336,10 @@ const mostDumped = 64 << 10
 // valueIs is called with the value. If nothing has been told of a change since the key was watched, it is what the key has.
 func (t *tracker) valueIs(q *question, b []byte) {
 	e, ps := q.entry, t.pool
+	if resp.IsError(b) {
+		e.Because(string(text(b)))
+		return
+	}
 	td := t.tended[e]
 	if td == nil || len(b) < 2 || b[0] != '$' || b[1] == '-' || !e.Stands(q.watch) || !t.copiesOf(e) {
 		return

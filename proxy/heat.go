@@ -29,8 +29,9 @@ type heat struct {
 	tellSoon func()
 
 	near      nearSettings
-	nearBytes int      // that are kept
-	sent      []sentTo // by node
+	nearBytes int       // that are kept
+	sent      []sentTo  // by node
+	hearings  []hearing // by node
 }
 
 // reportEvery is how often what a loop has seen is added to what others have, while there are requests.

@@ -91,7 +91,7 @@ func (h *heat) findNear() {
 // yet, EXEC would not notice.
 func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) bool {
 	ps := s.pool
-	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), ps.heat.near.boundsOf(f)) {
+	if !ps.heat.hears(f.lane.Index, f.near.watch.Lease) || !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), ps.heat.near.boundsOf(f)) {
 		return false
 	}
 	k.near++
@@ -109,6 +109,26 @@ func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) 
 	s.inFlight++
 	s.Reply(tagOf(seq, 0), f.near.reply[0], f.near.reply, true)
 	return true
+}
+
+// hearing is whether all that a node has told was taken, in one turn of this loop.
+type hearing struct {
+	lease *hotkey.Lease
+	turn  uint64
+	is    bool
+}
+
+// hears reports whether all that a node has told was taken when this turn first asked. The lease bounds how old what is told may be, whatever happens. This
+// makes it younger where processors are short: the tracker's loop may be waiting for one, with an invalidation in front of it, while this loop goes on telling.
+func (h *heat) hears(node int, l *hotkey.Lease) bool {
+	for len(h.hearings) <= node {
+		h.hearings = append(h.hearings, hearing{})
+	}
+	of := &h.hearings[node]
+	if turn := h.pool.worker.loop.Turns; of.lease != l || of.turn != turn {
+		*of = hearing{lease: l, turn: turn, is: l.Heard == nil || l.Heard()}
+	}
+	return of.is
 }
 
 // inTurn reports whether what is kept may be told to the session: no read of a hot key that it sent before is at the node still, for that may

@@ -588,3 +588,46 @@ func TestAMissingHotKeyIsMadeWhereItsSlotIsMoving(t *testing.T) {
 		untilKept(t, mode, c, "hot")
 	})
 }
+
+// clientOn connects a client whose session is on a certain loop.
+func clientOn(t testing.TB, srv *Server, loop int) *redistest.Conn {
+	t.Helper()
+	for range 100 {
+		c := client(t, srv)
+		id, is := uint64(numberIn(c.Do("CLIENT", "ID"), ":")), false
+		redistest.Run(t, srv.workers[loop].loop.Post, func() {
+			for s := srv.workers[loop].sessions; s != nil; s = s.next {
+				is = is || s.id == id
+			}
+		})
+		if is {
+			return c
+		}
+		c.Close()
+	}
+	t.Fatalf("no client of a hundred is on loop %d", loop)
+	return nil
+}
+
+// The loop that a node tells of changes has no processor. The other one sees that there is news, and tells nothing old meanwhile.
+func TestALoopThatDoesNotHearItsNode(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		node := nodes(t, 1)[0]
+		srv := serve(t, keeping(t, mode, staleness(time.Hour)), node)
+		c, direct := clientOn(t, srv, 1), redistest.Dial(t, node)
+		c.Do("SET", "hot", "0")
+		for i := range 20 {
+			untilKept(t, mode, c, "hot")
+			lease, value := entryOf(t, srv, "hot").Watched(0).Lease, fmt.Sprint(i+1)
+			stuck := make(chan struct{})
+			srv.workers[0].loop.Post(func() { <-stuck })
+			want(t, "SET past the router", direct.Do("SET", "hot", value), "+OK\r\n")
+			redistest.WaitFor(t, "news", func() bool { return !lease.Heard() })
+			for range 100 {
+				want(t, "GET", c.Do("GET", "hot"), redistest.Bulk(value))
+			}
+			close(stuck)
+		}
+		balanced(t, srv)
+	})
+}

@@ -407,36 +407,45 @@ func TestWhoMayNotReadAHotKey(t *testing.T) {
 // A node that does not let the router read a key is asked each time, for that may change at any moment.
 func TestANodeThatForbidsAHotKey(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
-		node := redistest.Server(t)
-		srv := serve(t, keeping(t, mode, nil), node.Addr())
-		c := client(t, srv)
-		c.Do("SET", "hot", "v")
-		untilKept(t, mode, c, "hot")
-		want(t, "ACL SETUSER", node.Do("ACL", "SETUSER", "admin", "on", "nopass", "~*", "+@all"), "+OK\r\n")
-		want(t, "ACL SETUSER", node.Do("ACL", "SETUSER", "default", "resetkeys", "~o*", "~"+copyPrefix+"*"), "+OK\r\n")
-		direct := redistest.Dial(t, node.Addr())
-		direct.Do("AUTH", "admin", "x")
-		want(t, "SET", direct.Do("SET", "hot", "w"), "+OK\r\n")
-		forbidden := func() bool { return strings.HasPrefix(c.Do("GET", "hot"), "-NOPERM ") }
-		redistest.WaitFor(t, "the node to forbid it", forbidden)
-		redistest.WaitFor(t, "HOTKEYS to say why", func() bool {
+		for _, rules := range []struct{ forbid, allow []string }{
+			{[]string{"resetkeys", "~o*"}, []string{"~*"}},
+			{[]string{"-get"}, []string{"+get"}}, // it tells of changes all the same
+		} {
+			node := redistest.Server(t)
+			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Second }), node.Addr())
+			c := client(t, srv)
+			c.Do("SET", "hot", "v")
+			untilKept(t, mode, c, "hot")
+			want(t, "ACL SETUSER", node.Do("ACL", "SETUSER", "admin", "on", "nopass", "~*", "+@all"), "+OK\r\n")
+			direct := redistest.Dial(t, node.Addr())
+			direct.Do("AUTH", "admin", "x")
+			may := func(rules []string) {
+				t.Helper()
+				want(t, "ACL SETUSER", direct.Do(append([]string{"ACL", "SETUSER", "default"}, rules...)...), "+OK\r\n")
+			}
+			may(rules.forbid)
+			want(t, "SET past the router", direct.Do("SET", "hot", "w"), "+OK\r\n")
+			forbidden := func() bool { return strings.HasPrefix(c.Do("GET", "hot"), "-NOPERM ") }
+			redistest.WaitFor(t, "the node to forbid it", forbidden)
+			redistest.WaitFor(t, "the key to be asked about again", func() bool {
+				for range 100 {
+					forbidden()
+				}
+				return entryOf(t, srv, "hot").Watched(0) != nil || strings.Contains(hotField(c, "hot", "why"), "NOPERM ")
+			})
+			kept := keptReads(srv)
 			for range 100 {
-				c.Do("GET", "hot")
+				if !forbidden() {
+					t.Fatal("a read was answered")
+				}
 			}
-			return strings.Contains(hotField(c, "hot", "why"), "NOPERM ")
-		})
-		kept := keptReads(srv)
-		for range 100 {
-			if !forbidden() {
-				t.Fatal("a read was answered")
+			if n := keptReads(srv); n != kept {
+				t.Errorf("%d reads were answered with what is kept", n-kept)
 			}
+			may(rules.allow)
+			want(t, "GET", c.Do("GET", "hot"), redistest.Bulk("w"))
+			untilKept(t, mode, c, "hot")
+			balanced(t, srv)
 		}
-		if n := keptReads(srv); n != kept {
-			t.Errorf("%d reads were answered with what is kept", n-kept)
-		}
-		want(t, "ACL SETUSER", direct.Do("ACL", "SETUSER", "default", "~*"), "+OK\r\n")
-		want(t, "GET", c.Do("GET", "hot"), redistest.Bulk("w"))
-		untilKept(t, mode, c, "hot")
-		balanced(t, srv)
 	})
 }

@@ -155,6 +155,8 @@ func (t *tracker) begin() {
 // introduce asks the node to tell of changes.
 func (t *tracker) introduce() {
 	t.lease, t.unable = hotkey.NewLease(), ""
+	fd := t.lane.FD()
+	t.lease.Heard = func() bool { return loop.Quiet(fd) }
 	t.ask(question{kind: askHello}, helloRequest)
 	t.ask(question{kind: askTracking}, trackingRequest)
 	t.ask(question{kind: askEvict}, noEvictRequest)
