@@ -79,6 +79,16 @@ func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
 	want(t, "SET past the router", direct.Do("SET", "hot", "direct"), "+OK\r\n")
 	redistest.WaitFor(t, "a write past the router to be seen", func() bool { return a.Do("GET", "hot") == redistest.Bulk("direct") })
 	untilCopied(t, a, "hot", 3)
+	owner := cl.Owner(clusterSlot([]byte("hot")))
+	from := (owner + 1) % 3
+	cl.MoveSlots(from, owner, clusterSlot([]byte(tagAt(t, srv, cl.Node(from).Addr()))))
+	redistest.WaitFor(t, "a copy under another name", func() bool {
+		tag := tagAt(t, srv, cl.Node(from).Addr())
+		untilCopied(t, a, "hot", 3)
+		return slices.ContainsFunc(copiesOn(cl.Node(from)), func(name string) bool {
+			return strings.Contains(name, "{"+tag+"}") && cl.Owner(clusterSlot([]byte(tag))) == from
+		})
+	})
 	for _, node := range cl.Nodes {
 		for _, name := range copiesOn(node) {
 			want(t, "DEL of a copy", node.Do("DEL", name), ":1\r\n")

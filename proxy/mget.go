@@ -99,21 +99,23 @@ func (s *Session) toldOfKey(f *form, inTurn bool) []byte {
 	if !f.keeps || !inTurn || s.watch.lane != nil {
 		return nil
 	}
-	bounds := &ps.heat.near.bounds
-	switch v := k.entry.Version(); {
-	case f.near.reply != nil && k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), bounds):
-		k.near++
-		k.reads++
-		ps.stats.Near++
-		return f.near.reply
-	case v != nil && v.Kind == hotkey.String && k.entry.Holds(v.Watch, v.ReadAt, loop.Clock(), bounds):
-		v.Used.Store(loop.Clock())
-		k.near++
-		k.reads++
-		ps.stats.Near++
-		return v.Value
+	holds := func(w *hotkey.Watch, readAt int64) bool {
+		return ps.heat.hears(f.lane.Index, w.Lease) && k.entry.Holds(w, readAt, loop.Clock(), &ps.heat.near.bounds)
 	}
-	return nil
+	var value []byte
+	switch v := k.entry.Version(); {
+	case f.near.reply != nil && holds(f.near.watch, f.near.readAt):
+		value = f.near.reply
+	case v != nil && v.Kind == hotkey.String && holds(v.Watch, v.ReadAt):
+		value = v.Value
+		v.Used.Store(loop.Clock())
+	default:
+		return nil
+	}
+	k.near++
+	k.reads++
+	ps.stats.Near++
+	return value
 }
 
 // asOfMGet puts the beginning of a reply to GET in the place of one to MGET with one key. Errors stay, and so does a reply to MGET itself, which has been sent
