@@ -36,6 +36,10 @@ func (s *Session) lookAtParts(c *command.Command, sp *split, a *resp.Args, step 
 	if c.ID != mgetID || ps.topo.moving != nil || !s.sharesReplies() {
 		hot = nil
 	}
+	if n := len(sp.owners); hot == nil && ps.cool >= n {
+		ps.cool -= n
+		return false
+	}
 	for i, o := range sp.owners {
 		key := a.At(1 + i*step)
 		looked := ps.lookAt(c, key)

@@ -43,11 +43,12 @@ type Session struct {
 	closing bool // close when everything is answered and sent
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
-	judged  bool // what it asks may be denied, for its user or the pool, or as it names a copy
+	judged  bool // what it asks may be denied: it is limited, or may name a copy
 	resp3   bool
 	replies replyMode
 
-	amongCopies bool // the database is that of copies of hot keys
+	limited     bool // what it asks may be denied, for its user or the pool
+	amongCopies bool // there may be copies of hot keys in its database
 
 	db      int
 	id      uint64
@@ -427,7 +428,8 @@ func (s *Session) follow(moves bool) {
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
 	s.amongCopies = s.pool.copiesIn(s.db)
-	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil || s.amongCopies
+	s.limited = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.judged = s.limited || s.amongCopies
 	if !s.pool.extras.faults {
 		s.fate = undecided
 	}
