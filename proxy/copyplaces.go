@@ -128,12 +128,12 @@ func (sp *sharedPool) copiesIn(db int) bool { return makesCopies(sp.cfg) && db =
 
 // copiesIn reports whether there may be copies in a database.
 func (ps *poolState) copiesIn(db int) bool {
-	for _, sp := range ps.shared.itself() {
+	for _, sp := range ps.shared.leads {
 		if sp.copiesIn(db) {
 			return true
 		}
 	}
-	return false
+	return ps.shared.leads == nil && ps.shared.copiesIn(db)
 }
 
 // mayCopy reports whether keys of a node may be copied: those whose servers they are want it, there is another, and no client uses their database of copies.
