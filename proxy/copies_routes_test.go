@@ -53,6 +53,7 @@ func TestHotKeysBehindRoutes(t *testing.T) {
 							want(t, "GET by the one who wrote", a.Do("GET", key), redistest.Bulk(v))
 							want(t, "GET by another", b.Do("GET", key), redistest.Bulk(v))
 							want(t, "STRLEN", b.Do("STRLEN", key), fmt.Sprintf(":%d\r\n", len(v)))
+							want(t, "MGET", b.Do("MGET", key, "other"), "*2\r\n"+redistest.Bulk(v)+redistest.Bulk("v"))
 						}
 					}
 					untilKept(t, mode, a, key)
@@ -95,6 +96,11 @@ func TestHotKeysBehindRoutes(t *testing.T) {
 					}
 				}
 				hidden(t, a, []string{"other", "p:hot", "c:hot"})
+				if mode == "copies" { // whose database of copies clients use has none any more
+					want(t, "SELECT", b.Do("SELECT", "15"), "+OK\r\n")
+					redistest.WaitFor(t, "the copies in it to be given up", func() bool { return hotField(a, "p:hot", "copied-to") == "0" })
+					untilCopied(t, a, "c:hot", 3)
+				}
 				balanced(t, srv)
 			})
 		}
