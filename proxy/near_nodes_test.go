@@ -203,7 +203,11 @@ func TestAHotKeyIsNotEvicted(t *testing.T) {
 		// evicted fills a node in three seconds or so, and goes on until the hot key is gone, or a good part of the others.
 		evicted := func(t *testing.T, age time.Duration) bool {
 			node := redistest.Server(t, "--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "10", "--maxmemory-clients", "0")
-			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = age }), node.Addr())
+			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) {
+				if h.MaxAge = age; age > time.Minute {
+					noHeartbeat(h)
+				}
+			}), node.Addr())
 			c, other := client(t, srv), redistest.Dial(t, node.Addr())
 			c.Do("SET", "hot", "v")
 			untilKept(t, mode, c, "hot")
