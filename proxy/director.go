@@ -512,6 +512,7 @@ func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topol
 			t.addReplica(m.node, r.node)
 		}
 	}
+	t.findPlaces()
 	return t
 }
 

@@ -44,10 +44,13 @@ type Session struct {
 	leaving bool // close at the first moment at which nothing is lost by it: the process ends
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
-	judged  bool // what it asks may be denied, for its user or the pool
+	judged  bool // what it asks may be denied: it is limited, or may name a copy
 	far     bool // it is on another machine
 	resp3   bool
 	replies replyMode
+
+	limited     bool // what it asks may be denied, for its user or the pool
+	amongCopies bool // there may be copies of hot keys in its database
 
 	db        int
 	id        uint64
@@ -430,7 +433,9 @@ func (s *Session) follow(moves bool) {
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
-	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.amongCopies = s.pool.copiesIn(s.db)
+	s.limited = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.judged = s.limited || s.amongCopies
 	if !s.pool.extras.faults {
 		s.fate = undecided
 	}
