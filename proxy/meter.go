@@ -168,8 +168,8 @@ func (s *Session) pay() (over *bucket) {
 	return nil
 }
 
-// limited refuses a request that is beyond a limit of its client's user, or of the pool. It returns false if it is not.
-func (s *Session) limited(c *command.Command, a *resp.Args) (refused bool) {
+// beyondLimits refuses a request that is beyond a limit of its client's user, or of the pool. It returns false if it is not.
+func (s *Session) beyondLimits(c *command.Command, a *resp.Args) (refused bool) {
 	if s.total >= s.fees.paid && !c.Flags.Has(command.NoAuth) {
 		if over := s.pay(); over != nil {
 			s.refuseJudged(metrics.RateLimited, c, over.refusal())

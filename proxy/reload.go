@@ -16,7 +16,9 @@ type door struct {
 	home   *worker
 	pool   int // index; belongs to the home loop once clients are accepted
 
-	newcomers *bucket // likewise; nil until there is a limit
+	newcomers  *bucket   // likewise; nil until there is a limit
+	asideSince time.Time // when it stepped aside
+	among      int       // how many listened there then; 0: it has not
 }
 
 // Reload puts another configuration in the place of the present one, as a whole or not at all: an error means that nothing has changed.

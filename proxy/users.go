@@ -224,8 +224,15 @@ func (ps *poolState) certified(link loop.Link) string {
 // mayPlainly says for certain that a request with the one key that its command always has is allowed. Those for which it
 // does not are judged with all others.
 func (s *Session) mayPlainly(c *command.Command, a *resp.Args) bool {
-	if s.total >= s.fees.paid && s.pay() != nil || int(a.Spans[1].Len) > s.pool.shared.longestKey {
+	key := a.At(1)
+	if s.total >= s.fees.paid && s.pay() != nil || len(key) > s.pool.shared.longestKey {
 		return false
+	}
+	if s.amongCopies && len(key) > 0 && key[0] == copyPrefix[0] && isCopy(key) {
+		return false
+	}
+	if !s.limited {
+		return true
 	}
 	d := s.pool.shared.guard.denied
 	return (d == nil || !d.Has(c.ID)) && s.user.JudgePlain(c, a)
@@ -233,12 +240,15 @@ func (s *Session) mayPlainly(c *command.Command, a *resp.Args) bool {
 
 // judge refuses a request that is not allowed. It returns false if it is.
 func (s *Session) judge(c *command.Command, a *resp.Args) (refused bool) {
-	if s.limited(c, a) {
+	if s.beyondLimits(c, a) {
 		return true
+	}
+	if !s.limited {
+		return s.amongCopies && s.refuseCopies(c, a)
 	}
 	v, why := s.pool.shared.guard.judge(s.user, c, a, &s.worker.keys)
 	if v.Reason == acl.Allowed {
-		return false
+		return s.amongCopies && s.refuseCopies(c, a)
 	}
 	s.last = c // for what ACL LOG says of the client
 	s.pool.shared.denials.request(s, c, a, v)

@@ -21,7 +21,7 @@ func TestMemoryStaysBoundedUnderAbuse(t *testing.T) {
 		abusers = 8
 	)
 	nodes := servers(t, 2)
-	r := serveWith(t, setup{threads: 2, memory: "96mb"}, pool{nodes: addresses(nodes), options: map[string]string{"hot_keys": "off", "health_check": "off", "timeout": "0"}})
+	r := serveWith(t, setup{threads: 2, top: "max_memory: 96mb\n"}, pool{nodes: addresses(nodes), options: map[string]string{"hot_keys": "off", "health_check": "off", "timeout": "0"}})
 	warm(t, r.addr())
 	keys := []string{"big"}
 	for i := range 20 {

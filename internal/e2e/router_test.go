@@ -35,7 +35,7 @@ type pool struct {
 type setup struct {
 	threads int      // 0: one
 	config  string   // path of the proxy.yml, "" for one of its own
-	memory  string   // max_memory; "": none
+	top     string   // further lines at the top of the proxy.yml
 	under   []string // run ringway as the last words of this command, a shell that sets limits for example
 }
 
@@ -61,10 +61,7 @@ func serveWith(t testing.TB, with setup, pools ...pool) *router {
 		}
 		r.addrs = append(r.addrs, p.listen)
 	}
-	text := r.describe(pools)
-	if with.memory != "" {
-		text = "max_memory: " + with.memory + "\n" + text
-	}
+	text := with.top + r.describe(pools)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
