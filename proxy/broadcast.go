@@ -17,7 +17,7 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	case "config|resetstat":
 		return s.resetStats(c, &scan.Args)
 	}
-	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey") {
+	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey" && !s.hides()) {
 		return s.keysByName(c, &scan.Args)
 	}
 	if c.Name == "swapdb" {

@@ -71,7 +71,7 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 	if !k.entry.Holds(v.Watch, v.ReadAt, now, &ps.heat.near.bounds) {
 		return false
 	}
-	set := ps.set(pool.Key{RESP3: s.resp3, Database: ps.heat.near.copyDatabase})
+	set := ps.set(pool.Key{RESP3: s.resp3, Database: v.Database})
 	target := ps.leastSent(v.Copies, now, set)
 	if target < 0 {
 		return false
@@ -92,10 +92,10 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 	s.inFlight++
 	sl.again = s.keepApart(owner, request)
 	s.atCopies++
-	name := a.Spans[1]
-	out := lane.Extend(len(request) + len(v.Name) + 24)
-	out = append(out, request[:headerOf(request, int(name.Off))]...)
-	out = resp.AppendBulk(out, v.Name)
+	name, at := v.Name(target), int(a.Spans[1].Off)
+	out := lane.Extend(len(request) + len(name) + 24)
+	out = append(out, request[:headerOf(request, at)]...)
+	out = resp.AppendBulk(out, name)
 	out = append(out, request[end(a, 1):]...)
 	lane.Commit(out)
 	lane.ExpectAs(pool.Read, s.worker.takeSpread(s, v.Copies, k, target), tagOf(seq, 0))
@@ -172,6 +172,7 @@ func (sp *spread) Reply(tag uint64, kind byte, b []byte, done bool) {
 				return
 			}
 			sp.copies.Rest(sp.target, s.worker.loop.Now()+int64(time.Second))
+			s.pool.copyRefused(b)
 		}
 		sp.missed(tag)
 		return
@@ -240,7 +241,7 @@ func (sp *spread) ask(tag uint64) {
 		return
 	}
 	for _, f := range k.forms {
-		if bytes.Equal(f.request, ag.request) {
+		if bytes.Equal(f.request, s.outgoing(ag.request)) {
 			f.misses++
 		}
 	}
@@ -249,8 +250,13 @@ func (sp *spread) ask(tag uint64) {
 		s.failNow(tag, errMoving)
 		return
 	}
-	ag.node = s.pool.find(k.entry.Name)
-	s.set.Lane(ag.node).SendAs(pool.Read, ag.request, s, tag)
+	node := s.pool.find(k.entry.Name)
+	if node == nowhere {
+		s.failNow(tag, errNoRoute(k.entry.Name))
+		return
+	}
+	ag.node = node
+	s.set.Lane(node).SendAs(pool.Read, s.outgoing(ag.request), s, tag)
 }
 
 // overtakes reports whether a command may change a hot key, while the session has reads at copies that may have to go to the owner yet. Then its
@@ -295,8 +301,7 @@ func (ps *poolState) repopulate(e *hotkey.Entry) {
 // copiesOf reports whether a key is to be copied.
 func (t *tracker) copiesOf(e *hotkey.Entry) bool {
 	ps, near := t.pool, t.settings()
-	return near.copies && (near.copyAll || e.Large.Load()) && ps.size() > 1 && !ps.topo.slots && ps.topo.routes == nil &&
-		ps.topo.moving == nil && ps.shared.tally.CopiesForbidden() == ""
+	return near.copies && (near.copyAll || e.Large.Load()) && ps.topo.moving == nil && ps.mayCopy(t.node)
 }
 
 // fetch asks for the value of a key that is watched now, its size first.
@@ -345,7 +350,8 @@ func (t *tracker) valueIs(q *question, b []byte) {
 	if q.kind == askDump {
 		kind = hotkey.Restored
 	}
-	if old != nil && old.Kind == kind && bytes.Equal(old.Value, b) && old.Watch.Lease == q.watch.Lease {
+	places := ps.topo.placesFor(t.node)
+	if old != nil && old.Kind == kind && bytes.Equal(old.Value, b) && old.Watch.Lease == q.watch.Lease && old.At(places) {
 		v.Copies = old.Copies // the same value, as after EXPIRE: the copies are there
 	} else {
 		t.dropVersion(e) // first: it is of no use any more, and may be what there is no room for
@@ -354,7 +360,8 @@ func (t *tracker) valueIs(q *question, b []byte) {
 			return
 		}
 		prefix := copyPrefix + strconv.Itoa(t.settings().database) + ":"
-		v.Copies = hotkey.NewCopies(prefix, kind, bytes.Clone(b), e, ps.topo.order, func(n uint16) string { return ps.topo.name(int(n)) })
+		v.Copies = hotkey.NewCopies(prefix, kind, bytes.Clone(b), ps.topo.seenAs(e.Name), places)
+		v.Database = ps.sharedOf(t.node).copyDatabase()
 	}
 	v.Used.Store(loop.Clock())
 	t.publish(e, td, v)
@@ -449,8 +456,8 @@ const (
 // populate has a target keep the copy, and sends it if it does not have it.
 func (t *tracker) populate(v *hotkey.Version, target int) {
 	ps, p := t.pool, &populating{tracker: t, v: v, target: target}
-	p.lane = ps.set(pool.Key{Database: ps.heat.near.copyDatabase}).Lane(int(v.Targets[target]))
-	p.lane.Send(resp.AppendCommand(nil, "PEXPIRE", string(v.Name), p.ttl()), p, popExpires)
+	p.lane = ps.set(pool.Key{Database: v.Database}).Lane(int(v.Targets[target]))
+	p.lane.Send(resp.AppendCommand(nil, "PEXPIRE", string(v.Name(target)), p.ttl()), p, popExpires)
 }
 
 // ttl is for how long a copy is to be kept, in milliseconds. It is for tidiness alone: when the key expires is known from the watch.
@@ -469,6 +476,7 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 		v.Missed(p.target)
 		v.Rest(p.target, ps.worker.loop.Now()+int64(time.Second))
 		ps.stats.PopulateErrors++
+		ps.copyRefused(b)
 		if bytes.HasPrefix(b, []byte("-ERR DUMP payload")) {
 			p.tracker.isToRefuse(int(v.Targets[p.target]), ps.worker.loop.Now()+refusedFor)
 		}
@@ -478,9 +486,9 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 		value = value[:len(value)-2]
 		var request []byte
 		if v.Kind == hotkey.String {
-			request = resp.AppendCommand(nil, "SET", string(v.Name), string(value), "PX", p.ttl())
+			request = resp.AppendCommand(nil, "SET", string(v.Name(p.target)), string(value), "PX", p.ttl())
 		} else {
-			request = resp.AppendCommand(nil, "RESTORE", string(v.Name), p.ttl(), string(value))
+			request = resp.AppendCommand(nil, "RESTORE", string(v.Name(p.target)), p.ttl(), string(value))
 		}
 		p.lane.Send(request, p, popSets)
 		ps.stats.Populates++
@@ -498,22 +506,17 @@ func (p *populating) Fail(uint64, string, bool) {
 	ps.stats.PopulateErrors++
 }
 
-// copiesIn reports whether copies may be in a database.
-func (ps *poolState) copiesIn(db int) bool {
-	return ps.heat != nil && ps.heat.near.copies && db == ps.heat.near.copyDatabase
-}
-
 // forbidCopies is called when a client uses a database for itself: if it is that of copies, no more are made. Those that are there go away by themselves, and
-// other Ringways may make some yet, so in that database they can't be named, and KEYS, SCAN and RANDOMKEY leave them out.
+// other Ringways may make some yet, so in that database they can't be named, and KEYS, SCAN and RANDOMKEY leave them out. In front of a Redis Cluster, which
+// has one database, copies lie among the clients' keys.
 func (s *Session) forbidCopies(db int) {
-	if !s.pool.copiesIn(db) {
-		return
-	}
-	tally := s.pool.shared.tally
-	if tally.CopiesForbidden() == "" {
+	for _, sp := range s.pool.shared.itself() {
+		if sp.cfg.Cluster != nil || !sp.copiesIn(db) || sp.tally.CopiesForbidden() != "" {
+			continue
+		}
 		why := "clients use database " + strconv.Itoa(db) + ", which is set aside for copies (copy_db)"
-		tally.ForbidCopies(why)
-		s.worker.log.Warn("hot keys are not copied to other nodes", "pool", s.pool.shared.cfg.Name, "reason", why)
+		sp.tally.ForbidCopies(why)
+		s.worker.log.Warn("hot keys are not copied to other nodes", "pool", sp.cfg.Name, "reason", why)
 	}
 }
 

@@ -811,16 +811,19 @@ func TestWhoIsNotToldWhatIsKept(t *testing.T) {
 		want(t, "one that subscribes", c.Do("GET", "hot"), redistest.Bulk("new"))
 		c = client(t, srv)
 		for range 20 {
-			c.Send("MGET", "hot")
+			c.Send("MGET", "hot", "hot") // more than one key of a node
 			c.Send("GET", "hot")
+			c.Send("MGET", "hot")
 			c.Flush()
-			want(t, "one that asks the node", c.Recv(), "*1\r\n"+redistest.Bulk("new"))
+			want(t, "one that asks the node", c.Recv(), "*2\r\n"+redistest.Bulk("new")+redistest.Bulk("new"))
 			want(t, "and does not wait for the answer", c.Recv(), redistest.Bulk("new"))
+			want(t, "nor then", c.Recv(), "*1\r\n"+redistest.Bulk("new"))
 		}
 		if n := keptReads(srv); n != kept {
 			t.Errorf("%d of them were told what is kept", n-kept)
 		}
 		want(t, "the plain one", plain.Do("GET", "hot"), redistest.Bulk("old"))
+		want(t, "MGET of the plain one", plain.Do("MGET", "hot"), "*1\r\n"+redistest.Bulk("old"))
 	})
 }
 

@@ -347,14 +347,15 @@ func TestSentinelFailoverOfAHotKey(t *testing.T) {
 	})
 }
 
-// The slot of a hot key moves, and its owner changes places with its replica: nothing is lost by either, and no read is old.
+// The slot of a hot key moves, and those of its copies; its owner changes places with its replica, and a node with a copy does: nothing is lost by any of
+// that, and no read is old.
 func TestAHotKeyInACluster(t *testing.T) {
-	inNearMode(t, func(t *testing.T, mode string) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
 		cluster := redistest.StartCluster(t, 3, 1)
 		srv := serve(t, func(c *config.Config) {
-			keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
+			keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxAge = mode, time.Hour })(c)
 			p := &c.Pools[0]
-			p.Cluster = &config.Cluster{Seeds: cluster.Addrs()}
+			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
 			p.FailoverWait = 10 * time.Second
 		})
 		c := client(t, srv)
@@ -363,24 +364,199 @@ func TestAHotKeyInACluster(t *testing.T) {
 		v := newVersions(t, "hot")
 		v.readers(4, srv.Addr(0))
 		v.writers(2*time.Millisecond, srv.Addr(0))
-		slot := numberIn(cluster.Node(0).Do("CLUSTER", "KEYSLOT", "hot"), ":")
+		slot := clusterSlot([]byte("hot"))
 		kept := func() {
 			n := keptReads(srv)
 			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > n+100 })
 		}
+		others := func() (list []int) { // that own slots but not the key
+			for _, s := range []int{0, redistest.Slots / 2, redistest.Slots - 1} {
+				if node := cluster.Owner(s); node != cluster.Owner(slot) {
+					list = append(list, node)
+				}
+			}
+			return list
+		}
 		for range sized(20, 2) {
 			from := cluster.Owner(slot)
-			cluster.MoveSlots(from, (from+1)%3, slot)
+			cluster.MoveSlots(from, others()[0], slot)
+			kept()
+		}
+		for i := range sized(20, 2) {
+			if mode == "near" {
+				break
+			}
+			list := others()
+			tag := clusterSlot([]byte(tagAt(t, srv, cluster.Node(list[i%2]).Addr())))
+			cluster.MoveSlots(list[i%2], list[1-i%2], tag)
 			kept()
 		}
 		for range sized(10, 1) {
 			cluster.Failover(cluster.ReplicasOf(cluster.Owner(slot))[0])
 			kept()
+			if mode == "copies" {
+				cluster.Failover(cluster.ReplicasOf(others()[0])[0])
+				kept()
+			}
 		}
 		if worst := v.finish(); worst > 0 {
 			t.Errorf("a read was stale by %v", worst)
 		}
 		balanced(t, srv)
+	})
+}
+
+// tagAt returns the hash tag of copies at a node, when all loops know of one.
+func tagAt(t testing.TB, srv *Server, address string) (tag string) {
+	t.Helper()
+	redistest.WaitFor(t, "the node to be known", func() bool {
+		tag = ""
+		onLoop(t, srv, func(w *worker) {
+			topo := w.pools[0].topo
+			for i, n := range topo.nodes {
+				if topo.used[i] && n.Address() == address {
+					tag = topo.copyTag(i)
+				}
+			}
+		})
+		return tag != ""
+	})
+	return tag
+}
+
+// Others write a key that is hot here, while its slot moves and its owner changes places with a replica. What was the owner hears of changes late, then, or not
+// at all, and yet nothing is told beyond the bound.
+func TestOthersWriteAHotKeyInACluster(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const l = 200 * time.Millisecond
+		cluster := redistest.StartCluster(t, 3, 1)
+		in := func(mode string) *Server {
+			srv := serve(t, func(c *config.Config) {
+				keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxStaleness = mode, l })(c)
+				p := &c.Pools[0]
+				p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+				p.FailoverWait = 10 * time.Second
+			})
+			found(t, srv)
+			return srv
+		}
+		srv, other := in(mode), in("off")
+		v := newVersions(t, "hot")
+		v.setOn(client(t, other))
+		untilKept(t, mode, client(t, srv), "hot")
+		v.readers(4, srv.Addr(0))
+		v.writers(20*time.Millisecond, other.Addr(0))
+		slot := clusterSlot([]byte("hot"))
+		kept := func() {
+			n := keptReads(srv)
+			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > n+100 })
+		}
+		for range sized(20, 2) {
+			cluster.Failover(cluster.ReplicasOf(cluster.Owner(slot))[0])
+			kept()
+			from := cluster.Owner(slot)
+			to := cluster.Owner(redistest.Slots / 2)
+			if to == from {
+				to = cluster.Owner(0)
+			}
+			cluster.MoveSlots(from, to, slot)
+			kept()
+		}
+		if worst := v.finish(); worst > bound(l) {
+			t.Errorf("a read was stale by %v", worst)
+		}
+		balanced(t, srv)
+	})
+}
+
+// The owner of a hot key in a cluster dies, and a node with a copy. Once the successor has acknowledged a write, nothing older is told.
+func TestANodeOfAClusterDies(t *testing.T) {
+	modes := sized(keepingModes, keepingModes[1:])
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) { aNodeDies(t, mode) })
+	}
+}
+
+func aNodeDies(t *testing.T, mode string) {
+	cluster := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, func(c *config.Config) {
+		keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxAge = mode, time.Hour })(c)
+		p := &c.Pools[0]
+		p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+		p.Timeout, p.ConnectTimeout, p.FailoverWait = 400*time.Millisecond, 300*time.Millisecond, 10*time.Second
+	})
+	found(t, srv)
+	c := client(t, srv)
+	c.Do("SET", "hot", "0")
+	untilKept(t, mode, c, "hot")
+	v := newVersions(t, "hot")
+	v.lossy = true
+	v.readers(4, srv.Addr(0))
+	v.writers(2*time.Millisecond, srv.Addr(0))
+	slot := clusterSlot([]byte("hot"))
+	for i := range sized(6, 1) {
+		v.until(1000)
+		dies := slot
+		if i%2 == 1 {
+			dies = (slot + redistest.Slots/2) % redistest.Slots
+		}
+		old := cluster.Node(cluster.Owner(dies))
+		now, key := cluster.Node(cluster.ReplicasOf(cluster.Owner(dies))[0]), []byte(keyInSlot(dies, "k"))
+		v.mayLose()
+		old.Kill()
+		redistest.WaitFor(t, "the loops to follow", func() bool {
+			is := true
+			for _, w := range srv.workers {
+				redistest.Run(t, w.loop.Post, func() {
+					ps := w.pools[0]
+					is = is && ps.topo.nodes[ps.find(key)].Address() == now.Addr()
+				})
+			}
+			return is
+		})
+		v.until(100) // what was sent before has failed or is answered
+		v.losesNothing()
+		kept := keptReads(srv)
+		redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > kept+100 })
+		if full() {
+			old.Restart()
+			cluster.Settle()
+		}
+	}
+	if worst := v.finish(); worst > 0 {
+		t.Errorf("a read was stale by %v", worst)
+	}
+	balanced(t, srv)
+}
+
+// A node that does not serve a slot any more, and answers PING, is not one whose word is kept: others may take writes for it.
+func TestANodeOfAClusterGivesASlotUp(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const l = 200 * time.Millisecond
+		cluster := redistest.StartCluster(t, 3, 0)
+		srv := serve(t, func(c *config.Config) {
+			keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxStaleness = mode, l })(c)
+			p := &c.Pools[0]
+			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+			p.Timeout, p.FailoverWait = 100*time.Millisecond, 100*time.Millisecond
+		})
+		found(t, srv)
+		c := client(t, srv)
+		c.Do("SET", "hot", "v")
+		untilKept(t, mode, c, "hot")
+		slot := clusterSlot([]byte("hot"))
+		owner := cluster.Node(cluster.Owner(slot))
+		want(t, "CLUSTER DELSLOTS", owner.Do("CLUSTER", "DELSLOTS", fmt.Sprint(slot)), "+OK\r\n")
+		gone := time.Now()
+		for late := time.Duration(0); ; late = time.Since(gone) {
+			if reply := c.Do("GET", "hot"); reply[0] == '-' {
+				break
+			} else if late > bound(l) {
+				t.Fatalf("%q, %v after the slot was given up", reply, late)
+			}
+		}
+		want(t, "CLUSTER ADDSLOTS", owner.Do("CLUSTER", "ADDSLOTS", fmt.Sprint(slot)), "+OK\r\n")
+		untilKept(t, mode, c, "hot")
 	})
 }
 

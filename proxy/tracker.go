@@ -49,6 +49,7 @@ const (
 	askHello questionKind = iota
 	askTracking
 	askEvict // not to be closed for want of memory; a node may refuse it
+	askNothing
 	askPing
 	askEncoding
 	askTTL
@@ -175,7 +176,7 @@ func (t *tracker) ask(q question, request []byte) {
 // askOf sends a command about the key of a question.
 func (t *tracker) askOf(q question, command ...string) {
 	w := t.pool.worker
-	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(q.entry.Name))...)
+	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(t.pool.topo.seenAs(q.entry.Name)))...)
 	t.ask(q, w.scratch)
 }
 
@@ -217,7 +218,7 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		td.waits = true
 		return
 	}
-	if ps.topo.slow != nil { // keys go to another node one by one, and each loop has its own clock for that
+	if ps.topo.goesSlowly() { // keys go to another node one by one, and each loop has its own clock for that
 		t.putOff(e, now+int64(firstPause))
 		return
 	}
@@ -287,7 +288,19 @@ func (t *tracker) confirm() {
 	}
 }
 
-func (t *tracker) ping() { t.ask(question{kind: askPing}, pingRequest) }
+// ping asks for a sign of life. A node of a Redis Cluster that has been replaced, or finds itself cut off, answers PING as ever while others take writes for its
+// keys, of which it may not hear: it is asked about one of them, which it then refuses to speak of.
+func (t *tracker) ping() {
+	if t.pool.sharedOf(t.node).cfg.Cluster == nil {
+		t.ask(question{kind: askPing}, pingRequest)
+		return
+	}
+	for e := range t.tended {
+		t.askOf(question{kind: askPing, entry: e}, "EXISTS")
+		return
+	}
+	t.ask(question{kind: askNothing}, pingRequest)
+}
 
 // heartbeat renews the lease while something is kept under it, and forgets keys that are hot no more.
 func (t *tracker) heartbeat() {
@@ -444,12 +457,28 @@ func (t *tracker) pushed(b []byte) {
 	}
 }
 
+// changed is called with a key as the node calls it.
 func (t *tracker) changed(key []byte) {
+	r := t.pool.topo.routes
+	if r == nil || !r.strips {
+		t.changedAs(key)
+		return
+	}
+	for _, rt := range r.leading[t.node] { // clients may have several names for it
+		name := key
+		if rt.cut > 0 {
+			name = append([]byte(rt.prefix), key...)
+		}
+		t.changedAs(name)
+	}
+}
+
+func (t *tracker) changedAs(name []byte) {
 	hot := t.pool.hot
 	if hot == nil {
 		return
 	}
-	if i := hot.set.Find(xxhash.Sum64(key), key); i >= 0 && hot.keys[i].entry != nil {
+	if i := hot.set.Find(xxhash.Sum64(name), name); i >= 0 && hot.keys[i].entry != nil {
 		t.voided(hot.keys[i].entry)
 	}
 }
