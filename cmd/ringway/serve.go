@@ -15,6 +15,7 @@ import (
 	"ringway/internal/admin"
 	"ringway/internal/config"
 	"ringway/internal/metrics"
+	"ringway/internal/release"
 	"ringway/internal/status"
 	"ringway/proxy"
 )
@@ -55,7 +56,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	if file != "" {
 		rel = newReloader(file, srv, log)
 	}
-	rec := status.NewRecorder(srv, versionText(), &events)
+	rec := status.NewRecorder(srv, release.Version(), &events)
 	adm, err := startAdmin(cfg, srv, rel, rec, log)
 	if err != nil {
 		srv.Shutdown(0)
@@ -91,7 +92,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 	}
 	opt := admin.Options{
 		Listen:   cfg.Admin.Listen,
-		Registry: metrics.NewRegistry(srv, versionText()),
+		Registry: metrics.NewRegistry(srv, release.Version()),
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
