@@ -204,6 +204,24 @@ func TestPassthroughOfUserWhoIsGone(t *testing.T) {
 	denied(t, "alice logs in", client(t, srv).Do("AUTH", "alice", "a"), "WRONGPASS")
 }
 
+// A reload leaves clients as they are, unless it takes passthrough away, or brings it.
+func TestPassthroughAndReload(t *testing.T) {
+	srv, _ := serveThrough(t, nil)
+	alice := loggedIn(t, srv, "alice", "a")
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Window = 77 }))
+	want(t, "SET after a reload", alice.Do("SET", "a:1", "x"), "+OK\r\n")
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Passthrough, p.Window = false, 77 }))
+	if reply, err := alice.TryDo("GET", "a:1"); err == nil {
+		t.Errorf("GET without passthrough: %q", reply)
+	}
+	c := client(t, srv)
+	want(t, "GET in the name of the pool", c.Do("GET", "a:1"), redistest.Bulk("x"))
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Passthrough = true }))
+	if reply, err := c.TryDo("GET", "a:1"); err == nil {
+		t.Errorf("GET of a client who has not logged in, with passthrough: %q", reply)
+	}
+}
+
 // There is a bound to how many users have lanes, and those whose clients have gone make room.
 func TestPassthroughIsBounded(t *testing.T) {
 	srv, _ := serveThrough(t, nil)
