@@ -11,7 +11,7 @@ import (
 
 // serveThrough serves two real servers that let in the router, alice, who may use a:*, and bob, who may use b:*, and nobody else. The connections to them are of
 // somebody who may do everything.
-func serveThrough(t *testing.T, change func(*config.Pool)) (srv *Server, watch []*redistest.Conn) {
+func serveThrough(t *testing.T, change func(*config.Pool)) (srv *Server, watch []*redistest.Conn, log *logged) {
 	t.Helper()
 	var addresses []string
 	for range 2 {
@@ -24,13 +24,14 @@ func serveThrough(t *testing.T, change func(*config.Pool)) (srv *Server, watch [
 		}
 		addresses, watch = append(addresses, r.Addr()), append(watch, c)
 	}
-	return serve(t, onPool(func(p *config.Pool) {
+	srv, log = serveLogged(t, onPool(func(p *config.Pool) {
 		p.Passthrough = true
 		p.Identity = config.Identity{Username: "router", Password: "r"}
 		if change != nil {
 			change(p)
 		}
-	}), addresses...), watch
+	}), addresses...)
+	return srv, watch, log
 }
 
 // connections counts those that a server has of a user.
@@ -54,7 +55,7 @@ func denied(t *testing.T, what, got, code string) {
 
 // The servers say who may log in, and each request is judged by them as that user's.
 func TestPassthrough(t *testing.T) {
-	srv, _ := serveThrough(t, nil)
+	srv, _, log := serveThrough(t, nil)
 	c := client(t, srv)
 	denied(t, "GET of nobody", c.Do("GET", "a:1"), "NOAUTH")
 	denied(t, "a wrong password", c.Do("AUTH", "alice", "b"), "WRONGPASS")
@@ -116,11 +117,14 @@ func TestPassthrough(t *testing.T) {
 			}
 		}
 	})
+	if !log.has("login refused", "user=alice", "a server has refused it") || !log.has("login refused", "user=bob") || log.has("level=WARN", "node=") {
+		t.Errorf("the log does not say who could not log in, or says that a node is to blame:\n%s", log.String())
+	}
 }
 
 // However hot a key is, what one user has read is not told to another: each reply is the server's own, to that user.
 func TestPassthroughSharesNothingBetweenUsers(t *testing.T) {
-	srv, _ := serveThrough(t, func(p *config.Pool) { p.HotKeys.Pin = []string{"a:hot"} })
+	srv, _, _ := serveThrough(t, func(p *config.Pool) { p.HotKeys.Pin = []string{"a:hot"} })
 	alice, bob := loggedIn(t, srv, "alice", "a"), loggedIn(t, srv, "bob", "b")
 	alice.Do("SET", "a:hot", "secret")
 	for range 300 {
@@ -135,12 +139,17 @@ func TestPassthroughSharesNothingBetweenUsers(t *testing.T) {
 		}
 		denied(t, "GET of bob", bob.Recv(), "NOPERM")
 	}
+	onLoop(t, srv, func(w *worker) {
+		if w.pools[0].heat != nil {
+			t.Error("hot keys are looked for")
+		}
+	})
 	balanced(t, srv)
 }
 
 // Clients that are the same user share one lane to a server, which is closed when the last of them has gone.
 func TestPassthroughLanesAreOfUsers(t *testing.T) {
-	srv, watch := serveThrough(t, nil)
+	srv, watch, _ := serveThrough(t, nil)
 	var clients []*redistest.Conn
 	for range 20 {
 		c := loggedIn(t, srv, "alice", "a")
@@ -190,7 +199,7 @@ func TestPassthroughLanesAreOfUsers(t *testing.T) {
 
 // A user whom the servers don't let in any more has errors, and nobody else has.
 func TestPassthroughOfUserWhoIsGone(t *testing.T) {
-	srv, watch := serveThrough(t, nil)
+	srv, watch, _ := serveThrough(t, nil)
 	alice, bob := loggedIn(t, srv, "alice", "a"), loggedIn(t, srv, "bob", "b")
 	want(t, "SET of alice", alice.Do("SET", "a:1", "x"), "+OK\r\n")
 	want(t, "SET of bob", bob.Do("SET", "b:1", "x"), "+OK\r\n")
@@ -206,7 +215,7 @@ func TestPassthroughOfUserWhoIsGone(t *testing.T) {
 
 // A reload leaves clients as they are, unless it takes passthrough away, or brings it.
 func TestPassthroughAndReload(t *testing.T) {
-	srv, _ := serveThrough(t, nil)
+	srv, _, _ := serveThrough(t, nil)
 	alice := loggedIn(t, srv, "alice", "a")
 	reloadWith(t, srv, onPool(func(p *config.Pool) { p.Window = 77 }))
 	want(t, "SET after a reload", alice.Do("SET", "a:1", "x"), "+OK\r\n")
@@ -224,7 +233,7 @@ func TestPassthroughAndReload(t *testing.T) {
 
 // There is a bound to how many users have lanes, and those whose clients have gone make room.
 func TestPassthroughIsBounded(t *testing.T) {
-	srv, _ := serveThrough(t, nil)
+	srv, _, _ := serveThrough(t, nil)
 	onLoop(t, srv, func(w *worker) {
 		w.pools[0].persons.known = map[[2]string]*person{}
 		for i := range mostPersons {
