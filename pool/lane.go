@@ -37,6 +37,9 @@ const (
 type Key struct {
 	RESP3    bool
 	Database int
+
+	// User and Password are whom the node is to take us for, in place of whom the node's settings name. An empty User leaves it to those.
+	User, Password string
 }
 
 // Lane is one pipelined connection to a node.

@@ -120,23 +120,26 @@ const lateness = 5 * time.Second
 
 // handshake builds what must be said first and counts the replies it will have.
 func (la *Lane) handshake() (b []byte) {
-	auth := la.opt.Password != ""
+	username, password := la.opt.Username, la.opt.Password
+	if la.key.User != "" {
+		username, password = la.key.User, la.key.Password
+	}
+	auth := password != "" || la.key.User != ""
 	switch {
 	case la.key.RESP3 && auth:
-		user := la.opt.Username
-		if user == "" {
-			user = "default"
+		if username == "" {
+			username = "default"
 		}
-		b = resp.AppendCommand(b, "HELLO", "3", "AUTH", user, la.opt.Password)
+		b = resp.AppendCommand(b, "HELLO", "3", "AUTH", username, password)
 		la.greets++
 	case la.key.RESP3:
 		b = resp.AppendCommand(b, "HELLO", "3")
 		la.greets++
-	case auth && la.opt.Username != "":
-		b = resp.AppendCommand(b, "AUTH", la.opt.Username, la.opt.Password)
+	case auth && username != "":
+		b = resp.AppendCommand(b, "AUTH", username, password)
 		la.greets++
 	case auth:
-		b = resp.AppendCommand(b, "AUTH", la.opt.Password)
+		b = resp.AppendCommand(b, "AUTH", password)
 		la.greets++
 	}
 	if la.opt.ReadOnly {

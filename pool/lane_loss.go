@@ -183,10 +183,22 @@ func (la *Lane) refused(reason string) {
 	la.conn.Close()
 	la.stats.Losses++
 	la.rest(reason)
+	if la.key.User != "" { // a matter between the node and that user
+		la.failAll(la.down(), false)
+		return
+	}
 	if was != down && la.opt.OnRefusal != nil {
 		la.opt.OnRefusal(la.Node, reason)
 	}
 	la.failOrHope(was)
+}
+
+// Refused returns what the node has said to the handshake, if the lane is down for that.
+func (la *Lane) Refused() (words string, is bool) {
+	if la.state != down {
+		return "", false
+	}
+	return strings.CutPrefix(la.reason, refusal)
 }
 
 // rest plans the next attempt.

@@ -167,6 +167,13 @@ func (s *Set) GiveUp(reason string) {
 	}
 }
 
+// Idle reports whether no lane has anything to do, but for private ones in use.
+func (s *Set) Idle() bool {
+	idle := true
+	s.Each(func(la *Lane) { idle = idle && la.waiting.len() == 0 })
+	return idle
+}
+
 // Each calls f for every lane that exists, but for private ones in use.
 func (s *Set) Each(f func(*Lane)) {
 	for _, la := range s.lanes {

@@ -101,6 +101,8 @@ func (d *denials) login(s *Session, by, name []byte) {
 	}
 	why := "wrong password"
 	switch u := s.pool.shared.guard.users.Find(name); {
+	case s.pool.shared.guard.through:
+		why = "a server has refused it"
 	case u == nil:
 		why = "no such user"
 	case !u.On():

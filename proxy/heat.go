@@ -60,7 +60,7 @@ func (ps *poolState) findHeat() {
 	tally := ps.shared.tally
 	tally.Exclude(fits(cfg.Exclude))
 	tally.Pin(fits(cfg.Pin))
-	switch off := cfg.Mode == "off"; {
+	switch off := cfg.Mode == "off" || ps.shared.cfg.Passthrough; {
 	case off:
 		ps.heat, ps.cool = nil, math.MaxInt
 		tally.Clear()

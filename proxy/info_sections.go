@@ -14,6 +14,7 @@ import (
 	"ringway/internal/command"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
+	"ringway/internal/release"
 	"ringway/resp"
 )
 
@@ -43,7 +44,7 @@ func (r *infoReport) server() {
 	r.add("executable", executable)
 	r.add("config_file", w.server.Config().File)
 	r.add("io_threads_active", 0)
-	r.add("ringway_version", buildVersion())
+	r.add("ringway_version", release.Version())
 	r.add("ringway_pool", cfg.Name)
 }
 
@@ -336,7 +337,7 @@ func (r *infoReport) keyspace() {
 func (r *infoReport) ringway() {
 	s := r.session
 	cfg := s.pool.shared.cfg
-	r.add("ringway_version", buildVersion())
+	r.add("ringway_version", release.Version())
 	r.add("pool", cfg.Name)
 	r.add("pools", len(s.worker.server.open()))
 	r.add("threads", r.loops)

@@ -27,7 +27,7 @@ func (s *Session) local(c *command.Command, a *resp.Args) bool {
 		s.answer([]byte("+OK\r\n"))
 		s.closing = true
 	case "auth":
-		s.auth(a)
+		return s.auth(a)
 	case "hello":
 		return s.hello(a)
 	case "select":
@@ -88,26 +88,35 @@ func (s *Session) ping(c *command.Command, a *resp.Args) {
 }
 
 // auth checks AUTH password and AUTH user password.
-func (s *Session) auth(a *resp.Args) {
+func (s *Session) auth(a *resp.Args) bool {
 	users := s.pool.shared.guard.users
 	name, password := []byte(acl.DefaultName), a.At(a.Len()-1)
 	switch {
 	case a.Len() > 3:
 		s.refuse(metrics.BadCommand, errSyntax)
-		return
+		return true
 	case a.Len() == 3:
 		name = a.At(1)
+	case s.pool.shared.guard.through:
 	case users.Default().NoPassword():
 		s.refuse(metrics.Unauthorized, errNoPassword)
-		return
+		return true
+	}
+	if s.pool.shared.guard.through {
+		passed, known := s.passThrough(a, name, password)
+		if passed {
+			s.answerOK()
+		}
+		return known
 	}
 	u, digest := users.LogIn(name, password)
 	if u == nil {
 		s.refuseLogin(a, name)
-		return
+		return true
 	}
 	s.become(u, digest)
 	s.answerOK()
+	return true
 }
 
 // refuseLogin is the answer to a name and password that don't fit.
@@ -131,7 +140,11 @@ func (s *Session) moveTo(db int, resp3 bool) {
 	s.db, s.resp3 = db, resp3
 	s.forbidCopies(db)
 	s.update()
-	s.set = s.pool.set(pool.Key{RESP3: resp3, Database: db})
+	key := pool.Key{RESP3: resp3, Database: db}
+	if s.person != nil {
+		key.User, key.Password = s.person.name, s.person.password
+	}
+	s.set = s.pool.set(key)
 }
 
 // integer reads a number as Redis does: no sign but a minus, no leading zeros.
@@ -171,10 +184,11 @@ func (s *Session) selectDB(a *resp.Args) bool {
 // reset makes the session what it was when it connected.
 func (s *Session) reset() bool {
 	cfg := s.pool.shared.cfg
-	if (s.db != cfg.Database || s.resp3) && !s.barrier() {
+	if (s.db != cfg.Database || s.resp3 || s.person != nil) && !s.barrier() {
 		return false
 	}
 	s.unwatch()
+	s.leavePerson()
 	s.leaveAll()
 	s.stopMonitoring()
 	s.tracking = nil
@@ -206,13 +220,16 @@ func (s *Session) hello(a *resp.Args) bool {
 	}
 	user, digest, authed := s.user, s.digest, s.authed
 	var name []byte
+	loginAt := 0
 	for ; i < a.Len(); i++ {
 		more := a.Len() - 1 - i
 		switch option := strings.ToUpper(string(a.At(i))); {
 		case option == "AUTH" && more >= 2:
-			if user, digest = s.pool.shared.guard.users.LogIn(a.At(i+1), a.At(i+2)); user == nil {
-				s.refuseLogin(a, a.At(i+1))
-				return true
+			if loginAt = i; !s.pool.shared.guard.through {
+				if user, digest = s.pool.shared.guard.users.LogIn(a.At(i+1), a.At(i+2)); user == nil {
+					s.refuseLogin(a, a.At(i+1))
+					return true
+				}
 			}
 			authed = true
 			i += 2
@@ -237,6 +254,12 @@ func (s *Session) hello(a *resp.Args) bool {
 	}
 	if resp3 != s.resp3 && !s.barrier() {
 		return false
+	}
+	if s.pool.shared.guard.through && loginAt > 0 {
+		if passed, known := s.passThrough(a, a.At(loginAt+1), a.At(loginAt+2)); !passed {
+			return known
+		}
+		user = s.user
 	}
 	s.become(user, digest)
 	if name != nil {

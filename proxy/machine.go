@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	rtmetrics "runtime/metrics"
 	"strconv"
 	"strings"
@@ -66,20 +65,6 @@ var osName = sync.OnceValue(func() string {
 		return runtime.GOOS
 	}
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
-})
-
-// buildVersion is the release, or the revision, that this program was built from.
-var buildVersion = sync.OnceValue(func() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, set := range info.Settings {
-		if set.Key == "vcs.revision" {
-			return set.Value[:min(12, len(set.Value))]
-		}
-	}
-	return info.Main.Version
 })
 
 // hexOf makes 40 hexadecimal digits of a text, the form of Redis's identifiers.

@@ -55,9 +55,11 @@ type Session struct {
 	db        int
 	id        uint64
 	user      *acl.User
-	digest    string // of the password with which it has logged in; "": without
-	certified string // the name in its certificate, where that is to be its user
-	about     *about // what CLIENT SETNAME and SETINFO set, nil until then
+	digest    string  // of the password with which it has logged in; "": without
+	person    *person // who it is at the nodes, with passthrough
+	proof     *proof  // that a node is asked for, or has given
+	certified string  // the name in its certificate, where that is to be its user
+	about     *about  // what CLIENT SETNAME and SETINFO set, nil until then
 	peer      string
 	created   int64
 	active    int64
@@ -410,6 +412,9 @@ func (s *Session) gone() {
 	s.inFlight, s.held, s.joins = 0, 0, nil
 	s.dropPrivate()
 	s.leaveAll()
+	if s.proof != nil {
+		s.proof.abandon()
+	}
 }
 
 // follow is called when keys may be on other nodes than before.

@@ -25,12 +25,13 @@ import (
 // of it: the plain ones with a look at a bitmap and at the patterns of the user's keys (mayPlainly), all others by judge. What is queued
 // in a transaction is judged then, and at EXEC once more if there are other rules by then.
 type guard struct {
-	users  *acl.Users
-	denied *acl.Commands // nil: nothing
-	local  *acl.Commands // what is for clients on this machine; nil: nothing
-	file   string        // of the users; empty: they are in the configuration
-	digest [32]byte      // of what the file held
-	own    bool          // there are users beside the one that every pool has
+	users   *acl.Users
+	denied  *acl.Commands // nil: nothing
+	local   *acl.Commands // what is for clients on this machine; nil: nothing
+	file    string        // of the users; empty: they are in the configuration
+	digest  [32]byte      // of what the file held
+	own     bool          // there are users beside the one that every pool has
+	through bool          // the nodes say who may log in, and do what
 }
 
 // openGuards reads what a configuration and the files that it names say of the users of each pool, by its name.
@@ -49,7 +50,7 @@ func openGuards(cfg *config.Config) (map[string]*guard, error) {
 
 // newGuard makes one. With an error comes the line that it is about.
 func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
-	g = &guard{own: len(p.Users) > 0 || p.UsersFile != ""}
+	g = &guard{own: len(p.Users) > 0 || p.UsersFile != "", through: p.Passthrough}
 	var users []*acl.User
 	for i := range p.Users {
 		u, err := userOf(&p.Users[i])
@@ -68,6 +69,8 @@ func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
 	}
 	hasDefault := slices.ContainsFunc(users, func(u *acl.User) bool { return u.Name() == acl.DefaultName })
 	switch {
+	case g.through:
+		users = append(users, acl.NewUser(acl.DefaultName)) // who has not logged in is nobody
 	case !hasDefault:
 		users = append(users, acl.NewDefault(p.RequirePass.Reveal()))
 	case p.RequirePass != "":
@@ -317,6 +320,9 @@ func (ps *poolState) rejudge(before *guard) {
 
 func (s *Session) rejudge(before *guard) (stays bool) {
 	g := s.pool.shared.guard
+	if g.through || before.through {
+		return g.through == before.through
+	}
 	u, old := g.users.Find([]byte(s.user.Name())), s.user
 	if u == nil {
 		return false

@@ -95,9 +95,10 @@ type poolState struct {
 	trackers []*tracker // of those nodes whose trackers live on this loop
 	extras   extras
 	mirror   *mirror
-	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database or RESP version
-	partOf   []uint16               // scratch of split
-	pubsub   *hub                   // nil until somebody subscribes
+	sets     map[pool.Key]*pool.Set // looked up only when a session changes its database, RESP version, or, with passthrough, user
+	persons  persons
+	partOf   []uint16 // scratch of split
+	pubsub   *hub     // nil until somebody subscribes
 	stats    metrics.Pool
 	clients  int
 	keeps    keeps
@@ -265,6 +266,7 @@ func (w *worker) remember(s *Session) {
 func (w *worker) forget(s *Session) {
 	w.count--
 	s.pool.clients--
+	s.leavePerson()
 	s.pool.shared.discount(s.peer)
 	if s.prev != nil {
 		s.prev.next = s.next

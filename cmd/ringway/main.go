@@ -6,15 +6,17 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"ringway/internal/release"
 )
 
-// version is set by the linker for releases; otherwise the revision it was built from says it.
+// version is set by the linker for releases; otherwise the tag or the revision that it was built from says it.
 var version = ""
 
 func main() {
+	release.Name = version
 	if err := root().Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "ringway: "+err.Error())
 		os.Exit(1)
@@ -57,25 +59,6 @@ func versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
-		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "ringway "+versionText()) },
+		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "ringway "+release.Version()) },
 	}
-}
-
-// versionText is the release, or the revision this was built from.
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	revision, dirty := "unknown", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision" && len(s.Value) >= 12:
-				revision = s.Value[:12]
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = "+changes"
-			}
-		}
-	}
-	return "dev-" + revision + dirty
 }

@@ -16,6 +16,7 @@ import (
 	"ringway/internal/admin"
 	"ringway/internal/config"
 	"ringway/internal/metrics"
+	"ringway/internal/release"
 	"ringway/internal/status"
 	"ringway/proxy"
 )
@@ -60,7 +61,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 		rel = newReloader(file, srv, log)
 		rel.manager = manager
 	}
-	rec := status.NewRecorder(srv, versionText(), &events)
+	rec := status.NewRecorder(srv, release.Version(), &events)
 	adm, err := startAdmin(cfg, srv, rel, rec, log)
 	if err != nil {
 		srv.Shutdown(0)
@@ -142,7 +143,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 	}
 	opt := admin.Options{
 		Listen:   cfg.Admin.Listen,
-		Registry: metrics.NewRegistry(srv, versionText()),
+		Registry: metrics.NewRegistry(srv, release.Version()),
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },

@@ -155,6 +155,8 @@ type Pool struct {
 	AllowCommands []string // likewise: which of these are not denied
 	Dangerous     string   // who may send what concerns everybody: local, allow or deny
 
+	Passthrough bool // clients are at the servers who they say they are
+
 	ClusterMode bool // answer CLUSTER as a cluster of one node
 
 	OnFailure     string // fail or eject

@@ -172,7 +172,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 130}},
 		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 130}
 
-	public.Dangerous = "deny"
+	public.Dangerous, public.Passthrough = "deny", true
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
 		equals(t, want.Name, c.Pools[i], want)

@@ -90,6 +90,8 @@ func (p *Pool) describeUsers() string {
 		others = "clients need a password"
 	}
 	switch {
+	case p.Passthrough:
+		return "clients log in at the backends"
 	case p.UsersFile != "":
 		return "users are in " + p.UsersFile + when(p.RequirePass != "", ", others need a password")
 	case len(p.Users) == 0:

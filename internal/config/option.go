@@ -83,6 +83,7 @@ var poolOptions = []option[Pool]{
 	part("tls", serverTLSKind, func(p *Pool) **ServerTLS { return &p.TLS }),
 	part("backend_tls", clientTLSKind, func(p *Pool) **ClientTLS { return &p.BackendTLS }),
 
+	flag("passthrough", func(p *Pool) *bool { return &p.Passthrough }),
 	flag("cluster_mode", func(p *Pool) *bool { return &p.ClusterMode }),
 
 	whole("max_clients", func(p *Pool) *int { return &p.MaxClients }, 0, math.MaxInt32),

@@ -296,6 +296,22 @@ func (r *reader) usersTogether(p *Pool, given map[string]entry, refuse func(name
 	if len(p.DenyCommands) == 0 && p.Dangerous == "allow" {
 		refuse("allow_commands", "says what deny_commands does not mean, and there is none; add that, or remove the line")
 	}
+	if p.Passthrough {
+		const why = "does not go with passthrough, where the servers say who may do what; remove one of them"
+		refuse("users", why)
+		refuse("users_file", why)
+		refuse("requirepass", why)
+		refuse("mirror", "does not go with passthrough, whose clients are strangers to other servers; remove one of them")
+		if p.Migration.Mode == "warm" {
+			refuse("migration", "%s does not go with passthrough: Ringway would move keys in its own name; remove one of them", p.Migration.Mode)
+		}
+		if p.HotKeys.Mode != "off" && p.HotKeys.Mode != DefaultPool().HotKeys.Mode {
+			refuse("hot_keys", "%s does not go with passthrough: replies are for one user only; say off, or remove it", p.HotKeys.Mode)
+		}
+		if p.TLS != nil && p.TLS.UserFromCert != "off" {
+			r.fail(p.TLS.Line, "user_from_cert does not go with passthrough: the servers want a password; remove one of them")
+		}
+	}
 	var names map[string]int
 	for _, u := range p.Users {
 		if first, ok := claim(&names, u.Name, u.Line); !ok {
@@ -408,6 +424,8 @@ func (r *reader) links(c *Config, silent []int) {
 			r.fail(line, "%s leads back to its own pool; expected another", what)
 		case len(to.Routes) > 0:
 			r.fail(line, "%s leads to pool %s, which has routes itself; expected a pool with servers", what, quote(name))
+		case to.Passthrough:
+			r.fail(line, "%s leads to pool %s, which has passthrough; its clients have to come to it directly for that", what, quote(name))
 		case to.Migration.Mode == "warm":
 			r.fail(line, "%s leads to pool %s, which has migration: warm; its clients have to come to it directly for that", what, quote(name))
 		default:
