@@ -91,11 +91,14 @@ type Pool struct {
 	ReusePort    bool
 	TCPKeepAlive bool
 
-	Distribution string // consistent, ketama, modula, random or crc16
-	Hash         string // empty for random and crc16, which have none to choose
+	Distribution string // consistent, ketama, modula, random, crc16, ring_hash or maglev
+	Hash         string // empty for random, crc16 and maglev, which have none to choose
 	HashTag      string // empty, or the two characters that enclose the part of a key that is hashed
 	VirtualNodes int
 	LoadBound    float64
+	RingSize     int // points of ring_hash, at least and at most
+	MaxRingSize  int
+	TableSize    int  // places of maglev
 	UnsignedChar bool // hash bytes above 0x7f as a twemproxy built on ARM does
 
 	Timeout        time.Duration // for a reply; 0: for ever

@@ -173,7 +173,17 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	public.Dangerous = "deny"
 
-	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
+	ringed := DefaultPool()
+	ringed.Name, ringed.Line, ringed.Listen = "ringed", 123, "127.0.0.1:12"
+	ringed.Distribution, ringed.Hash, ringed.RingSize, ringed.MaxRingSize = "ring_hash", "murmur2_64", 100, 2000
+	ringed.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 129}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 129}}
+
+	magic := DefaultPool()
+	magic.Name, magic.Line, magic.Listen = "magic", 130, "127.0.0.1:13"
+	magic.Distribution, magic.Hash, magic.TableSize = "maglev", "", 251
+	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 134}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 134}}
+
+	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
 	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
@@ -395,7 +405,7 @@ func TestLineEndsOfWindowsAndAByteOrderMark(t *testing.T) {
 func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 	for _, d := range hashring.Distributions() {
 		accepted := 0
-		for _, h := range hashring.Hashes() {
+		for _, h := range append(hashring.Hashes(), envoyHash) {
 			c, err := Parse("test.yml", []byte(onePool("distribution: "+d, "hash: "+h)))
 			if err != nil {
 				continue
@@ -408,7 +418,7 @@ func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 				t.Errorf("%s, %s: the ring is %s, %s", d, h, r.Distribution(), r.Hash())
 			}
 		}
-		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13}[d]
+		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2}[d]
 		if accepted != want {
 			t.Errorf("%s takes %d hashes, want %d", d, accepted, want)
 		}
