@@ -1,4 +1,5 @@
-// Package config reads the configuration of the router: our own proxy.yml, or a twemproxy nutcracker.yml as it is.
+// Package config reads the configuration of the router: our own proxy.yml, or as they are a twemproxy nutcracker.yml and the
+// Redis proxies of an Envoy bootstrap file.
 //
 // What it returns is complete (every default filled in) and checked: a Config that loads can be served. Reading is
 // strict. Unknown options, doubled names and impossible values are refused, all of them at once, each with file and
@@ -301,7 +302,7 @@ type Fault struct {
 	Line     int      // where it stands in the file
 }
 
-// Load reads path, which is a proxy.yml or a nutcracker.yml.
+// Load reads path, which is a proxy.yml, a nutcracker.yml or an Envoy bootstrap file.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -314,7 +315,7 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Parse reads data, a proxy.yml or a nutcracker.yml: which one is told by what it holds. The name is only used to say
+// Parse reads data, a proxy.yml, a nutcracker.yml or an Envoy bootstrap file: which one is told by what it holds. The name is only used to say
 // where a mistake is. The error is of type Problems when the file was read but can't be right.
 func Parse(name string, data []byte) (*Config, error) {
 	return (&reader{file: name}).parse(data)
@@ -327,7 +328,9 @@ func (r *reader) parse(data []byte) (*Config, error) {
 	}
 	c := Default()
 	c.File = r.file
-	if isTwemproxy(root) {
+	if isEnvoy(root) {
+		r.envoy(root, &c)
+	} else if isTwemproxy(root) {
 		r.twemproxy(root, &c)
 	} else {
 		r.proxy(root, &c)

@@ -79,7 +79,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	c := mustLoad(t, "testdata/full.yml")
 	p := Pool{
 		Name: "cache", Line: 6, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
-		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
+		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, RingSize: 1024, MaxRingSize: 8 << 20, TableSize: 65537, UnsignedChar: true,
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
 		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
