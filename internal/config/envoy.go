@@ -331,13 +331,13 @@ func (v *envoy) identity(n *yaml.Node, p *Pool) {
 
 // health: a server that Envoy finds down is off its ring, and its keys are others'.
 func (v *envoy) health(n *yaml.Node, p *Pool) {
-	for _, check := range itemsAt(n, "health_checks") {
+	if checks := itemsAt(n, "health_checks"); len(checks) > 0 {
+		check := checks[0]
 		p.OnFailure, p.MaxEjected = "eject", 100
 		v.duration(check, &p.Health.Interval, "interval")
 		v.duration(check, &p.Health.Timeout, "timeout")
 		v.whole(check, &p.Health.Failures, 1, 1<<20, "unhealthy_threshold")
 		v.whole(check, &p.Health.Successes, 1, 1<<20, "healthy_threshold")
-		break
 	}
 	outlier := pick(n, "outlier_detection")
 	if outlier == nil {
@@ -386,8 +386,8 @@ func (v *envoy) policy(n *yaml.Node, p *Pool) {
 		sizes = pick(n, "maglev_lb_config")
 	}
 	consistent := pick(n, "common_lb_config", "consistent_hashing_lb_config")
-	for _, policy := range itemsAt(n, "load_balancing_policy", "policies") {
-		sizes = pick(policy, "typed_extension_config", "typed_config")
+	if policies := itemsAt(n, "load_balancing_policy", "policies"); len(policies) > 0 {
+		sizes = pick(policies[0], "typed_extension_config", "typed_config")
 		consistent = pick(sizes, "consistent_hashing_lb_config")
 		switch kind := textAt(sizes, "@type"); {
 		case strings.HasSuffix(kind, ".RingHash"):
@@ -397,7 +397,6 @@ func (v *envoy) policy(n *yaml.Node, p *Pool) {
 		default:
 			name = kind[strings.LastIndexByte(kind, '.')+1:]
 		}
-		break
 	}
 	if factor := pick(consistent, "hash_balance_factor"); factor != nil && factor.Value != "0" {
 		v.fail(factor.Line, "hash_balance_factor moves keys by load, which is not done here; without it, keys are placed as the ring says")
@@ -458,9 +457,8 @@ func (v *envoy) endpoints(n *yaml.Node, p *Pool) {
 	}
 	kind := textAt(n, "type")
 	byHostname := textAt(n, "common_lb_config", "consistent_hashing_lb_config", "use_hostname_for_hashing") == "true"
-	for _, policy := range itemsAt(n, "load_balancing_policy", "policies") {
-		byHostname = textAt(policy, "typed_extension_config", "typed_config", "consistent_hashing_lb_config", "use_hostname_for_hashing") == "true"
-		break
+	if policies := itemsAt(n, "load_balancing_policy", "policies"); len(policies) > 0 {
+		byHostname = textAt(policies[0], "typed_extension_config", "typed_config", "consistent_hashing_lb_config", "use_hostname_for_hashing") == "true"
 	}
 	names := map[string]int{}
 	for _, e := range v.lbEndpoints(n) {
