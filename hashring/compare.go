@@ -26,6 +26,12 @@ func (r *Ring) Shares() []float64 {
 		for _, n := range r.order {
 			shares[n] = float64(r.nodes[n].Weight) / float64(r.wheel.total)
 		}
+	case kindRingHash:
+		r.circle.shares(shares)
+	case kindMaglev:
+		for _, n := range r.maglev {
+			shares[n] += 1 / float64(len(r.maglev))
+		}
 	case kindRandom:
 		for i := range shares {
 			shares[i] = 1 / float64(len(shares))

@@ -7,12 +7,15 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // maxNodes is what a table of uint16 can name.
 const maxNodes = math.MaxUint16
 
-// New builds the ring of nodes. The order of the list means nothing to placement, only to the indexes Find returns.
+// New builds the ring of nodes. The order of the list means nothing to placement, only to the indexes Find returns; of ring_hash,
+// as in Envoy, it says which nodes have one point more where the points can't be divided evenly.
 // An error says what was found and what to write instead.
 func New(nodes []Node, opt Options) (*Ring, error) {
 	if err := checkNodes(nodes); err != nil {
@@ -56,6 +59,15 @@ func (r *Ring) build(opt Options) (err error) {
 		r.wheel, err = newWheel(r.nodes, r.order)
 	case kindRandom:
 		r.order = r.sorted(byLength)
+	case kindRingHash:
+		sum := xxhash.Sum64
+		if r.hashName == hashMurmur2 {
+			sum = murmur2
+		}
+		r.circle, err = newCircle(r.nodes, sum, cmp.Or(opt.RingSize, DefaultRingSize), cmp.Or(opt.MaxRingSize, DefaultMaxRingSize))
+	case kindMaglev:
+		r.order = r.sorted(byName)
+		r.maglev, err = newMaglevTable(r.nodes, r.order, cmp.Or(opt.TableSize, DefaultTableSize))
 	}
 	return err
 }
@@ -105,6 +117,18 @@ func (r *Ring) setHash(name string, unsigned bool) error {
 			return fmt.Errorf("hash %q: distribution crc16 has its own hash, that of Redis Cluster (leave hash out)", name)
 		}
 		r.hashName = "crc16"
+		return nil
+	case r.kind == kindMaglev:
+		if name != "" && name != hashMurmur2 {
+			return fmt.Errorf("hash %q: distribution maglev has its own hash, that of Envoy (leave hash out)", name)
+		}
+		r.hashName = hashMurmur2
+		return nil
+	case r.kind == kindRingHash:
+		r.hashName = cmp.Or(name, "xxhash64")
+		if r.hashName != "xxhash64" && r.hashName != hashMurmur2 {
+			return fmt.Errorf("hash %q does not go with distribution ring_hash: write xxhash64 or %s", name, hashMurmur2)
+		}
 		return nil
 	case name == "" && r.kind == kindConsistent:
 		name = "xxhash64"

@@ -30,11 +30,12 @@ type Node struct {
 // Options choose how keys are placed. The zero value is a consistent ring over xxhash64 without hash tags. All of
 // them except UnsignedChar are part of the placement: changing one moves keys.
 type Options struct {
-	// Distribution is consistent (the default), ketama, modula, random or crc16.
+	// Distribution is consistent (the default), ketama, modula, random, crc16, ring_hash or maglev.
 	Distribution string
 
 	// Hash turns a key into a number: xxhash64 (the default of consistent), or one of twemproxy's (the default of
-	// ketama and modula is fnv1a_64, as there). The slots of crc16 have their own hash; random uses none.
+	// ketama and modula is fnv1a_64, as there). The slots of crc16 have their own hash; random uses none. Of ring_hash it is
+	// the hash that puts nodes on the ring: xxhash64 (the default) or murmur2_64. Keys have murmur2_64 there, and in maglev.
 	Hash string
 
 	// HashTag is two characters, for instance "{}": of a key with at least one byte between the first of them and
@@ -48,6 +49,13 @@ type Options struct {
 	// LoadBound is the most a node of a consistent ring may own, as a multiple of its fair share; 0 means 1.05.
 	// A tighter bound balances better and moves more keys when a node joins or leaves.
 	LoadBound float64
+
+	// RingSize is the least number of points of a ring_hash ring, all nodes together, and MaxRingSize the most; 0 means
+	// Envoy's 1024 and 8388608.
+	RingSize, MaxRingSize int
+
+	// TableSize is the length of maglev's table, a prime number; 0 means Envoy's 65537.
+	TableSize int
 
 	// UnsignedChar makes fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, one_at_a_time and hsieh read bytes above 127 as a
 	// twemproxy built for ARM does. It matters for keys that are not ASCII only.
@@ -70,9 +78,11 @@ const (
 	kindModula
 	kindRandom
 	kindCRC16
+	kindRingHash
+	kindMaglev
 )
 
-var kindNames = [...]string{"consistent", "ketama", "modula", "random", "crc16"}
+var kindNames = [...]string{"consistent", "ketama", "modula", "random", "crc16", "ring_hash", "maglev"}
 
 // Ring places keys on nodes. It is immutable and safe for concurrent use.
 type Ring struct {
@@ -90,6 +100,8 @@ type Ring struct {
 	table  *[Partitions]uint16 // consistent, crc16: partition to node
 	points *continuum          // ketama
 	wheel  *wheel              // modula
+	circle *circle             // ring_hash
+	maglev []uint16            // place in the table to node
 }
 
 // Find returns the node that owns key, as an index into the nodes given to New.
@@ -109,6 +121,10 @@ func (r *Ring) Find(key []byte) int {
 		return int(r.table[slot(key)])
 	case kindModula:
 		return r.wheel.find(r.hash32(key))
+	case kindRingHash:
+		return r.circle.find(murmur2(key))
+	case kindMaglev:
+		return int(r.maglev[murmur2(key)%uint64(len(r.maglev))])
 	default:
 		return rand.IntN(len(r.nodes))
 	}

@@ -18,6 +18,12 @@ func (r *Ring) Successors(dst []int, key []byte, n int) []int {
 		return r.nextPartitions(dst, p, n)
 	case kindKetama:
 		return r.nextPoints(dst, r.points.search(r.hash32(r.Tag(key))), n)
+	case kindRingHash:
+		at := r.circle.search(murmur2(r.Tag(key)))
+		return nextOwners(dst, r.circle.owners, at, n)
+	case kindMaglev:
+		at := murmur2(r.Tag(key)) % uint64(len(r.maglev))
+		return nextOwners(dst, r.maglev, int(at), n)
 	default:
 		return r.nextInOrder(dst, r.Find(key), n)
 	}
@@ -39,7 +45,10 @@ func (r *Ring) nextPartitions(dst []int, p, n int) []int {
 
 func (r *Ring) nextPoints(dst []int, i, n int) []int {
 	owners := r.points.owners[:len(r.points.owners)-1]
-	i %= len(owners) // the sentinel is the first point
+	return nextOwners(dst, owners, i%len(owners), n) // the sentinel is the first point
+}
+
+func nextOwners(dst []int, owners []uint16, i, n int) []int {
 	owner := int(owners[i])
 	for step := 1; step < len(owners) && len(dst) < n; step++ {
 		dst = appendNew(dst, owner, int(owners[(i+step)%len(owners)]))

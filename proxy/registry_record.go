@@ -54,6 +54,9 @@ type ringSpec struct {
 	HashTag      string     `json:"hash_tag,omitempty"`
 	VirtualNodes int        `json:"virtual_nodes,omitempty"`
 	LoadBound    float64    `json:"load_bound,omitempty"`
+	RingSize     int        `json:"ring_size,omitempty"`
+	MaxRingSize  int        `json:"max_ring_size,omitempty"`
+	TableSize    int        `json:"table_size,omitempty"`
 	UnsignedChar bool       `json:"unsigned_char,omitempty"`
 	Nodes        []specNode `json:"nodes"`
 }
@@ -69,6 +72,12 @@ func specOf(nodes []hashring.Node, address func(name string) string, opt hashrin
 		Distribution: opt.Distribution, Hash: opt.Hash, HashTag: opt.HashTag, VirtualNodes: opt.VirtualNodes, LoadBound: opt.LoadBound,
 		UnsignedChar: opt.UnsignedChar,
 	}
+	switch opt.Distribution { // what others mean by sizes is nothing, and stays out of the record
+	case "ring_hash":
+		sp.RingSize, sp.MaxRingSize = opt.RingSize, opt.MaxRingSize
+	case "maglev":
+		sp.TableSize = opt.TableSize
+	}
 	for _, n := range nodes {
 		sp.Nodes = append(sp.Nodes, specNode{n.Name, address(n.Name), n.Weight})
 	}
@@ -78,7 +87,7 @@ func specOf(nodes []hashring.Node, address func(name string) string, opt hashrin
 func (sp *ringSpec) options() hashring.Options {
 	return hashring.Options{
 		Distribution: sp.Distribution, Hash: sp.Hash, HashTag: sp.HashTag, VirtualNodes: sp.VirtualNodes, LoadBound: sp.LoadBound,
-		UnsignedChar: sp.UnsignedChar,
+		UnsignedChar: sp.UnsignedChar, RingSize: sp.RingSize, MaxRingSize: sp.MaxRingSize, TableSize: sp.TableSize,
 	}
 }
 

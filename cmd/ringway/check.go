@@ -145,8 +145,8 @@ func (w *places) find(p *config.Pool, key []byte) (slot, node, address string, e
 
 func importCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "import nutcracker.yml",
-		Short: "Print the proxy.yml that does what a twemproxy configuration does",
+		Use:   "import FILE",
+		Short: "Print the proxy.yml that does what a twemproxy or Envoy configuration does",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])

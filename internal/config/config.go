@@ -1,4 +1,5 @@
-// Package config reads the configuration of the router: our own proxy.yml, or a twemproxy nutcracker.yml as it is.
+// Package config reads the configuration of the router: our own proxy.yml, or as they are a twemproxy nutcracker.yml and the
+// Redis proxies of an Envoy bootstrap file.
 //
 // What it returns is complete (every default filled in) and checked: a Config that loads can be served. Reading is
 // strict. Unknown options, doubled names and impossible values are refused, all of them at once, each with file and
@@ -108,11 +109,14 @@ type Pool struct {
 	ReusePort    bool
 	TCPKeepAlive bool
 
-	Distribution string // consistent, ketama, modula, random or crc16
-	Hash         string // empty for random and crc16, which have none to choose
+	Distribution string // consistent, ketama, modula, random, crc16, ring_hash or maglev
+	Hash         string // empty for random, crc16 and maglev, which have none to choose
 	HashTag      string // empty, or the two characters that enclose the part of a key that is hashed
 	VirtualNodes int
 	LoadBound    float64
+	RingSize     int // points of ring_hash, at least and at most
+	MaxRingSize  int
+	TableSize    int  // places of maglev
 	UnsignedChar bool // hash bytes above 0x7f as a twemproxy built on ARM does
 
 	Timeout        time.Duration // for a reply; 0: for ever
@@ -330,7 +334,7 @@ type Fault struct {
 	Line     int      // where it stands in the file
 }
 
-// Load reads path, which is a proxy.yml or a nutcracker.yml.
+// Load reads path, which is a proxy.yml, a nutcracker.yml or an Envoy bootstrap file.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -343,7 +347,7 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Parse reads data, a proxy.yml or a nutcracker.yml: which one is told by what it holds. The name is only used to say
+// Parse reads data, a proxy.yml, a nutcracker.yml or an Envoy bootstrap file: which one is told by what it holds. The name is only used to say
 // where a mistake is. The error is of type Problems when the file was read but can't be right.
 func Parse(name string, data []byte) (*Config, error) {
 	return (&reader{file: name}).parse(data)
@@ -356,7 +360,9 @@ func (r *reader) parse(data []byte) (*Config, error) {
 	}
 	c := Default()
 	c.File = r.file
-	if isTwemproxy(root) {
+	if isEnvoy(root) {
+		r.envoy(root, &c)
+	} else if isTwemproxy(root) {
 		r.twemproxy(root, &c)
 	} else {
 		r.proxy(root, &c)

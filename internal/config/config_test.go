@@ -79,7 +79,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	c := mustLoad(t, "testdata/full.yml")
 	p := Pool{
 		Name: "cache", Line: 6, Listen: "unix:///run/ringway.sock", ListenMode: 0o660, Backlog: 1024, ReusePort: true, TCPKeepAlive: true,
-		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
+		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, RingSize: 1024, MaxRingSize: 8 << 20, TableSize: 65537, UnsignedChar: true,
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxPerAddress: 100, ConnectionRate: 500, IdleTimeout: time.Hour, RequestRate: 20000, RequestBurst: 30000,
 		MaxRequestSize: 64 << 20, ClientInputLimit: 128 << 20, MaxArguments: 1000, MaxKeyLength: 1 << 10, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
@@ -174,7 +174,17 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	public.Dangerous, public.Passthrough = "deny", true
 
-	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
+	ringed := DefaultPool()
+	ringed.Name, ringed.Line, ringed.Listen = "ringed", 133, "127.0.0.1:12"
+	ringed.Distribution, ringed.Hash, ringed.RingSize, ringed.MaxRingSize = "ring_hash", "murmur2_64", 100, 2000
+	ringed.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 139}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 139}}
+
+	magic := DefaultPool()
+	magic.Name, magic.Line, magic.Listen = "magic", 140, "127.0.0.1:13"
+	magic.Distribution, magic.Hash, magic.TableSize = "maglev", "", 251
+	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 144}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 144}}
+
+	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
 	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
@@ -398,7 +408,7 @@ func TestLineEndsOfWindowsAndAByteOrderMark(t *testing.T) {
 func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 	for _, d := range hashring.Distributions() {
 		accepted := 0
-		for _, h := range hashring.Hashes() {
+		for _, h := range append(hashring.Hashes(), envoyHash) {
 			c, err := Parse("test.yml", []byte(onePool("distribution: "+d, "hash: "+h)))
 			if err != nil {
 				continue
@@ -411,7 +421,7 @@ func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 				t.Errorf("%s, %s: the ring is %s, %s", d, h, r.Distribution(), r.Hash())
 			}
 		}
-		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13}[d]
+		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2}[d]
 		if accepted != want {
 			t.Errorf("%s takes %d hashes, want %d", d, accepted, want)
 		}

@@ -28,6 +28,9 @@ func DefaultPool() Pool {
 		HashTag:      "{}",
 		VirtualNodes: hashring.DefaultVirtualNodes,
 		LoadBound:    hashring.DefaultLoadBound,
+		RingSize:     hashring.DefaultRingSize,
+		MaxRingSize:  hashring.DefaultMaxRingSize,
+		TableSize:    hashring.DefaultTableSize,
 
 		Timeout:        time.Second,
 		ReadTimeout:    AsTimeout,

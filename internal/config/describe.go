@@ -140,6 +140,8 @@ func (p *Pool) describeServers(row func(name string, parts ...string)) {
 			when(p.HashTag != "", "hash tag "+p.HashTag)+when(p.HashTag == "", "no hash tag"),
 			when(p.Distribution == "consistent", fmt.Sprintf("%d virtual nodes", p.VirtualNodes)),
 			when(p.Distribution == "consistent", "load bound "+printFloat(p.LoadBound)),
+			when(p.Distribution == "ring_hash", fmt.Sprintf("%d to %d points", p.RingSize, p.MaxRingSize)),
+			when(p.Distribution == "maglev", fmt.Sprintf("a table of %d", p.TableSize)),
 			when(p.UnsignedChar, "chars unsigned"))
 	}
 	special := func(what string, d time.Duration) string {

@@ -10,13 +10,16 @@ import (
 // ownHash is the one hash that twemproxy doesn't have.
 const ownHash = "xxhash64"
 
+// envoyHash is the other hash of ring_hash.
+const envoyHash = "murmur2_64"
+
 // twemproxyHashes are twemproxy's, by its names. twemproxy itself has hsieh only when built with it.
 var twemproxyHashes = slices.DeleteFunc(hashring.Hashes(), func(h string) bool { return h == ownHash })
 
 // defaultHash is the hash of a distribution that says none; empty for those that have none to choose.
 func defaultHash(distribution string) string {
 	switch distribution {
-	case "consistent":
+	case "consistent", "ring_hash":
 		return ownHash
 	case "ketama", "modula":
 		return "fnv1a_64"
@@ -31,7 +34,15 @@ func defaultHash(distribution string) string {
 func checkHash(distribution, hash string) error {
 	switch distribution {
 	case "ketama", "modula":
+		if hash == envoyHash {
+			return fmt.Errorf("%s does not go with distribution %s; that is of ring_hash alone", quote(hash), distribution)
+		}
 		return nil
+	case "ring_hash":
+		if hash == ownHash || hash == envoyHash {
+			return nil
+		}
+		return fmt.Errorf("%s does not go with distribution ring_hash; write %s or %s", quote(hash), ownHash, envoyHash)
 	case "consistent":
 		if hash == ownHash {
 			return nil

@@ -37,9 +37,12 @@ var poolOptions = []option[Pool]{
 	checked("listen_mode", parseMode, printMode, func(p *Pool) *os.FileMode { return &p.ListenMode }),
 
 	choice("distribution", func(p *Pool) *string { return &p.Distribution }, hashring.Distributions()),
-	choice("hash", func(p *Pool) *string { return &p.Hash }, hashring.Hashes()),
+	choice("hash", func(p *Pool) *string { return &p.Hash }, slices.Concat(hashring.Hashes(), []string{envoyHash})),
 	free(checked("hash_tag", parseHashTag, printText, func(p *Pool) *string { return &p.HashTag })),
 	whole("virtual_nodes", func(p *Pool) *int { return &p.VirtualNodes }, 2, 1000),
+	whole("ring_size", func(p *Pool) *int { return &p.RingSize }, 1, hashring.MostRingSize),
+	whole("max_ring_size", func(p *Pool) *int { return &p.MaxRingSize }, 1, hashring.MostRingSize),
+	whole("table_size", func(p *Pool) *int { return &p.TableSize }, 3, hashring.MostTableSize),
 	checked("load_bound", parseLoadBound, printFloat, func(p *Pool) *float64 { return &p.LoadBound }),
 	flag("unsigned_char", func(p *Pool) *bool { return &p.UnsignedChar }),
 

@@ -266,6 +266,13 @@ func (r *reader) together(p *Pool, given map[string]entry) {
 		refuse("virtual_nodes", "belongs to distribution consistent, not %s; remove the line", p.Distribution)
 		refuse("load_bound", "belongs to distribution consistent, not %s; remove the line", p.Distribution)
 	}
+	if p.Distribution != "ring_hash" {
+		refuse("ring_size", "belongs to distribution ring_hash, not %s; remove the line", p.Distribution)
+		refuse("max_ring_size", "belongs to distribution ring_hash, not %s; remove the line", p.Distribution)
+	}
+	if p.Distribution != "maglev" {
+		refuse("table_size", "belongs to distribution maglev, not %s; remove the line", p.Distribution)
+	}
 	if p.Distribution != "ketama" && p.Distribution != "modula" {
 		refuse("unsigned_char", "belongs to distributions ketama and modula, not %s; remove the line", p.Distribution)
 	}
@@ -332,7 +339,7 @@ const defaultUser = "default"
 
 // placing are the options that place keys.
 var placing = map[string]bool{
-	"distribution": true, "hash": true, "hash_tag": true, "virtual_nodes": true, "load_bound": true, "unsigned_char": true,
+	"distribution": true, "hash": true, "hash_tag": true, "virtual_nodes": true, "load_bound": true, "ring_size": true, "max_ring_size": true, "table_size": true, "unsigned_char": true,
 }
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.

@@ -83,6 +83,9 @@ func (p *Pool) placement() ([]hashring.Node, hashring.Options) {
 		HashTag:      p.HashTag,
 		VirtualNodes: p.VirtualNodes,
 		LoadBound:    p.LoadBound,
+		RingSize:     p.RingSize,
+		MaxRingSize:  p.MaxRingSize,
+		TableSize:    p.TableSize,
 		UnsignedChar: p.UnsignedChar,
 	}
 }
