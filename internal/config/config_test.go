@@ -82,7 +82,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Distribution: "modula", Hash: "jenkins", HashTag: "$$", VirtualNodes: 160, LoadBound: 1.05, UnsignedChar: true,
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
-		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
+		NodeRequests: 1000, NodeBytes: 64 << 20, MaxReplySize: 1 << 30, PrivateLanes: 50,
 		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
@@ -168,6 +168,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	public := DefaultPool()
 	public.Name, public.Line, public.Listen = "public", 117, "127.0.0.1:5"
 	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 120}
+	public.MaxReplySize = 2 << 30
 	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 121}},
 		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 121}
 
@@ -313,6 +314,7 @@ func TestValues(t *testing.T) {
 		{"script_timeout: 0", func(p *Pool) any { return p.ReplyTimeout(p.ScriptTimeout) }, time.Duration(0)},
 		{"max_ejected: 0%", func(p *Pool) any { return p.MaxEjected }, 0},
 		{"max_ejected: 100%", func(p *Pool) any { return p.MaxEjected }, 100},
+		{"max_reply_size: 0", func(p *Pool) any { return p.MaxReplySize }, 0},
 		{"max_node_bytes: 0", func(p *Pool) any { return p.NodeBytes }, 0},
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},

@@ -34,6 +34,7 @@ func DefaultPool() Pool {
 
 		Window:            256,
 		MaxRequestSize:    512 << 20,
+		MaxReplySize:      1 << 30,
 		ClientOutputLimit: 256 << 10,
 		ClientStall:       time.Minute,
 		NodeOutputLimit:   1 << 20,
