@@ -266,3 +266,81 @@ func TestHostileClients(t *testing.T) {
 		t.Errorf("the log shows what clients have sent, or does not say that some speak HTTP:\n%s", log)
 	}
 }
+
+// Nodes that answer without end lose their connections at max_reply_size, and what was kept of their answers is given back.
+func TestNodesThatAnswerWithoutEnd(t *testing.T) {
+	for name, words := range map[string][2]string{
+		"a bulk":             {"$4294967296\r\n", strings.Repeat("x", 64<<10)},
+		"an array":           {"*1000000000\r\n", strings.Repeat(":1\r\n", 16<<10)},
+		"arrays in arrays":   {"", strings.Repeat("*1\r\n", 16<<10)},
+		"attributes":         {"", strings.Repeat("|1\r\n+a\r\n:1\r\n", 8<<10)},
+		"a line":             {"+", strings.Repeat("x", 64<<10)},
+		"pushes, and no end": {"", strings.Repeat(">1\r\n+x\r\n", 8<<10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := redistest.Server(t)
+			r := serve(t, pool{nodes: []string{endless(t, words), endless(t, words), good.Addr()}, options: map[string]string{
+				"max_reply_size": "16mb", "health_check": "off", "read_retry": "0%", "timeout": "1s",
+			}})
+			other := redistest.Dial(t, r.addr())
+			var there []string // keys of the one that is all right
+			for i := 0; len(there) < 20; i++ {
+				if key := fmt.Sprintf("key:%d", i); strings.Contains(other.Do("RINGWAY", "EXPLAIN", key), good.Addr()) {
+					want(t, other, "+OK\r\n", "SET", key, "value of "+key)
+					there = append(there, key)
+				}
+			}
+			before, highest := rss(t, r.Pid()), peak(t, r.Pid())
+			c := redistest.Dial(t, r.addr())
+			request := []string{"MGET"}
+			for i := range 50 {
+				request = append(request, fmt.Sprintf("many:%d", i))
+			}
+			for range size(50, 5) {
+				if got := c.Do(request...); !strings.HasPrefix(got, "-ERR node 'n") {
+					t.Errorf("MGET: %q", shorten([]byte(got)))
+				}
+				for _, key := range there {
+					if got := other.Do("GET", key); got != redistest.Bulk("value of "+key) {
+						t.Errorf("GET %s: %q", key, shorten([]byte(got)))
+					}
+				}
+			}
+			if grown := highest() - before; grown > 160*mib { // two replies, buffers that double, and garbage
+				t.Errorf("memory grew by %s", inMiB(grown))
+			}
+			metric := "ringway_node_garbage_total"
+			if name == "pushes, and no end" {
+				metric = "ringway_node_timeouts_total"
+			}
+			if r.metric(t, metric) == 0 {
+				t.Errorf("%s is 0", metric)
+			}
+		})
+	}
+}
+
+// endless is a node that answers the first bytes of each connection with words[0], and then words[1] again and again.
+func endless(t *testing.T, words [2]string) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, err := c.Read(make([]byte, 1024))
+				for text := words[0]; err == nil; text = words[1] {
+					_, err = io.WriteString(c, text)
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
