@@ -2,7 +2,7 @@
 
 GO      ?= go
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
-VERSION ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 60s
 
 # Tests of minutes, which make test runs without the race detector.
@@ -13,8 +13,22 @@ LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The same source and version give the same bytes, wherever it is built: no paths, no time, nothing of the machine.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)"
+
 build: ## build bin/ringway
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ringway ./cmd/ringway
+	$(BUILD) -o bin/ringway ./cmd/ringway
+
+reproducible: build ## build it once more in another folder, and compare
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; git ls-files -z | xargs -0 cp --parents -t $$dir; \
+		(cd $$dir && $(BUILD) -o ringway ./cmd/ringway); cmp bin/ringway $$dir/ringway; sha256sum bin/ringway
+
+sbom: ## write bin/ringway.cdx.json, what the program is made of, as CycloneDX
+	@mkdir -p bin; $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 app -json -licenses -main cmd/ringway -output bin/ringway.cdx.json .
+
+vuln: ## look the dependencies up in the Go vulnerability database
+	@if curl -sfo /dev/null -m 10 https://vuln.go.dev/index/db.json; then $(GO) tool govulncheck ./cmd/... ; \
+		else echo "the vulnerability database (vuln.go.dev) can't be reached from here: not checked"; fi
 
 run: build ## build it and serve in front of in-process backends, no Redis needed
 	./bin/ringway demo --load 300
@@ -22,7 +36,7 @@ run: build ## build it and serve in front of in-process backends, no Redis neede
 fmt: ## format the code
 	gofmt -l -w $$(git ls-files '*.go')
 
-lint: ## gofmt, vet and staticcheck
+lint: vuln ## gofmt, vet, staticcheck and govulncheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
@@ -100,4 +114,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey bench-servers
+.PHONY: help build reproducible sbom vuln run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey bench-servers

@@ -109,6 +109,13 @@ func (d *denials) login(s *Session, by, name []byte) {
 	s.warnOf("login refused", skipped, "user", brief(name), "reason", why)
 }
 
+// certificate notes a certificate whose name is no user's.
+func (d *denials) certificate(s *Session) {
+	if show, skipped := d.note(s, metrics.DeniedLogin, "certificate", brief([]byte(s.certified))); show {
+		s.warnOf("the client's certificate names no user", skipped, "name", brief([]byte(s.certified)))
+	}
+}
+
 // warnOf writes an event to the log that is about this client, and how many of its kind were not written before it.
 func (s *Session) warnOf(event string, skipped int, more ...any) {
 	args := append([]any{"pool", s.pool.shared.cfg.Name, "client", s.peer}, more...)

@@ -137,7 +137,7 @@ func FuzzHostileNode(f *testing.F) {
 	names := strings.NewReplacer("<K>", key, "<L>", list, "<O>", other)
 	for i, text := range hostileWords {
 		for op := range hostileTo {
-			if op == i%len(hostileTo) || (op < 3 || len(text) < 30) {
+			if op == i%len(hostileTo) || op == (i+11)%len(hostileTo) || op < 3 && len(text) < 1000 {
 				f.Add(byte(op), byte(i), []byte(text))
 			}
 		}

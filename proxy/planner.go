@@ -126,7 +126,7 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 		s.refuse(metrics.Unauthorized, errNoAuth)
 		return true
 	}
-	if s.judged && s.judge(c, a) {
+	if s.judged && s.judge(c, a) || s.far && s.tooFar(c, a) {
 		st.Requests[c.ID]++
 		return true
 	}

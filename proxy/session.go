@@ -44,19 +44,21 @@ type Session struct {
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
 	judged  bool // what it asks may be denied, for its user or the pool
+	far     bool // it is on another machine
 	resp3   bool
 	replies replyMode
 
-	db      int
-	id      uint64
-	user    *acl.User
-	digest  string // of the password with which it has logged in; "": without
-	about   *about // what CLIENT SETNAME and SETINFO set, nil until then
-	peer    string
-	created int64
-	active  int64
-	last    *command.Command
-	total   uint64 // requests
+	db        int
+	id        uint64
+	user      *acl.User
+	digest    string // of the password with which it has logged in; "": without
+	certified string // the name in its certificate, where that is to be its user
+	about     *about // what CLIENT SETNAME and SETINFO set, nil until then
+	peer      string
+	created   int64
+	active    int64
+	last      *command.Command
+	total     uint64 // requests
 
 	tx      *transaction // between MULTI and EXEC
 	blocked []*pool.Lane // the private lanes of a blocking command; several only for WAIT

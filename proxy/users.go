@@ -13,6 +13,7 @@ import (
 	"ringway/internal/acl"
 	"ringway/internal/command"
 	"ringway/internal/config"
+	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/resp"
 )
@@ -26,6 +27,7 @@ import (
 type guard struct {
 	users  *acl.Users
 	denied *acl.Commands // nil: nothing
+	local  *acl.Commands // what is for clients on this machine; nil: nothing
 	file   string        // of the users; empty: they are in the configuration
 	digest [32]byte      // of what the file held
 	own    bool          // there are users beside the one that every pool has
@@ -77,6 +79,7 @@ func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
 	if g.denied, err = deniedCommands(p); err != nil {
 		return nil, p.Line, err
 	}
+	g.local = forLocals(p)
 	return g, 0, nil
 }
 
@@ -174,6 +177,9 @@ func deniedCommands(p *config.Pool) (*acl.Commands, error) {
 	if err := put("deny_commands", p.DenyCommands, true); err != nil {
 		return nil, err
 	}
+	if p.Dangerous == "deny" {
+		put("dangerous_commands", dangerous, true)
+	}
 	if err := put("allow_commands", p.AllowCommands, false); err != nil {
 		return nil, err
 	}
@@ -189,11 +195,29 @@ func (s *Session) become(u *acl.User, digest string) {
 	s.update()
 }
 
-// unknown makes the session's client the user default, who may have to log in.
+// unknown makes the session's client who it is before it logs in: the user that its certificate names, or the user default, who may have to log in.
 func (s *Session) unknown() {
-	s.user, s.digest = s.pool.shared.guard.users.Default(), ""
+	users := s.pool.shared.guard.users
+	s.user, s.digest = users.Default(), ""
 	s.authed = s.user.On() && s.user.NoPassword()
+	if s.certified != "" {
+		if u := users.Find([]byte(s.certified)); u != nil && u.On() {
+			s.user, s.authed = u, true
+		}
+	}
 	s.update()
+}
+
+// certified is the name in the certificate of a client, if that is to be its user's; "" if it has none.
+func (ps *poolState) certified(link loop.Link) string {
+	cfg := ps.shared.cfg.TLS
+	if link.TLS == nil || cfg == nil || cfg.UserFromCert != "cn" {
+		return ""
+	}
+	if chain := link.TLS.State().VerifiedChains; len(chain) > 0 {
+		return chain[0][0].Subject.CommonName
+	}
+	return ""
 }
 
 // mayPlainly says for certain that a request with the one key that its command always has is allowed. Those for which it

@@ -233,7 +233,7 @@ func (w *worker) welcome(ps *poolState, fd int, peer string) {
 // accept begins a session.
 func (w *worker) accept(ps *poolState, link loop.Link, peer string) {
 	cfg := ps.shared.cfg
-	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database}
+	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, far: !onThisMachine(peer), certified: ps.certified(link)}
 	s.slots = s.few[:]
 	s.unknown()
 	s.set = ps.set(pool.Key{Database: s.db})
@@ -248,6 +248,9 @@ func (w *worker) accept(ps *poolState, link loop.Link, peer string) {
 	ps.stats.Accepted++
 	ps.clients++
 	w.remember(s)
+	if s.certified != "" && s.user.Name() != s.certified {
+		ps.shared.denials.certificate(s)
+	}
 }
 
 func (w *worker) remember(s *Session) {

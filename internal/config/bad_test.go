@@ -36,10 +36,11 @@ var badFiles = []struct{ name, says string }{
 	{"unknown_option_far", `2: admin: unknown option "port" (known: listen, tls)`},
 	{"tls_word", `4: pool "cache": tls is the text "on"; expected {cert: file, key: file}`},
 	{"tls_without_key", `4: pool "cache": tls: no key; expected {cert: file, key: file}`},
-	{"tls_unknown_option", `4: pool "cache": tls: unknown option "ca" (known: cert, key, client_ca, require_client_cert, min_version, handshake_timeout)`},
+	{"tls_unknown_option", `4: pool "cache": tls: unknown option "ca" (known: cert, key, client_ca, require_client_cert, user_from_cert, min_version, handshake_timeout)`},
 	{"tls_version", `4: pool "cache": tls: unknown min_version "1.1" (known: 1.2, 1.3)`},
 	{"tls_handshake_timeout", `4: pool "cache": tls: handshake_timeout "0" is too short; the least is 1ms`},
 	{"tls_require_without_ca", `4: pool "cache": tls: require_client_cert without client_ca; add the file of the authorities that sign clients' certificates`},
+	{"tls_user_without_ca", `4: pool "cache": tls: user_from_cert without client_ca; add the file of the authorities that sign clients' certificates`},
 	{"tls_on_socket", `4: pool "cache": tls does not go with listen "unix:///run/a.sock", which nobody else can listen to; remove it`},
 	{"tls_without_listen", `7: pool "inner": tls belongs to a pool that has listen; add that, or remove it`},
 	{"tls_admin", `1: admin: tls: cert is empty; expected the name of a file`},
@@ -278,7 +279,7 @@ var badFiles = []struct{ name, says string }{
 	{"user_sha256", `4: pool "cache": password_sha256 is not a SHA-256 in 64 digits and letters a to f; make one with: printf %s PASSWORD | sha256sum`},
 	{"users_and_users_file", `5: pool "cache": users_file beside users; a pool has them in one place`},
 	{"user_default_and_requirepass", `5: pool "cache": user default beside requirepass, which is its password; keep one`},
-	{"allow_commands_alone", `4: pool "cache": allow_commands says what deny_commands does not mean, and there is none; add that, or remove the line`},
+	{"allow_commands_alone", `5: pool "cache": allow_commands says what deny_commands does not mean, and there is none; add that, or remove the line`},
 	{"deny_commands", `4: pool "cache": deny_commands: "config set" is not a command; write one like get or "config|set", or a category like "@write"
 4: pool "cache": deny_commands: "config|" has no subcommand; write one like "config|set"
 4: pool "cache": deny_commands: "@a|b" is not a command; write one like get or "config|set", or a category like "@write"`},

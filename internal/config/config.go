@@ -38,6 +38,7 @@ type ServerTLS struct {
 	Cert, Key         string // files
 	ClientCA          string // a file; empty: clients' certificates are not asked for
 	RequireClientCert bool   // means something with ClientCA only
+	UserFromCert      string // off, or cn: who has a certificate with the name of a user is that user
 	MinVersion        string // 1.2 or 1.3
 	HandshakeTimeout  time.Duration
 	Line              int // where it stands in the file
@@ -127,6 +128,7 @@ type Pool struct {
 	UsersFile     string   // where they are otherwise, in the syntax of Redis' aclfile
 	DenyCommands  []string // in lower case, or categories such as @admin. Whether there are such is not checked here.
 	AllowCommands []string // likewise: which of these are not denied
+	Dangerous     string   // who may send what concerns everybody: local, allow or deny
 
 	ClusterMode bool // answer CLUSTER as a cluster of one node
 

@@ -83,7 +83,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxRequestSize: 64 << 20, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
 		NodeRequests: 1000, NodeBytes: 64 << 20, MaxReplySize: 1 << 30, PrivateLanes: 50,
-		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, ClusterMode: true,
+		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, Dangerous: "local", ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
@@ -149,7 +149,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	secure := DefaultPool()
 	secure.Name, secure.Line, secure.Listen = "secure", 102, "127.0.0.1:3"
-	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 104}
+	secure.TLS = &ServerTLS{Cert: "own.crt", Key: "/run/secrets/own.key", ClientCA: "ca.crt", UserFromCert: "cn", MinVersion: "1.3", HandshakeTimeout: time.Second, Line: 104}
 	secure.BackendTLS = &ClientTLS{CA: "ca.crt", Cert: "me.crt", Key: "me.key", ServerName: "redis.internal", MinVersion: "1.3", Line: 105}
 	secure.Identity = Identity{Username: "me", PasswordEnv: "REDIS_PASSWORD"}
 	secure.Backends = []Backend{
@@ -172,10 +172,12 @@ func TestEveryOptionIsRead(t *testing.T) {
 	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 121}},
 		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 121}
 
+	public.Dangerous = "deny"
+
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, MinVersion: "1.2",
+	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	equals(t, "the rest", *c, Config{Threads: 3, Admin: admin, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
 }

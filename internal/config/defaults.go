@@ -42,6 +42,8 @@ func DefaultPool() Pool {
 		PrivateLanes:      10000,
 		ReadRetries:       AutoRetries,
 
+		Dangerous: "local",
+
 		OnFailure:    "fail",
 		FailureLimit: 3,
 		RetryTimeout: 30 * time.Second,

@@ -58,6 +58,7 @@ func (p *Pool) describe(w io.Writer) {
 	row("access", when(open, p.describeUsers()),
 		when(p.Given(), "backends are given one"+when(p.Username != "", " for the user "+p.Username)),
 		when(p.Database != 0, fmt.Sprintf("database %d", p.Database)))
+	row("dangerous", map[string]string{"allow": "commands that concern everybody are for clients of all machines", "deny": "commands that concern everybody are denied"}[p.Dangerous])
 	row("commands", when(len(p.DenyCommands) > 0, "denied are "+join(p.DenyCommands)+when(len(p.AllowCommands) > 0, ", but for "+join(p.AllowCommands))))
 	row("tls", p.TLS.describe(), p.BackendTLS.describe())
 	row("socket", when(open, fmt.Sprintf("backlog %d", p.Backlog)), when(p.ReusePort, "reuseport"), when(p.TCPKeepAlive, "tcp keepalive"))

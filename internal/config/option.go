@@ -77,6 +77,7 @@ var poolOptions = []option[Pool]{
 	checked("users_file", parseFileName, printText, func(p *Pool) *string { return &p.UsersFile }),
 	words("deny_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.DenyCommands }),
 	words("allow_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.AllowCommands }),
+	choice("dangerous_commands", func(p *Pool) *string { return &p.Dangerous }, []string{"local", "allow", "deny"}),
 	whole("database", func(p *Pool) *int { return &p.Database }, 0, math.MaxInt32),
 
 	part("tls", serverTLSKind, func(p *Pool) **ServerTLS { return &p.TLS }),

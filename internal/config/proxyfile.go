@@ -278,7 +278,7 @@ func (r *reader) usersTogether(p *Pool, given map[string]entry, refuse func(name
 	if len(p.Users) > 0 {
 		refuse("users_file", "beside users; a pool has them in one place")
 	}
-	if len(p.DenyCommands) == 0 {
+	if len(p.DenyCommands) == 0 && p.Dangerous == "allow" {
 		refuse("allow_commands", "says what deny_commands does not mean, and there is none; add that, or remove the line")
 	}
 	var names map[string]int
@@ -306,7 +306,7 @@ var placing = map[string]bool{
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
-	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
+	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "dangerous_commands", "database", "cluster_mode", "max_clients", "pipeline_window", "max_request_size",
 	"client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
 }
 

@@ -83,6 +83,7 @@ var serverTLSOptions = []option[ServerTLS]{
 	file("key", func(t *ServerTLS) *string { return &t.Key }),
 	file("client_ca", func(t *ServerTLS) *string { return &t.ClientCA }),
 	flag("require_client_cert", func(t *ServerTLS) *bool { return &t.RequireClientCert }),
+	choice("user_from_cert", func(t *ServerTLS) *string { return &t.UserFromCert }, []string{"off", "cn"}),
 	free(choice("min_version", func(t *ServerTLS) *string { return &t.MinVersion }, tlsVersions)),
 	duration("handshake_timeout", func(t *ServerTLS) *time.Duration { return &t.HandshakeTimeout }, ""),
 }
@@ -135,7 +136,7 @@ var (
 	userKind = kind[User]{what: "user", expected: `{name: .., password: .., rules: "~cache:* +@read"}`, options: userOptions,
 		needs: []string{"name"}, line: func(u *User) *int { return &u.Line }, check: checkUser}
 	serverTLSKind = kind[ServerTLS]{what: "tls", expected: "{cert: file, key: file}", options: serverTLSOptions,
-		usual: ServerTLS{RequireClientCert: true, MinVersion: "1.2", HandshakeTimeout: 5 * time.Second}, needs: []string{"cert", "key"},
+		usual: ServerTLS{RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2", HandshakeTimeout: 5 * time.Second}, needs: []string{"cert", "key"},
 		line: func(t *ServerTLS) *int { return &t.Line }, check: checkServerTLS, words: []string{"off"}}
 	clientTLSKind = kind[ClientTLS]{what: "backend_tls", expected: "on, off or {ca: file}", options: clientTLSOptions,
 		usual: ClientTLS{MinVersion: "1.2"}, line: func(t *ClientTLS) *int { return &t.Line }, check: checkClientTLS, words: []string{"on", "off"}}
@@ -186,6 +187,9 @@ func parsePattern(s string) (string, error) {
 func checkServerTLS(r *reader, t *ServerTLS, given map[string]entry) {
 	if e, ok := given["require_client_cert"]; ok && t.ClientCA == "" && t.RequireClientCert {
 		r.fail(e.line(), "require_client_cert without client_ca; add the file of the authorities that sign clients' certificates")
+	}
+	if e, ok := given["user_from_cert"]; ok && t.ClientCA == "" && t.UserFromCert != "off" {
+		r.fail(e.line(), "user_from_cert without client_ca; add the file of the authorities that sign clients' certificates")
 	}
 }
 
