@@ -249,7 +249,7 @@ func TestHostileClients(t *testing.T) {
 				t.Logf("%.0f connections a second", float64(n)/took.Seconds())
 			}
 			t.Logf("memory grew by %s", inMiB(grown))
-			if limit := 64 * mib; grown > limit {
+			if limit := size(128, 64) * mib; grown > limit {
 				t.Errorf("memory grew by %s, want at most %s", inMiB(grown), inMiB(limit))
 			}
 			t.Logf("others: p99 %v, alone %v", disturbed.Round(time.Microsecond), alone.Round(time.Microsecond))
