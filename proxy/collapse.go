@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/pool"
@@ -105,7 +107,7 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 	if len(request) > longestForm {
 		return false
 	}
-	f := s.formOf(k, lane, c, request)
+	f := s.formOf(k, lane, c, s.outgoing(request))
 	if f == nil {
 		return false
 	}
@@ -119,26 +121,6 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 		ps.wants(k)
 	}
 	s.sendsHot()
-	j := f.next
-	if j == nil && s.worker.joinsSent {
-		j = f.sent
-	}
-	if j != nil && j.full() {
-		j.put()
-		j = nil
-	}
-	in := s.settleBefore(lane, j)
-	if j == nil {
-		j = ps.worker.takeJoint()
-		j.form, j.pool = f, ps
-		f.next = j
-		if f.flights == 0 {
-			s.worker.putLater(j)
-		}
-	}
-	if !in {
-		s.joins = append(s.joins, join{j, j.serial})
-	}
 	ps.stats.Requests[c.ID]++
 	s.total++
 	s.last = c
@@ -148,11 +130,65 @@ func (s *Session) collapse(k *hotKey, c *command.Command, node int, lane *pool.L
 	if ps.keeps != keepNothing {
 		s.keep(sl, c, node, request)
 	}
-	j.joiners = append(j.joiners, joiner{s, tagOf(seq, 0)})
+	s.join(f, tagOf(seq, 0), looked)
+	return true
+}
+
+// join has a request of the session wait for the next joint of a form.
+func (s *Session) join(f *form, tag uint64, looked bool) {
+	j := f.next
+	if j == nil && s.worker.joinsSent {
+		j = f.sent
+	}
+	if j != nil && j.full() {
+		j.put()
+		j = nil
+	}
+	in := s.settleBefore(f.lane, j)
+	if j == nil {
+		j = s.worker.takeJoint()
+		j.form, j.pool = f, s.pool
+		f.next = j
+		if f.flights == 0 {
+			s.worker.putLater(j)
+		}
+	}
+	if !in {
+		s.joins = append(s.joins, join{j, j.serial})
+	}
+	j.joiners = append(j.joiners, joiner{s, tag})
 	if looked {
 		j.looked++
 	}
-	return true
+}
+
+// sharesReplies reports whether what the session asks without taking the short way may be answered with the reply to another's.
+func (s *Session) sharesReplies() bool {
+	return s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.mirrors && !s.pool.extras.faults
+}
+
+// collapseStripped is collapse where the servers have keys without their prefix: a form is as they see it. It returns false if the request has to be sent
+// by itself.
+func (s *Session) collapseStripped(c *command.Command, a *resp.Args, request []byte) bool {
+	ps, key := s.pool, a.At(1)
+	if ps.hot == nil || !s.sharesReplies() {
+		return false
+	}
+	hash := xxhash.Sum64(key)
+	i := ps.hot.set.Find(hash, key)
+	if i < 0 {
+		return false
+	}
+	node := ps.find(key)
+	if ps.topo.readers != nil {
+		node = s.readFrom(c, node)
+	}
+	lane := s.set.Lane(node)
+	if lane.Busy() {
+		return false
+	}
+	ps.cool--
+	return s.collapse(ps.hot.keys[i], c, node, lane, a, request, ps.cool < 0 && ps.look(hash, key, c))
 }
 
 // formOf returns the form of a request. It is nil if there are too many others that are under way.

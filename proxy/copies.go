@@ -8,6 +8,7 @@ import (
 	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/internal/loop"
+	"ringway/internal/metrics"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -63,11 +64,14 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 		s.watch.lane != nil || !s.inTurn() {
 		return false
 	}
+	if !ps.heat.hears(owner, v.Watch.Lease) {
+		return false
+	}
 	now := loop.Clock()
 	if !k.entry.Holds(v.Watch, v.ReadAt, now, &ps.heat.near.bounds) {
 		return false
 	}
-	set := ps.set(pool.Key{RESP3: s.resp3, Database: ps.heat.near.copyDatabase})
+	set := ps.set(pool.Key{RESP3: s.resp3, Database: v.Database})
 	target := ps.leastSent(v.Copies, now, set)
 	if target < 0 {
 		return false
@@ -88,10 +92,10 @@ func (s *Session) spreadRead(k *hotKey, f *form, c *command.Command, owner int, 
 	s.inFlight++
 	sl.again = s.keepApart(owner, request)
 	s.atCopies++
-	name := a.Spans[1]
-	out := lane.Extend(len(request) + len(v.Name) + 24)
-	out = append(out, request[:headerOf(request, int(name.Off))]...)
-	out = resp.AppendBulk(out, v.Name)
+	name, at := v.Name(target), int(a.Spans[1].Off)
+	out := lane.Extend(len(request) + len(name) + 24)
+	out = append(out, request[:headerOf(request, at)]...)
+	out = resp.AppendBulk(out, name)
 	out = append(out, request[end(a, 1):]...)
 	lane.Commit(out)
 	lane.ExpectAs(pool.Read, s.worker.takeSpread(s, v.Copies, k, target), tagOf(seq, 0))
@@ -168,6 +172,7 @@ func (sp *spread) Reply(tag uint64, kind byte, b []byte, done bool) {
 				return
 			}
 			sp.copies.Rest(sp.target, s.worker.loop.Now()+int64(time.Second))
+			s.pool.copyRefused(b)
 		}
 		sp.missed(tag)
 		return
@@ -236,7 +241,7 @@ func (sp *spread) ask(tag uint64) {
 		return
 	}
 	for _, f := range k.forms {
-		if bytes.Equal(f.request, ag.request) {
+		if bytes.Equal(f.request, s.outgoing(ag.request)) {
 			f.misses++
 		}
 	}
@@ -245,8 +250,13 @@ func (sp *spread) ask(tag uint64) {
 		s.failNow(tag, errMoving)
 		return
 	}
-	ag.node = s.pool.find(k.entry.Name)
-	s.set.Lane(ag.node).SendAs(pool.Read, ag.request, s, tag)
+	node := s.pool.find(k.entry.Name)
+	if node == nowhere {
+		s.failNow(tag, errNoRoute(k.entry.Name))
+		return
+	}
+	ag.node = node
+	s.set.Lane(node).SendAs(pool.Read, s.outgoing(ag.request), s, tag)
 }
 
 // overtakes reports whether a command may change a hot key, while the session has reads at copies that may have to go to the owner yet. Then its
@@ -291,8 +301,7 @@ func (ps *poolState) repopulate(e *hotkey.Entry) {
 // copiesOf reports whether a key is to be copied.
 func (t *tracker) copiesOf(e *hotkey.Entry) bool {
 	ps, near := t.pool, t.settings()
-	return near.copies && (near.copyAll || e.Large.Load()) && ps.size() > 1 && !ps.topo.slots && ps.topo.routes == nil &&
-		ps.topo.moving == nil && ps.shared.tally.CopiesForbidden() == ""
+	return near.copies && (near.copyAll || e.Large.Load()) && ps.topo.moving == nil && ps.mayCopy(t.node)
 }
 
 // fetch asks for the value of a key that is watched now, its size first.
@@ -307,7 +316,9 @@ func (t *tracker) lengthIs(q *question, b []byte) {
 	switch {
 	case err != nil && q.kind == askLength && bytes.HasPrefix(b, []byte("-WRONGTYPE")):
 		t.askOf(question{kind: askUsage, entry: q.entry, watch: q.watch}, "MEMORY", "USAGE")
-	case err != nil, n == 0:
+	case err != nil:
+		q.entry.Because(string(text(b)))
+	case n == 0:
 	case n > int64(limit), q.kind == askUsage && n > int64(min(limit, mostDumped)):
 		q.entry.Because("too large: " + strconv.FormatInt(n, 10) + " bytes")
 	default:
@@ -325,7 +336,12 @@ const mostDumped = 64 << 10
 // valueIs is called with the value. If nothing has been told of a change since the key was watched, it is what the key has.
 func (t *tracker) valueIs(q *question, b []byte) {
 	e, ps := q.entry, t.pool
-	if len(b) < 2 || b[0] != '$' || b[1] == '-' || !e.Stands(q.watch) || !t.copiesOf(e) {
+	if resp.IsError(b) {
+		e.Because(string(text(b)))
+		return
+	}
+	td := t.tended[e]
+	if td == nil || len(b) < 2 || b[0] != '$' || b[1] == '-' || !e.Stands(q.watch) || !t.copiesOf(e) {
 		return
 	}
 	old := e.Version()
@@ -334,30 +350,45 @@ func (t *tracker) valueIs(q *question, b []byte) {
 	if q.kind == askDump {
 		kind = hotkey.Restored
 	}
-	if old != nil && old.Kind == kind && bytes.Equal(old.Value, b) && old.Watch.Lease == q.watch.Lease {
+	places := ps.topo.placesFor(t.node)
+	if old != nil && old.Kind == kind && bytes.Equal(old.Value, b) && old.Watch.Lease == q.watch.Lease && old.At(places) {
 		v.Copies = old.Copies // the same value, as after EXPIRE: the copies are there
 	} else {
-		held := &ps.shared.tally.Held
-		if held.Load()+int64(len(b)) > int64(t.settings().copyMemory) {
+		t.dropVersion(e) // first: it is of no use any more, and may be what there is no room for
+		if ps.shared.tally.Held.Load()+int64(len(b)) > int64(t.settings().copyMemory) {
 			e.Because("near_memory is used up")
 			return
 		}
 		prefix := copyPrefix + strconv.Itoa(t.settings().database) + ":"
-		v.Copies = hotkey.NewCopies(prefix, kind, bytes.Clone(b), e, ps.topo.order, func(n uint16) string { return ps.topo.name(int(n)) })
-		held.Add(int64(len(b)))
-		t.dropVersion(e)
+		v.Copies = hotkey.NewCopies(prefix, kind, bytes.Clone(b), ps.topo.seenAs(e.Name), places)
+		v.Database = ps.sharedOf(t.node).copyDatabase()
 	}
 	v.Used.Store(loop.Clock())
-	e.SetVersion(v)
+	t.publish(e, td, v)
 	t.lookAfter(e)
 }
 
-// dropVersion forgets the copies of a key. They go away by themselves.
-func (t *tracker) dropVersion(e *hotkey.Entry) {
-	if v := e.Version(); v != nil {
-		t.pool.shared.tally.Held.Add(-int64(len(v.Value)))
-		e.SetVersion(nil)
+// publish says of copies that they are what a key has. The one before may be that of another tracker, of the node that had the key then: who takes a version
+// out of its place takes its value off what is held, and nobody else does.
+func (t *tracker) publish(e *hotkey.Entry, td *tended, v *hotkey.Version) {
+	held := &t.pool.shared.tally.Held
+	held.Add(int64(len(v.Value)))
+	if before := e.SetVersion(v); before != nil {
+		held.Add(-int64(len(before.Value)))
 	}
+	td.version = v
+}
+
+// dropVersion forgets the copies of a key that this tracker has published, unless another has followed on them. They go away by themselves.
+func (t *tracker) dropVersion(e *hotkey.Entry) {
+	td := t.tended[e]
+	if td == nil || td.version == nil {
+		return
+	}
+	if e.DropVersion(td.version) {
+		t.pool.shared.tally.Held.Add(-int64(len(td.version.Value)))
+	}
+	td.version = nil
 }
 
 // lookAfter sees to it that as many nodes have the copy as should.
@@ -378,27 +409,43 @@ func (t *tracker) lookAfter(e *hotkey.Entry) {
 	}
 	v.Use(max(v.Using(), hotkey.Spread(e.Share(), len(v.Targets))))
 	for i := range v.Using() {
-		if !v.Ready(i) && !v.Resting(i, now) {
+		if !v.Ready(i) && !v.Resting(i, now) && !t.isRefused(v, i, now) {
 			v.Rest(i, now+int64(100*time.Millisecond)) // until it is known
-			ps.populate(v, i)
+			t.populate(v, i)
 		}
 	}
 	if half := int64(ps.shared.cfg.HotKeys.CopyTTL / 2); now-td.refreshed >= half && now-v.Used.Load() < half {
 		td.refreshed = now
 		for i := range v.Using() {
 			if v.Ready(i) {
-				ps.populate(v, i)
+				t.populate(v, i)
 			}
 		}
 	}
 }
 
+// refusedFor is for how long a target is not sent what it has refused: it is older than the owner, and that will not change soon.
+const refusedFor = int64(time.Minute)
+
+// isRefused reports whether a target does not understand what the owner makes of a value, as it has said of this one or another.
+func (t *tracker) isRefused(v *hotkey.Version, target int, now int64) bool {
+	node := int(v.Targets[target])
+	return v.Kind == hotkey.Restored && node < len(t.refuse) && now < t.refuse[node]
+}
+
+func (t *tracker) isToRefuse(node int, until int64) {
+	for len(t.refuse) <= node {
+		t.refuse = append(t.refuse, 0)
+	}
+	t.refuse[node] = until
+}
+
 // populating waits for a target to say that it has a copy.
 type populating struct {
-	pool   *poolState
-	v      *hotkey.Version
-	target int
-	lane   *pool.Lane
+	tracker *tracker
+	v       *hotkey.Version
+	target  int
+	lane    *pool.Lane
 }
 
 const (
@@ -407,15 +454,15 @@ const (
 )
 
 // populate has a target keep the copy, and sends it if it does not have it.
-func (ps *poolState) populate(v *hotkey.Version, target int) {
-	p := &populating{pool: ps, v: v, target: target}
-	p.lane = ps.set(pool.Key{Database: ps.heat.near.copyDatabase}).Lane(int(v.Targets[target]))
-	p.lane.Send(resp.AppendCommand(nil, "PEXPIRE", string(v.Name), p.ttl()), p, popExpires)
+func (t *tracker) populate(v *hotkey.Version, target int) {
+	ps, p := t.pool, &populating{tracker: t, v: v, target: target}
+	p.lane = ps.set(pool.Key{Database: v.Database}).Lane(int(v.Targets[target]))
+	p.lane.Send(resp.AppendCommand(nil, "PEXPIRE", string(v.Name(target)), p.ttl()), p, popExpires)
 }
 
 // ttl is for how long a copy is to be kept, in milliseconds. It is for tidiness alone: when the key expires is known from the watch.
 func (p *populating) ttl() string {
-	return strconv.FormatInt(int64(p.pool.shared.cfg.HotKeys.CopyTTL/time.Millisecond), 10)
+	return strconv.FormatInt(int64(p.tracker.pool.shared.cfg.HotKeys.CopyTTL/time.Millisecond), 10)
 }
 
 // Reply is part of pool.Owner.
@@ -423,14 +470,15 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 	if !done {
 		return
 	}
-	ps, v := p.pool, p.v
+	ps, v := p.tracker.pool, p.v
 	switch {
 	case (kind == '-' || kind == '!') && !bytes.HasPrefix(b, []byte("-BUSYKEY")):
 		v.Missed(p.target)
 		v.Rest(p.target, ps.worker.loop.Now()+int64(time.Second))
 		ps.stats.PopulateErrors++
-		if bytes.HasPrefix(b, []byte("-ERR DUMP payload")) { // it is older than the owner: that will not change soon
-			v.Rest(p.target, ps.worker.loop.Now()+int64(time.Minute))
+		ps.copyRefused(b)
+		if bytes.HasPrefix(b, []byte("-ERR DUMP payload")) {
+			p.tracker.isToRefuse(int(v.Targets[p.target]), ps.worker.loop.Now()+refusedFor)
 		}
 	case tag == popExpires && string(b) == ":0\r\n":
 		v.Missed(p.target)
@@ -438,9 +486,9 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 		value = value[:len(value)-2]
 		var request []byte
 		if v.Kind == hotkey.String {
-			request = resp.AppendCommand(nil, "SET", string(v.Name), string(value), "PX", p.ttl())
+			request = resp.AppendCommand(nil, "SET", string(v.Name(p.target)), string(value), "PX", p.ttl())
 		} else {
-			request = resp.AppendCommand(nil, "RESTORE", string(v.Name), p.ttl(), string(value))
+			request = resp.AppendCommand(nil, "RESTORE", string(v.Name(p.target)), p.ttl(), string(value))
 		}
 		p.lane.Send(request, p, popSets)
 		ps.stats.Populates++
@@ -452,21 +500,38 @@ func (p *populating) Reply(tag uint64, kind byte, b []byte, done bool) {
 
 // Fail is part of pool.Owner.
 func (p *populating) Fail(uint64, string, bool) {
+	ps := p.tracker.pool
 	p.v.Missed(p.target)
-	p.v.Rest(p.target, p.pool.worker.loop.Now()+int64(time.Second))
-	p.pool.stats.PopulateErrors++
+	p.v.Rest(p.target, ps.worker.loop.Now()+int64(time.Second))
+	ps.stats.PopulateErrors++
 }
 
-// forbidCopies is called when a client uses the database of copies for itself.
-func (s *Session) forbidCopies() {
-	h := s.pool.heat
-	if h == nil || !h.near.copies || s.db != h.near.copyDatabase {
-		return
+// forbidCopies is called when a client uses a database for itself: if it is that of copies, no more are made. Those that are there go away by themselves, and
+// other Ringways may make some yet, so in that database they can't be named, and KEYS, SCAN and RANDOMKEY leave them out. In front of a Redis Cluster, which
+// has one database, copies lie among the clients' keys.
+func (s *Session) forbidCopies(db int) {
+	for _, sp := range s.pool.shared.itself() {
+		if sp.cfg.Cluster != nil || !sp.copiesIn(db) || sp.tally.CopiesForbidden() != "" {
+			continue
+		}
+		why := "clients use database " + strconv.Itoa(db) + ", which is set aside for copies (copy_db)"
+		sp.tally.ForbidCopies(why)
+		s.worker.log.Warn("hot keys are not copied to other nodes", "pool", sp.cfg.Name, "reason", why)
 	}
-	tally := s.pool.shared.tally
-	if tally.CopiesForbidden() == "" {
-		why := "clients use database " + strconv.Itoa(s.db) + ", which is set aside for copies (copy_db)"
-		tally.ForbidCopies(why)
-		s.worker.log.Warn("hot keys are not copied to other nodes", "pool", s.pool.shared.cfg.Name, "reason", why)
+}
+
+func isCopy(key []byte) bool { return bytes.HasPrefix(key, []byte(copyPrefix)) }
+
+// refuseCopies refuses a request that names a copy: who could write to one could have others told what their key never was. It returns false if it names none.
+func (s *Session) refuseCopies(c *command.Command, a *resp.Args) (refused bool) {
+	keys, _ := c.Keys(s.worker.keys[:0], a)
+	s.worker.keys = keys[:0]
+	for _, at := range keys {
+		if isCopy(a.At(at)) {
+			s.last = c
+			s.refuseQueued(metrics.BadCommand, errNamesCopy)
+			return true
+		}
 	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"ringway/internal/config"
 	"ringway/internal/redistest"
@@ -127,4 +128,67 @@ func TestWhoUsesTheDatabaseOfCopiesHasItForItself(t *testing.T) {
 	}
 	want(t, "keys in it", other.Do("DBSIZE"), ":0\r\n")
 	want(t, "copies", hotField(c, "hot", "copied-to"), "0")
+}
+
+// Copies are nobody's business. What a client sees of the keyspace is without them, and it can't have others told what it writes over one.
+func TestCopiesAreHidden(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		addresses := nodes(t, 3)
+		srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.CopyTTL = 3 * time.Second }), addresses...)
+		c := client(t, srv)
+		c.Do("SET", "hot", "v")
+		reads := []hotRead{{[]string{"GET", "hot"}, redistest.Bulk("v")}}
+		untilEachIsKept(t, mode, c, reads, 3)
+		shows := func(what string, c *redistest.Conn, keys ...string) {
+			t.Helper()
+			list := fmt.Sprintf("*%d\r\n", len(keys))
+			for _, k := range keys {
+				list += redistest.Bulk(k)
+			}
+			want(t, what+", KEYS", c.Do("KEYS", "*"), list)
+			want(t, what+", KEYS by name", c.Do("KEYS", copyPrefix+"*"), "*0\r\n")
+			want(t, what+", SCAN", c.Do("SCAN", "0", "COUNT", "1000"), "*2\r\n$1\r\n0\r\n"+list)
+			if key := c.Do("RANDOMKEY"); len(keys) == 0 && key != "$-1\r\n" || len(keys) > 0 && key != redistest.Bulk(keys[0]) {
+				t.Errorf("%s, RANDOMKEY: %q", what, key)
+			}
+		}
+		shows("a pool's own database", c, "hot")
+		want(t, "DBSIZE", c.Do("DBSIZE"), ":1\r\n")
+
+		// The database of copies, from the moment that a client uses it.
+		name := copyPrefix + "0:no:s:hot"
+		if names := copiesAt(t, redistest.Dial(t, addresses[0])); mode == "copies" && len(names) != 1 {
+			t.Errorf("copies: %q", names)
+		} else if mode == "copies" {
+			name = names[0]
+		}
+		want(t, "a key of that name in another database", c.Do("GET", name), "$-1\r\n")
+		other := client(t, srv)
+		want(t, "SELECT", other.Do("SELECT", "15"), "+OK\r\n")
+		shows("the database of copies", other)
+		want(t, "SET", other.Do("SET", "own", "x"), "+OK\r\n")
+		shows("the database of copies", other, "own")
+		if mode == "copies" {
+			for _, request := range []string{
+				"GET %s", "SET %s wrong", "DEL %s", "DEL own %s", "MSET own y %s wrong", "APPEND %s x", "RENAME own %s", "PEXPIRE %s 1", "BLPOP %s 1",
+				"EVAL return 1 %s", "WATCH %s", "DUMP %s", "OBJECT ENCODING %s", "XADD %s * f v",
+			} {
+				want(t, request, other.Do(strings.Fields(fmt.Sprintf(request, name))...), "-"+errNamesCopy+"\r\n")
+			}
+			other.Do("MULTI")
+			want(t, "SET in MULTI", other.Do("SET", name, "wrong"), "-"+errNamesCopy+"\r\n")
+			want(t, "EXEC", other.Do("EXEC"), "-"+errExecAbort+"\r\n")
+		}
+		want(t, "what was not changed", other.Do("GET", "own"), redistest.Bulk("x"))
+		for range 500 {
+			want(t, "GET hot", c.Do("GET", "hot"), redistest.Bulk("v"))
+		}
+		redistest.WaitFor(t, "the copies to be gone", func() bool {
+			for range 100 {
+				want(t, "GET hot", c.Do("GET", "hot"), redistest.Bulk("v"))
+			}
+			return other.Do("DBSIZE") == ":1\r\n"
+		})
+		balanced(t, srv)
+	})
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -511,6 +512,7 @@ func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topol
 			t.addReplica(m.node, r.node)
 		}
 	}
+	t.findPlaces()
 	return t
 }
 
@@ -592,6 +594,26 @@ func (d *director) missing() string {
 		return "pool " + d.pool.cfg.Name + " waits for its other Ringways: " + *d.registry.why.Load()
 	}
 	return ""
+}
+
+// allDown says that no node of the pool is up, "" if one is, or if the pool has none itself.
+func (d *director) allDown() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.members {
+		if _, down := d.nodes[m.node].Unfit(); !down {
+			return ""
+		}
+		for _, r := range m.replicas {
+			if _, down := d.nodes[r.node].Unfit(); !down {
+				return ""
+			}
+		}
+	}
+	if len(d.members) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("pool %s: none of its %d nodes is up", d.pool.cfg.Name, len(d.members))
 }
 
 // names returns the names of the nodes, "" for one that has left.

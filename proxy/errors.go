@@ -17,5 +17,6 @@ const (
 	errSyntax          = "ERR syntax error"
 	errMergedReply     = "ERR the nodes' answers do not fit together: a node sent an unexpected reply"
 	errReplicaOf       = "ERR REPLICAOF is refused: replication is not changed through the router; connect to the node itself"
+	errNamesCopy       = "ERR keys that begin with " + copyPrefix + " are the router's own here: they are copies of hot keys"
 	errClusterDisabled = "ERR This instance has cluster support disabled"
 )

@@ -29,8 +29,9 @@ type heat struct {
 	tellSoon func()
 
 	near      nearSettings
-	nearBytes int      // that are kept
-	sent      []sentTo // by node
+	nearBytes int       // that are kept
+	sent      []sentTo  // by node
+	hearings  []hearing // by node
 }
 
 // reportEvery is how often what a loop has seen is added to what others have, while there are requests.
@@ -142,11 +143,12 @@ func (ps *poolState) look(hash uint64, key []byte, c *command.Command) bool {
 	return true
 }
 
-// lookAt is look for a request that does not take the short way.
-func (ps *poolState) lookAt(c *command.Command, key []byte) {
+// lookAt is look for a request that does not take the short way. It returns true if the detector was shown it.
+func (ps *poolState) lookAt(c *command.Command, key []byte) bool {
 	if ps.cool--; ps.cool < 0 {
-		ps.look(xxhash.Sum64(key), key, c)
+		return ps.look(xxhash.Sum64(key), key, c)
 	}
+	return false
 }
 
 // tick reports, and goes on doing so until nothing comes and nothing is hot.

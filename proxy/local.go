@@ -129,7 +129,8 @@ func (s *Session) barrier() bool {
 // moveTo changes the lanes that the session uses. Nothing may be in flight.
 func (s *Session) moveTo(db int, resp3 bool) {
 	s.db, s.resp3 = db, resp3
-	s.forbidCopies()
+	s.forbidCopies(db)
+	s.update()
 	s.set = s.pool.set(pool.Key{RESP3: resp3, Database: db})
 }
 

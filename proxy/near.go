@@ -3,6 +3,7 @@ package proxy
 import (
 	"ringway/hotkey"
 	"ringway/internal/command"
+	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/pool"
 )
@@ -34,11 +35,10 @@ type nearSettings struct {
 	largest  int           // reply
 	memory   int           // for all replies
 
-	copies       bool // keys may be copied to other nodes
-	copyAll      bool // all of them, and nothing is kept here
-	copyDatabase int
-	copyLargest  int // value
-	copyMemory   int // for all values, of the process
+	copies      bool // keys may be copied to other nodes
+	copyAll     bool // all of them, and nothing is kept here
+	copyLargest int  // value
+	copyMemory  int  // for all values, of the process
 }
 
 // boundsOf are those of a form. Fields of a hash may have a time to live of their own (Redis 7.4, Valkey 9), at the end of which the node does not tell of it
@@ -56,25 +56,32 @@ func (h *heat) findNear() {
 	cfg := &h.pool.shared.cfg.HotKeys
 	p := h.pool.shared.cfg
 	h.near = nearSettings{
-		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && p.ReadPolicy != "replica" && p.Distribution != "random",
+		on:       cfg.Mode != "collapse" && cfg.MaxStaleness > 0 && hasOwners(p),
 		bounds:   hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: cfg.MaxAge},
 		ofFields: hotkey.Bounds{Staleness: cfg.MaxStaleness, Age: min(cfg.MaxAge, cfg.MaxStaleness)},
 		database: p.Database,
 		largest:  cfg.NearMaxValue,
 		memory:   cfg.NearMemory / len(h.pool.worker.server.workers),
 
-		copies:       (cfg.Mode == "auto" || cfg.Mode == "copies") && p.Database != cfg.CopyDatabase,
-		copyAll:      cfg.Mode == "copies",
-		copyDatabase: cfg.CopyDatabase,
-		copyLargest:  cfg.CopyMaxValue,
-		copyMemory:   cfg.NearMemory,
+		copies:      makesCopies(p),
+		copyAll:     cfg.Mode == "copies",
+		copyLargest: cfg.CopyMaxValue,
+		copyMemory:  cfg.NearMemory,
 	}
 	if h.near.copyAll {
 		h.near.largest = -1
 	}
-	if h.near != before && h.pool.hot != nil {
+	if h.near == before {
+		return
+	}
+	if h.pool.hot != nil {
 		for _, k := range h.pool.hot.keys {
 			h.pool.dropForms(k)
+		}
+	}
+	for s := h.pool.worker.sessions; s != nil; s = s.next {
+		if s.pool == h.pool {
+			s.forbidCopies(s.db)
 		}
 	}
 }
@@ -84,7 +91,7 @@ func (h *heat) findNear() {
 // yet, EXEC would not notice.
 func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) bool {
 	ps := s.pool
-	if !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), ps.heat.near.boundsOf(f)) {
+	if !ps.heat.hears(f.lane.Index, f.near.watch.Lease) || !k.entry.Holds(f.near.watch, f.near.readAt, loop.Clock(), ps.heat.near.boundsOf(f)) {
 		return false
 	}
 	k.near++
@@ -102,6 +109,26 @@ func (s *Session) tellNear(k *hotKey, f *form, c *command.Command, looked bool) 
 	s.inFlight++
 	s.Reply(tagOf(seq, 0), f.near.reply[0], f.near.reply, true)
 	return true
+}
+
+// hearing is whether all that a node has told was taken, in one turn of this loop.
+type hearing struct {
+	lease *hotkey.Lease
+	turn  uint64
+	is    bool
+}
+
+// hears reports whether all that a node has told was taken when this turn first asked. The lease bounds how old what is told may be, whatever happens. This
+// makes it younger where processors are short: the tracker's loop may be waiting for one, with an invalidation in front of it, while this loop goes on telling.
+func (h *heat) hears(node int, l *hotkey.Lease) bool {
+	for len(h.hearings) <= node {
+		h.hearings = append(h.hearings, hearing{})
+	}
+	of := &h.hearings[node]
+	if turn := h.pool.worker.loop.Turns; of.lease != l || of.turn != turn {
+		*of = hearing{lease: l, turn: turn, is: l.Heard == nil || l.Heard()}
+	}
+	return of.is
 }
 
 // inTurn reports whether what is kept may be told to the session: no read of a hot key that it sent before is at the node still, for that may
@@ -205,10 +232,16 @@ func (ps *poolState) dropNear(f *form) {
 	f.near = near{}
 }
 
+// hasOwners reports whether there is one node that tells what a key holds.
+func hasOwners(cfg *config.Pool) bool {
+	return cfg.ReadPolicy != "replica" && cfg.Distribution != "random"
+}
+
 // keepsFor reports whether replies to requests on a lane may be kept: it leads to the key's owner, and to the database whose keys are watched.
 func (ps *poolState) keepsFor(k *hotKey, lane *pool.Lane) bool {
 	h := ps.heat
-	return h != nil && h.near.on && lane.Key().Database == h.near.database && k.entry != nil && lane.Index == ps.find(k.entry.Name)
+	return h != nil && h.near.on && lane.Key().Database == h.near.database && k.entry != nil && lane.Index == ps.find(k.entry.Name) &&
+		hasOwners(ps.configOf(lane.Index))
 }
 
 // followForms is called when nodes or settings have changed: the owner of a key may be read as a replica now, or the other way round.

@@ -80,6 +80,9 @@ func staleness(d time.Duration) func(*config.HotKeys) {
 	return func(h *config.HotKeys) { h.MaxStaleness = d }
 }
 
+// noHeartbeat is for a test that wants nothing but what is kept to be told for a while: while a PONG has come, and is not read, reads go to the node.
+func noHeartbeat(h *config.HotKeys) { h.MaxStaleness = time.Hour }
+
 // bound is how stale a read may be that is told within d.
 func bound(d time.Duration) time.Duration { return d + 5*time.Millisecond }
 
@@ -667,6 +670,7 @@ func TestNothingIsKeptBeyondItsTimeToLive(t *testing.T) {
 			}
 			untilKept(t, mode, c, "hot")
 		}
+		reloadWith(t, srv, onPool(func(p *config.Pool) { noHeartbeat(&p.HotKeys) }))
 		r.tracking.edits(forEver)
 		if late := outlives(put); late < life {
 			t.Errorf("if the time to live were not asked for it would be read %v after its end: the test is no good", late)
@@ -679,7 +683,11 @@ func TestDatabasesOfAHotKeyAreSwapped(t *testing.T) {
 	inKeepingModes(t, func(t *testing.T, mode string) {
 		run := func(t *testing.T, age time.Duration) (late time.Duration) {
 			node := redistest.Server(t)
-			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = age }), node.Addr())
+			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) {
+				if h.MaxAge = age; age > time.Minute {
+					noHeartbeat(h)
+				}
+			}), node.Addr())
 			c, d := client(t, srv), client(t, srv)
 			d.Do("SELECT", "1")
 			d.Do("SET", "hot", "one")
@@ -801,16 +809,19 @@ func TestWhoIsNotToldWhatIsKept(t *testing.T) {
 		want(t, "one that subscribes", c.Do("GET", "hot"), redistest.Bulk("new"))
 		c = client(t, srv)
 		for range 20 {
-			c.Send("MGET", "hot")
+			c.Send("MGET", "hot", "hot") // more than one key of a node
 			c.Send("GET", "hot")
+			c.Send("MGET", "hot")
 			c.Flush()
-			want(t, "one that asks the node", c.Recv(), "*1\r\n"+redistest.Bulk("new"))
+			want(t, "one that asks the node", c.Recv(), "*2\r\n"+redistest.Bulk("new")+redistest.Bulk("new"))
 			want(t, "and does not wait for the answer", c.Recv(), redistest.Bulk("new"))
+			want(t, "nor then", c.Recv(), "*1\r\n"+redistest.Bulk("new"))
 		}
 		if n := keptReads(srv); n != kept {
 			t.Errorf("%d of them were told what is kept", n-kept)
 		}
 		want(t, "the plain one", plain.Do("GET", "hot"), redistest.Bulk("old"))
+		want(t, "MGET of the plain one", plain.Do("MGET", "hot"), "*1\r\n"+redistest.Bulk("old"))
 	})
 }
 

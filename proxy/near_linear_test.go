@@ -26,7 +26,7 @@ const unanswered = ""
 // lasting says that it may be carried out at any time.
 const lasting = int64(1) << 62
 
-// registers is what keys of one kind do, each by itself: strings with GET, STRLEN and SET, counters with GET and INCR, hashes with HGET, HGETALL and
+// registers is what keys of one kind do, each by itself: strings with GET, MGET, STRLEN and SET, counters with GET and INCR, hashes with HGET, HGETALL and
 // HSET of the fields a and b. A hash's state is the two, with a space between.
 var registers = porcupine.Model{
 	Init: func() any { return "" },
@@ -55,6 +55,9 @@ func step(state string, c asked) (next, reply string) {
 			return state, "$-1\r\n"
 		}
 		return state, redistest.Bulk(state)
+	case "MGET":
+		_, reply := step(state, asked{"GET"})
+		return state, "*1\r\n" + reply
 	case "STRLEN":
 		return state, fmt.Sprintf(":%d\r\n", len(state))
 	case "SET":
@@ -90,7 +93,7 @@ type kindOfKey struct {
 }
 
 var kindsOfKeys = []kindOfKey{
-	{"register", []asked{{"GET"}, {"GET"}, {"STRLEN"}}, func(key, v string) asked { return asked{"SET", key, v} }},
+	{"register", []asked{{"GET"}, {"MGET"}, {"STRLEN"}}, func(key, v string) asked { return asked{"SET", key, v} }},
 	{"counter", []asked{{"GET"}}, func(key, v string) asked { return asked{"INCR", key} }},
 	{"hash", []asked{{"HGET", "a"}, {"HGET", "b"}, {"HLEN"}}, func(key, v string) asked {
 		return map[bool]asked{true: {"HSET", key, "a", v}, false: {"HSET", key, "a", v, "b", v}}[len(v)%2 == 0]

@@ -203,7 +203,11 @@ func TestAHotKeyIsNotEvicted(t *testing.T) {
 		// evicted fills a node in three seconds or so, and goes on until the hot key is gone, or a good part of the others.
 		evicted := func(t *testing.T, age time.Duration) bool {
 			node := redistest.Server(t, "--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "10", "--maxmemory-clients", "0")
-			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = age }), node.Addr())
+			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) {
+				if h.MaxAge = age; age > time.Minute {
+					noHeartbeat(h)
+				}
+			}), node.Addr())
 			c, other := client(t, srv), redistest.Dial(t, node.Addr())
 			c.Do("SET", "hot", "v")
 			untilKept(t, mode, c, "hot")
@@ -343,14 +347,15 @@ func TestSentinelFailoverOfAHotKey(t *testing.T) {
 	})
 }
 
-// The slot of a hot key moves, and its owner changes places with its replica: nothing is lost by either, and no read is old.
+// The slot of a hot key moves, and those of its copies; its owner changes places with its replica, and a node with a copy does: nothing is lost by any of
+// that, and no read is old.
 func TestAHotKeyInACluster(t *testing.T) {
-	inNearMode(t, func(t *testing.T, mode string) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
 		cluster := redistest.StartCluster(t, 3, 1)
 		srv := serve(t, func(c *config.Config) {
-			keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Hour })(c)
+			keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxAge = mode, time.Hour })(c)
 			p := &c.Pools[0]
-			p.Cluster = &config.Cluster{Seeds: cluster.Addrs()}
+			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
 			p.FailoverWait = 10 * time.Second
 		})
 		c := client(t, srv)
@@ -359,24 +364,199 @@ func TestAHotKeyInACluster(t *testing.T) {
 		v := newVersions(t, "hot")
 		v.readers(4, srv.Addr(0))
 		v.writers(2*time.Millisecond, srv.Addr(0))
-		slot := numberIn(cluster.Node(0).Do("CLUSTER", "KEYSLOT", "hot"), ":")
+		slot := clusterSlot([]byte("hot"))
 		kept := func() {
 			n := keptReads(srv)
 			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > n+100 })
 		}
+		others := func() (list []int) { // that own slots but not the key
+			for _, s := range []int{0, redistest.Slots / 2, redistest.Slots - 1} {
+				if node := cluster.Owner(s); node != cluster.Owner(slot) {
+					list = append(list, node)
+				}
+			}
+			return list
+		}
 		for range sized(20, 2) {
 			from := cluster.Owner(slot)
-			cluster.MoveSlots(from, (from+1)%3, slot)
+			cluster.MoveSlots(from, others()[0], slot)
+			kept()
+		}
+		for i := range sized(20, 2) {
+			if mode == "near" {
+				break
+			}
+			list := others()
+			tag := clusterSlot([]byte(tagAt(t, srv, cluster.Node(list[i%2]).Addr())))
+			cluster.MoveSlots(list[i%2], list[1-i%2], tag)
 			kept()
 		}
 		for range sized(10, 1) {
 			cluster.Failover(cluster.ReplicasOf(cluster.Owner(slot))[0])
 			kept()
+			if mode == "copies" {
+				cluster.Failover(cluster.ReplicasOf(others()[0])[0])
+				kept()
+			}
 		}
 		if worst := v.finish(); worst > 0 {
 			t.Errorf("a read was stale by %v", worst)
 		}
 		balanced(t, srv)
+	})
+}
+
+// tagAt returns the hash tag of copies at a node, when all loops know of one.
+func tagAt(t testing.TB, srv *Server, address string) (tag string) {
+	t.Helper()
+	redistest.WaitFor(t, "the node to be known", func() bool {
+		tag = ""
+		onLoop(t, srv, func(w *worker) {
+			topo := w.pools[0].topo
+			for i, n := range topo.nodes {
+				if topo.used[i] && n.Address() == address {
+					tag = topo.copyTag(i)
+				}
+			}
+		})
+		return tag != ""
+	})
+	return tag
+}
+
+// Others write a key that is hot here, while its slot moves and its owner changes places with a replica. What was the owner hears of changes late, then, or not
+// at all, and yet nothing is told beyond the bound.
+func TestOthersWriteAHotKeyInACluster(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const l = 200 * time.Millisecond
+		cluster := redistest.StartCluster(t, 3, 1)
+		in := func(mode string) *Server {
+			srv := serve(t, func(c *config.Config) {
+				keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxStaleness = mode, l })(c)
+				p := &c.Pools[0]
+				p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+				p.FailoverWait = 10 * time.Second
+			})
+			found(t, srv)
+			return srv
+		}
+		srv, other := in(mode), in("off")
+		v := newVersions(t, "hot")
+		v.setOn(client(t, other))
+		untilKept(t, mode, client(t, srv), "hot")
+		v.readers(4, srv.Addr(0))
+		v.writers(20*time.Millisecond, other.Addr(0))
+		slot := clusterSlot([]byte("hot"))
+		kept := func() {
+			n := keptReads(srv)
+			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > n+100 })
+		}
+		for range sized(20, 2) {
+			cluster.Failover(cluster.ReplicasOf(cluster.Owner(slot))[0])
+			kept()
+			from := cluster.Owner(slot)
+			to := cluster.Owner(redistest.Slots / 2)
+			if to == from {
+				to = cluster.Owner(0)
+			}
+			cluster.MoveSlots(from, to, slot)
+			kept()
+		}
+		if worst := v.finish(); worst > bound(l) {
+			t.Errorf("a read was stale by %v", worst)
+		}
+		balanced(t, srv)
+	})
+}
+
+// The owner of a hot key in a cluster dies, and a node with a copy. Once the successor has acknowledged a write, nothing older is told.
+func TestANodeOfAClusterDies(t *testing.T) {
+	modes := sized(keepingModes, keepingModes[1:])
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) { aNodeDies(t, mode) })
+	}
+}
+
+func aNodeDies(t *testing.T, mode string) {
+	cluster := redistest.StartCluster(t, 3, 1)
+	srv := serve(t, func(c *config.Config) {
+		keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxAge = mode, time.Hour })(c)
+		p := &c.Pools[0]
+		p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+		p.Timeout, p.ConnectTimeout, p.FailoverWait = 400*time.Millisecond, 300*time.Millisecond, 10*time.Second
+	})
+	found(t, srv)
+	c := client(t, srv)
+	c.Do("SET", "hot", "0")
+	untilKept(t, mode, c, "hot")
+	v := newVersions(t, "hot")
+	v.lossy = true
+	v.readers(4, srv.Addr(0))
+	v.writers(2*time.Millisecond, srv.Addr(0))
+	slot := clusterSlot([]byte("hot"))
+	for i := range sized(6, 1) {
+		v.until(1000)
+		dies := slot
+		if i%2 == 1 {
+			dies = (slot + redistest.Slots/2) % redistest.Slots
+		}
+		old := cluster.Node(cluster.Owner(dies))
+		now, key := cluster.Node(cluster.ReplicasOf(cluster.Owner(dies))[0]), []byte(keyInSlot(dies, "k"))
+		v.mayLose()
+		old.Kill()
+		redistest.WaitFor(t, "the loops to follow", func() bool {
+			is := true
+			for _, w := range srv.workers {
+				redistest.Run(t, w.loop.Post, func() {
+					ps := w.pools[0]
+					is = is && ps.topo.nodes[ps.find(key)].Address() == now.Addr()
+				})
+			}
+			return is
+		})
+		v.until(100) // what was sent before has failed or is answered
+		v.losesNothing()
+		kept := keptReads(srv)
+		redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return v.stop.Load() || keptReads(srv) > kept+100 })
+		if full() {
+			old.Restart()
+			cluster.Settle()
+		}
+	}
+	if worst := v.finish(); worst > 0 {
+		t.Errorf("a read was stale by %v", worst)
+	}
+	balanced(t, srv)
+}
+
+// A node that does not serve a slot any more, and answers PING, is not one whose word is kept: others may take writes for it.
+func TestANodeOfAClusterGivesASlotUp(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		const l = 200 * time.Millisecond
+		cluster := redistest.StartCluster(t, 3, 0)
+		srv := serve(t, func(c *config.Config) {
+			keeping(t, "near", func(h *config.HotKeys) { h.Mode, h.MaxStaleness = mode, l })(c)
+			p := &c.Pools[0]
+			p.Backends, p.Cluster = nil, &config.Cluster{Seeds: cluster.Addrs()}
+			p.Timeout, p.FailoverWait = 100*time.Millisecond, 100*time.Millisecond
+		})
+		found(t, srv)
+		c := client(t, srv)
+		c.Do("SET", "hot", "v")
+		untilKept(t, mode, c, "hot")
+		slot := clusterSlot([]byte("hot"))
+		owner := cluster.Node(cluster.Owner(slot))
+		want(t, "CLUSTER DELSLOTS", owner.Do("CLUSTER", "DELSLOTS", fmt.Sprint(slot)), "+OK\r\n")
+		gone := time.Now()
+		for late := time.Duration(0); ; late = time.Since(gone) {
+			if reply := c.Do("GET", "hot"); reply[0] == '-' {
+				break
+			} else if late > bound(l) {
+				t.Fatalf("%q, %v after the slot was given up", reply, late)
+			}
+		}
+		want(t, "CLUSTER ADDSLOTS", owner.Do("CLUSTER", "ADDSLOTS", fmt.Sprint(slot)), "+OK\r\n")
+		untilKept(t, mode, c, "hot")
 	})
 }
 
@@ -410,5 +590,48 @@ func TestAMissingHotKeyIsMadeWhereItsSlotIsMoving(t *testing.T) {
 		}
 		cluster.FinishMove(from, 1-from, slot)
 		untilKept(t, mode, c, "hot")
+	})
+}
+
+// clientOn connects a client whose session is on a certain loop.
+func clientOn(t testing.TB, srv *Server, loop int) *redistest.Conn {
+	t.Helper()
+	for range 100 {
+		c := client(t, srv)
+		id, is := uint64(numberIn(c.Do("CLIENT", "ID"), ":")), false
+		redistest.Run(t, srv.workers[loop].loop.Post, func() {
+			for s := srv.workers[loop].sessions; s != nil; s = s.next {
+				is = is || s.id == id
+			}
+		})
+		if is {
+			return c
+		}
+		c.Close()
+	}
+	t.Fatalf("no client of a hundred is on loop %d", loop)
+	return nil
+}
+
+// The loop that a node tells of changes has no processor. The other one sees that there is news, and tells nothing old meanwhile.
+func TestALoopThatDoesNotHearItsNode(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		node := nodes(t, 1)[0]
+		srv := serve(t, keeping(t, mode, staleness(time.Hour)), node)
+		c, direct := clientOn(t, srv, 1), redistest.Dial(t, node)
+		c.Do("SET", "hot", "0")
+		for i := range 20 {
+			untilKept(t, mode, c, "hot")
+			lease, value := entryOf(t, srv, "hot").Watched(0).Lease, fmt.Sprint(i+1)
+			stuck := make(chan struct{})
+			srv.workers[0].loop.Post(func() { <-stuck })
+			want(t, "SET past the router", direct.Do("SET", "hot", value), "+OK\r\n")
+			redistest.WaitFor(t, "news", func() bool { return !lease.Heard() })
+			for range 100 {
+				want(t, "GET", c.Do("GET", "hot"), redistest.Bulk(value))
+			}
+			close(stuck)
+		}
+		balanced(t, srv)
 	})
 }

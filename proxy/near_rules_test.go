@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -313,6 +314,138 @@ func TestThePoolHasAnotherDatabase(t *testing.T) {
 		}
 		if keptReads(srv) == kept {
 			t.Error("no read was answered with what is kept")
+		}
+	})
+}
+
+// What is kept is told to those who may read the key, and to nobody else, in whatever way he asks.
+func TestWhoMayNotReadAHotKey(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		users := func(rules string) []config.User {
+			pw := []config.Secret{"pw"}
+			return []config.User{
+				{Name: "other", Passwords: pw, Rules: "~o* +@all"},
+				{Name: "writer", Passwords: pw, Rules: "~o* %W~hot +@all"},
+				{Name: "without", Passwords: pw, Rules: "~* +@all -get -getrange"},
+				{Name: "changing", Passwords: pw, Rules: rules},
+			}
+		}
+		may, mayNot := "~* +@all", "~o* +@all"
+		srv := serve(t, func(c *config.Config) {
+			keeping(t, mode, nil)(c)
+			c.Pools[0].Users = users(may)
+		}, nodes(t, 1)...)
+		as := func(name string) *redistest.Conn {
+			c := client(t, srv)
+			want(t, "AUTH", c.Do("AUTH", name, "pw"), "+OK\r\n")
+			return c
+		}
+		plain := client(t, srv)
+		plain.Do("SET", "hot", "secret")
+		untilKept(t, mode, plain, "hot")
+		// denied has a client ask in several ways, a few hundred times: none of them shows anything.
+		denied := func(name string, c *redistest.Conn) {
+			t.Helper()
+			kept := keptReads(srv)
+			requests := [][]string{{"GET", "hot"}, {"GETRANGE", "hot", "0", "-1"}, {"GET", "hot"}}
+			for range 100 {
+				for _, r := range requests {
+					c.Send(r...)
+				}
+			}
+			c.Flush()
+			for range 100 {
+				for _, r := range requests {
+					if reply := c.Recv(); !strings.HasPrefix(reply, "-NOPERM ") {
+						t.Fatalf("%s asks for %v: %q", name, r, reply)
+					}
+				}
+			}
+			c.Do("MULTI")
+			for _, r := range requests {
+				if reply := c.Do(r...); !strings.HasPrefix(reply, "-NOPERM ") {
+					t.Errorf("%s asks for %v in MULTI: %q", name, r, reply)
+				}
+			}
+			want(t, "EXEC", c.Do("EXEC"), "-"+errExecAbort+"\r\n")
+			if n := keptReads(srv); n != kept {
+				t.Errorf("%s: %d reads were answered with what is kept", name, n-kept)
+			}
+		}
+		for _, name := range []string{"other", "writer", "without"} {
+			denied(name, as(name))
+		}
+		if reply := as("other").Do("MGET", "o", "hot"); !strings.HasPrefix(reply, "-NOPERM ") {
+			t.Errorf("MGET: %q", reply)
+		}
+		writer := as("writer")
+		want(t, "SET by one who may only write", writer.Do("SET", "hot", "new"), "+OK\r\n")
+		want(t, "GET after it", plain.Do("GET", "hot"), redistest.Bulk("new"))
+		untilKept(t, mode, plain, "hot")
+
+		// It is taken away from one who is told, and given back.
+		c := as("changing")
+		for range 2 {
+			kept := keptReads(srv)
+			for range 100 {
+				want(t, "GET", c.Do("GET", "hot"), redistest.Bulk("new"))
+			}
+			if keptReads(srv) == kept {
+				t.Error("one who may read is not told what is kept")
+			}
+			reloadWith(t, srv, onPool(func(p *config.Pool) { p.Users = users(mayNot) }))
+			redistest.WaitFor(t, "the rules", func() bool { return strings.HasPrefix(c.Do("GET", "hot"), "-NOPERM ") })
+			denied("changing", c)
+			reloadWith(t, srv, onPool(func(p *config.Pool) { p.Users = users(may) }))
+			redistest.WaitFor(t, "the rules", func() bool { return c.Do("GET", "hot") == redistest.Bulk("new") })
+			untilKept(t, mode, plain, "hot")
+		}
+		balanced(t, srv)
+	})
+}
+
+// A node that does not let the router read a key is asked each time, for that may change at any moment.
+func TestANodeThatForbidsAHotKey(t *testing.T) {
+	inKeepingModes(t, func(t *testing.T, mode string) {
+		for _, rules := range []struct{ forbid, allow []string }{
+			{[]string{"resetkeys", "~o*"}, []string{"~*"}},
+			{[]string{"-get"}, []string{"+get"}}, // it tells of changes all the same
+		} {
+			node := redistest.Server(t)
+			srv := serve(t, keeping(t, mode, func(h *config.HotKeys) { h.MaxAge = time.Second }), node.Addr())
+			c := client(t, srv)
+			c.Do("SET", "hot", "v")
+			untilKept(t, mode, c, "hot")
+			want(t, "ACL SETUSER", node.Do("ACL", "SETUSER", "admin", "on", "nopass", "~*", "+@all"), "+OK\r\n")
+			direct := redistest.Dial(t, node.Addr())
+			direct.Do("AUTH", "admin", "x")
+			may := func(rules []string) {
+				t.Helper()
+				want(t, "ACL SETUSER", direct.Do(append([]string{"ACL", "SETUSER", "default"}, rules...)...), "+OK\r\n")
+			}
+			may(rules.forbid)
+			want(t, "SET past the router", direct.Do("SET", "hot", "w"), "+OK\r\n")
+			forbidden := func() bool { return strings.HasPrefix(c.Do("GET", "hot"), "-NOPERM ") }
+			redistest.WaitFor(t, "the node to forbid it", forbidden)
+			redistest.WaitFor(t, "the key to be asked about again", func() bool {
+				for range 100 {
+					forbidden()
+				}
+				return entryOf(t, srv, "hot").Watched(0) != nil || strings.Contains(hotField(c, "hot", "why"), "NOPERM ")
+			})
+			kept := keptReads(srv)
+			for range 100 {
+				if !forbidden() {
+					t.Fatal("a read was answered")
+				}
+			}
+			if n := keptReads(srv); n != kept {
+				t.Errorf("%d reads were answered with what is kept", n-kept)
+			}
+			may(rules.allow)
+			want(t, "GET", c.Do("GET", "hot"), redistest.Bulk("w"))
+			untilKept(t, mode, c, "hot")
+			balanced(t, srv)
 		}
 	})
 }

@@ -181,6 +181,9 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	if c.Group == "scripting" {
 		s.noteScript(c, a)
 	}
+	if s.pool.extras.strips && plan == command.Forward && collapsible[c.ID] && s.collapseStripped(c, a, scan.Bytes(b)) {
+		return true
+	}
 	switch plan {
 	case queued:
 	case command.Forward:

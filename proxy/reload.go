@@ -15,6 +15,9 @@ type door struct {
 	listen string // as the configuration has it
 	home   *worker
 	pool   int // index; belongs to the home loop once clients are accepted
+
+	asideSince time.Time // when it stepped aside
+	among      int       // how many listened there then; 0: it has not
 }
 
 // Reload puts another configuration in the place of the present one, as a whole or not at all: an error means that nothing has changed.

@@ -3,13 +3,15 @@ package proxy
 import (
 	"bytes"
 	"math/rand/v2"
+	"strconv"
 
 	"ringway/internal/command"
+	"ringway/pool"
 	"ringway/resp"
 )
 
-// Keys that begin with reservedPrefix are Ringway's own: the registry on each node, the markers of moves. In pools with warm scaling they are
-// left out of what clients are shown of the keyspace.
+// Keys that begin with reservedPrefix are Ringway's own: the registry on each node, the markers of moves, copies of hot keys. In pools with warm scaling,
+// and in the database of copies, they are left out of what clients are shown of the keyspace.
 
 func isReserved(elem []byte) bool { return bytes.HasPrefix(text(elem), []byte(reservedPrefix)) }
 
@@ -24,8 +26,8 @@ func withoutReserved(list [][]byte) [][]byte {
 	return kept
 }
 
-// hides reports whether the pool's nodes have reserved keys.
-func (ps *poolState) hides() bool { return ps.warm }
+// hides reports whether the nodes may have reserved keys in the session's database.
+func (s *Session) hides() bool { return s.pool.warm || s.amongCopies }
 
 // keysWithoutReserved is KEYS, DBSIZE or RANDOMKEY. dealt is false for other commands.
 func (s *Session) keysWithoutReserved(c *command.Command, request []byte) (dealt, taken bool) {
@@ -39,17 +41,7 @@ func (s *Session) keysWithoutReserved(c *command.Command, request []byte) (dealt
 			return appendAll(nil, list)
 		}))
 	case "dbsize":
-		own := int64(0)
-		if s.db == 0 {
-			own = 1 // the registry of each
-		}
-		return true, s.survey(c, request, strict(func(replies [][]byte) []byte {
-			sum := int64(0)
-			for _, r := range replies {
-				sum += max(intOf(r)-own, 0)
-			}
-			return resp.AppendInt(nil, sum)
-		}))
+		return true, s.sizeWithoutReserved(c, request)
 	case "randomkey":
 		rk := &randomKey{s: s, seq: s.tail, c: c, request: bytes.Clone(request), left: 32}
 		s.open(c)
@@ -60,6 +52,84 @@ func (s *Session) keysWithoutReserved(c *command.Command, request []byte) (dealt
 	return false, true
 }
 
+// sizeWithoutReserved is DBSIZE. In front of a Redis Cluster a node's copies have one slot, and are counted there.
+func (s *Session) sizeWithoutReserved(c *command.Command, request []byte) (taken bool) {
+	n := s.pool.size()
+	for i := range n {
+		if lane := s.set.Lane(s.pool.nth(i)); lane.Full() {
+			return s.waitFor(lane)
+		}
+	}
+	own := int64(0)
+	if s.pool.warm && s.db == 0 {
+		own = 1 // the registry of each
+	}
+	sv := &survey{session: s, seq: s.tail, answers: make([]nodeAnswer, n), pending: n, merge: strict(func(replies [][]byte) []byte {
+		sum := int64(0)
+		for _, r := range replies {
+			sum += max(intOf(r)-own, 0)
+		}
+		return resp.AppendInt(nil, sum)
+	})}
+	s.open(c)
+	s.inFlight++
+	request = bytes.Clone(request)
+	for i := range n {
+		node := s.pool.nth(i)
+		sv.answers[i].node = node
+		lane, tag := s.set.Lane(node), s.pool.topo.copyTag(node)
+		if tag == "" {
+			lane.Send(request, sv, uint64(i))
+			continue
+		}
+		b := append(bytes.Clone(multiRequest), request...) // in one, or copies may come and go in between
+		b = resp.AppendCommand(b, "CLUSTER", "GETKEYSINSLOT", strconv.Itoa(clusterSlot([]byte(tag))), mostInSlot)
+		lane.Append(append(b, execRequest...))
+		for range 3 {
+			lane.Expect(nobody{}, 0)
+		}
+		lane.Expect(&sizing{survey: sv, request: request, lane: lane}, uint64(i))
+	}
+	return true
+}
+
+// mostInSlot is how many keys of a slot are looked at for copies.
+const mostInSlot = "100000"
+
+// sizing makes DBSIZE of a node of what EXEC says.
+type sizing struct {
+	survey  *survey
+	request []byte
+	lane    *pool.Lane
+	reply   []byte
+}
+
+func (sz *sizing) Reply(tag uint64, kind byte, b []byte, done bool) {
+	sz.reply = append(sz.reply, b...)
+	if !done {
+		return
+	}
+	if kind == '-' { // it is not allowed to look into slots
+		sz.lane.Send(sz.request, sz.survey, tag)
+		return
+	}
+	list := elements(sz.reply)
+	if len(list) != 2 {
+		sz.survey.Fail(tag, errMergedReply, true)
+		return
+	}
+	size := intOf(list[0])
+	for _, key := range elements(list[1]) {
+		if isReserved(key) {
+			size--
+		}
+	}
+	size = max(size, 0)
+	sz.survey.Reply(tag, ':', resp.AppendInt(nil, size), true)
+}
+
+func (sz *sizing) Fail(tag uint64, reason string, sent bool) { sz.survey.Fail(tag, reason, sent) }
+
 // randomKey is a RANDOMKEY under way. A node that names a reserved key is as good as one that has none; if all do, they are asked again.
 type randomKey struct {
 	s       *Session
@@ -67,6 +137,7 @@ type randomKey struct {
 	c       *command.Command
 	request []byte
 	left    int
+	nodes   []int
 	pending int
 	found   [][]byte
 	again   bool
@@ -77,9 +148,12 @@ type randomKey struct {
 func (rk *randomKey) ask() {
 	n := rk.s.pool.size()
 	rk.left--
-	rk.pending, rk.again, rk.replies = n, false, make([][]byte, n)
+	rk.pending, rk.again, rk.replies, rk.nodes = n, false, make([][]byte, n), make([]int, n)
 	for i := range n {
-		rk.s.set.Lane(rk.s.pool.nth(i)).Send(rk.request, rk, uint64(i))
+		rk.nodes[i] = rk.s.pool.nth(i)
+	}
+	for i, node := range rk.nodes {
+		rk.s.set.Lane(node).Send(rk.request, rk, uint64(i))
 	}
 }
 
@@ -94,6 +168,10 @@ func (rk *randomKey) Reply(tag uint64, kind byte, b []byte, done bool) {
 	case isNull(r):
 	case isReserved(r):
 		rk.again = true
+	case rk.s.pool.extras.strips:
+		if name, ok := rk.s.pool.topo.routes.nameOf(rk.nodes[tag], text(r), nil); ok {
+			rk.found = append(rk.found, resp.AppendBulk(nil, name))
+		}
 	default:
 		rk.found = append(rk.found, r)
 	}

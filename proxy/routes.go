@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ringway/hotkey"
 	"ringway/internal/command"
 	"ringway/internal/config"
 	"ringway/pool"
@@ -376,6 +377,10 @@ func (d *director) compose() *topology {
 		t.routes.leadTo(len(d.nodes))
 	}
 	t.walk = t.walkOf(t.order)
+	t.places = make([][]hotkey.Place, len(t.nodes))
+	for from, nodes := range nodesOf {
+		t.takePlaces(d.composed.parts[from], nodes)
+	}
 	return t
 }
 
@@ -431,16 +436,6 @@ func (d *director) nameNodes() {
 	for len(d.composed.names) < len(d.nodes) {
 		d.composed.names = append(d.composed.names, "")
 	}
-}
-
-// configOf is the configuration of the pool that a node is from.
-func (ps *poolState) configOf(node int) *config.Pool {
-	for _, sp := range ps.shared.leads {
-		if sp.cfg.Name == ps.topo.nodes[node].Options().Pool {
-			return sp.cfg
-		}
-	}
-	return ps.shared.cfg
 }
 
 // nodeIn calls f on a loop with each pool that has a node of ours: this one, where it is node i, and those whose routes lead here.

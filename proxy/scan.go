@@ -110,7 +110,7 @@ func (sc *scanning) Reply(_ uint64, _ byte, b []byte, done bool) {
 		sc.fail(resp.AppendError(nil, errMergedReply))
 		return
 	}
-	if s.pool.hides() && bytes.Contains(keys, []byte(reservedPrefix)) {
+	if s.hides() && bytes.Contains(keys, []byte(reservedPrefix)) {
 		list := withoutReserved(elements(parts[1]))
 		n, keys = len(list), bytes.Join(list, nil)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ type Server struct {
 	nextID  atomic.Uint64
 	turn    atomic.Uint32 // which loop gets the next client
 	started time.Time
+	opened  atomic.Bool // clients are accepted
+	leaving atomic.Bool // it is about to stop: no new client should come
 	closed  atomic.Bool
 	scripts scripts
 	running bool
@@ -219,7 +222,7 @@ func (sp *sharedPool) names(address string) bool {
 // openDoor binds where a pool listens.
 func (srv *Server) openDoor(sp *sharedPool) (*door, error) {
 	p := sp.cfg
-	ln, err := loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Mode: p.ListenMode})
+	ln, err := loop.Listen(p.Listen, loop.ListenOptions{Backlog: p.Backlog, ReusePort: p.ReusePort, Later: true, Mode: p.ListenMode})
 	if err != nil {
 		return nil, err
 	}
@@ -275,8 +278,16 @@ func (srv *Server) Addr(i int) string {
 	return ""
 }
 
-// Start runs the loops and accepts clients. It returns at once.
+// Start is Run and Open: it runs the loops and accepts clients. It returns at once.
 func (srv *Server) Start() {
+	srv.Run()
+	if err := srv.Open(); err != nil {
+		srv.log.Error("cannot accept", "error", err)
+	}
+}
+
+// Run runs the loops, and has the nodes found and checked. No client is accepted before Open.
+func (srv *Server) Run() {
 	srv.running = true
 	for _, w := range srv.workers {
 		go func() {
@@ -287,27 +298,43 @@ func (srv *Server) Start() {
 	}
 	for _, sp := range srv.open() {
 		sp.director.start()
-		if sp.door != nil {
-			srv.acceptAt(sp.door, sp.index)
-		}
 		if sp.cfg.Preconnect {
 			srv.preconnect(sp)
 		}
 	}
 }
 
+// Open accepts clients, or says where it can't.
+func (srv *Server) Open() (err error) {
+	for _, sp := range srv.open() {
+		if sp.door != nil && err == nil {
+			sp.door.home.wait(func() { err = srv.openTo(sp.door, sp.index) })
+		}
+	}
+	srv.opened.Store(err == nil)
+	return err
+}
+
 // acceptAt has the clients who come to a door go to a pool.
 func (srv *Server) acceptAt(d *door, index int) {
-	w := d.home
-	w.loop.Post(func() {
-		d.pool = index
-		if d.Started() {
-			return
-		}
-		if err := d.Start(w.loop, func(fd int, peer string) { srv.hand(w, d.pool, fd, peer) }); err != nil {
+	d.home.loop.Post(func() {
+		if err := srv.openTo(d, index); err != nil {
 			srv.log.Error("cannot accept", "listen", d.listen, "error", err)
 		}
 	})
+}
+
+// openTo is acceptAt, on the door's loop.
+func (srv *Server) openTo(d *door, index int) error {
+	d.pool = index
+	if d.Started() {
+		return nil
+	}
+	w := d.home
+	if err := d.Start(w.loop, func(fd int, peer string) { srv.hand(w, d.pool, fd, peer) }); err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", d.listen, err)
+	}
+	return nil
 }
 
 // preconnect opens the lanes that a plain client will need.
@@ -388,13 +415,34 @@ func (srv *Server) Config() *config.Config {
 
 // Ready says why no client should be sent here, nil if clients are accepted.
 func (srv *Server) Ready() error {
-	if srv.closed.Load() {
+	switch {
+	case srv.leaving.Load() || srv.closed.Load():
 		return errors.New("shutting down")
+	case !srv.opened.Load():
+		return errors.New("starting")
 	}
+	return srv.unable()
+}
+
+// unable says why no client could be served, nil if one could: a pool has not found its nodes yet, or none that clients come to has a node
+// that is up.
+func (srv *Server) unable() error {
+	var down []string
+	asked := 0
 	for _, sp := range srv.open() {
 		if why := sp.director.missing(); why != "" {
 			return errors.New(why)
 		}
+		if sp.door == nil {
+			continue
+		}
+		asked++
+		if why := sp.director.allDown(); why != "" {
+			down = append(down, why)
+		}
+	}
+	if len(down) > 0 && len(down) == asked {
+		return errors.New(strings.Join(down, "; "))
 	}
 	return nil
 }
@@ -420,71 +468,6 @@ func (srv *Server) closeListeners() {
 	for _, sp := range srv.open() {
 		if sp.door != nil {
 			sp.door.Close()
-		}
-	}
-}
-
-// Shutdown stops accepting, lets what is in flight finish for at most grace, then closes everything.
-func (srv *Server) Shutdown(grace time.Duration) {
-	srv.closed.Store(true)
-	srv.handshakes.Close()
-	if !srv.running {
-		srv.closeListeners()
-		return
-	}
-	for _, sp := range srv.open() {
-		if sp.door != nil {
-			sp.door.home.loop.Post(sp.door.Close)
-		}
-	}
-	deadline := time.Now().Add(grace)
-	for srv.busy() && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	for _, sp := range srv.open() {
-		sp.director.stop()
-	}
-	for _, w := range srv.workers {
-		w.loop.Post(w.closeAll)
-		w.loop.Stop()
-	}
-	for _, w := range srv.workers {
-		<-w.loop.Done()
-	}
-	for _, sp := range srv.open() {
-		sp.director.leaveRegistry()
-	}
-}
-
-// busy closes clients that wait for nothing, and reports whether any are left.
-func (srv *Server) busy() (left bool) {
-	srv.onLoops(func(w *worker) {
-		for s := w.sessions; s != nil; {
-			next := s.next
-			if s.head == s.tail && s.conn.Unsent() == 0 {
-				s.drop()
-			} else {
-				left = true
-			}
-			s = next
-		}
-	})
-	return left
-}
-
-// closeAll closes what is left: clients and lanes.
-func (w *worker) closeAll() {
-	for s := w.sessions; s != nil; {
-		next := s.next
-		s.drop()
-		s = next
-	}
-	for _, ps := range w.pools {
-		for _, set := range ps.sets {
-			set.Each((*pool.Lane).Close)
-		}
-		if ps.pubsub != nil {
-			ps.pubsub.close()
 		}
 	}
 }

@@ -41,12 +41,16 @@ type Session struct {
 	resumes bool // in the worker's list of those to resume
 	eof     bool // the client has said all it will say
 	closing bool // close when everything is answered and sent
+	leaving bool // close at the first moment at which nothing is lost by it: the process ends
 	plain   bool // nothing special about it: requests may take the short way
 	authed  bool
-	judged  bool // what it asks may be denied, for its user or the pool
+	judged  bool // what it asks may be denied: it is limited, or may name a copy
 	far     bool // it is on another machine
 	resp3   bool
 	replies replyMode
+
+	limited     bool // what it asks may be denied, for its user or the pool
+	amongCopies bool // there may be copies of hot keys in its database
 
 	db        int
 	id        uint64
@@ -248,7 +252,10 @@ func (s *Session) readEnded(err error) {
 
 // maybeClose closes a session that has nothing more to say.
 func (s *Session) maybeClose() {
-	if (s.closing || s.eof && s.stalls == 0 && !s.resumes) && s.head == s.tail && s.conn.Unsent() == 0 && !s.conn.Closed() {
+	if !s.closing && !s.eof && !s.leaving || s.head != s.tail || s.conn.Unsent() > 0 || s.conn.Closed() {
+		return
+	}
+	if s.closing || s.eof && s.stalls == 0 && !s.resumes || s.leaving && s.mayLeave() {
 		s.drop()
 	}
 }
@@ -426,7 +433,9 @@ func (s *Session) follow(moves bool) {
 // update finds out whether the session's requests may take the short way.
 func (s *Session) update() {
 	s.plain = s.authed && s.tx == nil && s.subs == nil && s.tracking == nil && !s.worker.watched && !s.pool.extras.looks()
-	s.judged = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.amongCopies = s.pool.copiesIn(s.db)
+	s.limited = !s.user.Unlimited() || s.pool.shared.guard.denied != nil
+	s.judged = s.limited || s.amongCopies
 	if !s.pool.extras.faults {
 		s.fate = undecided
 	}
@@ -434,10 +443,15 @@ func (s *Session) update() {
 
 // drop closes the session without sending what was not sent.
 func (s *Session) drop() {
-	if !s.conn.Closed() {
-		s.conn.Close()
-		s.gone()
+	if s.conn.Closed() {
+		return
 	}
+	if s.worker.leaving {
+		s.conn.CloseGently()
+	} else {
+		s.conn.Close()
+	}
+	s.gone()
 }
 
 func (s *Session) age() time.Duration { return time.Duration(s.worker.loop.Now() - s.created) }

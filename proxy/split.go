@@ -28,6 +28,8 @@ type part struct {
 	count   int    // keys
 	bytes   int    // of the keys with what belongs to them
 	moving  bool   // its keys are on their way to the node
+	looked  bool   // the detector was shown its one key
+	form    *form  // what is asked instead of it, and may be answered without the node; nil: nothing (mget.go)
 	tooMuch bool   // the reply is dropped as it comes, and an error stands for it
 	out     []byte // the lane's output, while the part is written; or a buffer of its own
 	again   *again // the request, if it may have to be sent once more
@@ -110,7 +112,8 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 			return s.putOff(lane)
 		}
 	}
-	if len(sp.parts) == 1 && !sp.parts[0].moving {
+	hot := s.lookAtParts(c, sp, a, step)
+	if len(sp.parts) == 1 && !sp.parts[0].moving && !hot {
 		node := sp.parts[0].node
 		sp.release(w)
 		return s.send(c, node, scan.Bytes(b))
@@ -122,6 +125,7 @@ func (s *Session) split(c *command.Command, scan *resp.RequestScanner, b []byte)
 // sendParts writes the parts. A key with what belongs to it stands in the request just as it will in the part, so it is
 // copied in one piece, lengths and all.
 func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request []byte, step int) {
+	inTurn := s.inTurn()
 	seq := s.tail
 	sl := s.open(c)
 	sl.split, sp.topo = sp, s.pool.topo
@@ -133,6 +137,9 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	own := s.pool.keeps != keepNothing || s.pool.extras.strips || s.pool.topo.readers != nil
 	for i := range sp.parts {
 		p := &sp.parts[i]
+		if p.form != nil && !own {
+			continue // nothing of it is sent
+		}
 		if room := p.bytes + len(name) + 64; own || p.moving {
 			p.out = s.worker.loop.Buffer(room)
 		} else {
@@ -143,7 +150,9 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	from := end(a, 0)
 	for k, o := range sp.owners {
 		to := end(a, (k+1)*step)
-		sp.parts[o].out = append(sp.parts[o].out, request[from:to]...)
+		if p := &sp.parts[o]; p.out != nil {
+			p.out = append(p.out, request[from:to]...)
+		}
 		from = to
 	}
 	for i := range sp.parts {
@@ -155,6 +164,13 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 			continue
 		}
 		lane := s.set.Lane(p.node)
+		if p.form != nil {
+			if own {
+				p.again = s.keepPart(c, p)
+			}
+			p.out = nil
+			continue
+		}
 		if own {
 			lane.Append(s.outgoing(p.out))
 			p.again = s.keepPart(c, p)
@@ -167,6 +183,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	if len(s.ops) > 0 {
 		s.pump()
 	}
+	s.askForms(seq, sl, inTurn)
 }
 
 // end returns where argument i and its CRLF end in the request. Spans and request begin at the same byte, for an inline
@@ -186,6 +203,9 @@ func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, do
 	} else if done && s.retrying != nil {
 		s.carriedOut(tagOf(seq, i), sl, nil)
 	}
+	if p.form != nil {
+		b = s.asOfMGet(p, kind, b)
+	}
 	if !p.tooMuch {
 		p.reply = s.worker.loop.Append(p.reply, b)
 		s.held += len(b)
@@ -198,6 +218,9 @@ func (s *Session) replyPart(seq uint32, sl *slot, i int, kind byte, b []byte, do
 		sl.split.failed = true
 	}
 	if done {
+		if p.form != nil {
+			kind = s.nullIfWrongType(p, kind)
+		}
 		if kind == '-' || kind == '!' {
 			sl.split.failed = true
 		}

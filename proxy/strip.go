@@ -224,8 +224,11 @@ func (r *routing) leadTo(nodes int) {
 	}
 }
 
-// nameOf returns what clients call a key of a node; false if no name leads to it. scratch is where the name may be made.
+// nameOf returns what clients call a key of a node; false if no name leads to it, or it is a copy of a hot key. scratch is where the name may be made.
 func (r *routing) nameOf(node int, key, scratch []byte) ([]byte, bool) {
+	if isCopy(key) {
+		return nil, false
+	}
 	for _, rt := range r.leading[node] {
 		name := key
 		if rt.cut > 0 {

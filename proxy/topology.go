@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"ringway/hashring"
+	"ringway/hotkey"
 	"ringway/pool"
 	"ringway/resp"
 )
@@ -25,6 +26,8 @@ type topology struct {
 	first int      // the node for requests without a key: the first by name
 	used  []bool   // by node: it is part of the pool now, on the ring or ejected from it
 	walk  []stop   // the way of SCAN
+
+	places [][]hotkey.Place // by node, where copies of its hot keys may be (copyplaces.go)
 
 	routes *routing // of a pool whose keys lead to other pools; nil for one that has a ring
 	names  []string // of such a pool's nodes; those of other pools have their own
@@ -228,6 +231,11 @@ func (t *topology) place(key []byte) (node, group int) {
 		return node, group
 	}
 	return node, node
+}
+
+// goesSlowly reports whether keys go to another node one by one as time passes.
+func (t *topology) goesSlowly() bool {
+	return t.slow != nil || t.routes != nil && slices.ContainsFunc(t.routes.routes, func(rt route) bool { return rt.to.slow != nil })
 }
 
 // groups is how many groups place may tell apart.

@@ -27,10 +27,11 @@ type tracker struct {
 	next     int
 	tended   map[*hotkey.Entry]*tended
 	beat     *loop.Timer
-	watching bool   // something was watched at the last heartbeat
-	idle     int64  // since when there has been no hot key
-	unable   string // why the node does not tell
-	askAgain int64  // until when it is not asked again
+	watching bool    // something was watched at the last heartbeat
+	idle     int64   // since when there has been no hot key
+	unable   string  // why the node does not tell
+	askAgain int64   // until when it is not asked again
+	refuse   []int64 // by node, until when it is sent nothing of what DUMP says here: it does not understand it
 }
 
 // question is what was asked of the node.
@@ -48,6 +49,7 @@ const (
 	askHello questionKind = iota
 	askTracking
 	askEvict // not to be closed for want of memory; a node may refuse it
+	askNothing
 	askPing
 	askEncoding
 	askTTL
@@ -67,8 +69,9 @@ type tended struct {
 	waits   bool // for the connection
 	fields  bool // it is a hash whose fields have a time to live of their own: nobody tells when that is over
 
-	fetched   *hotkey.Watch // the last under which the value was asked for
-	refreshed int64         // when the copies' time to live was last put off
+	fetched   *hotkey.Watch   // the last under which the value was asked for
+	version   *hotkey.Version // the last that this tracker has published
+	refreshed int64           // when the copies' time to live was last put off
 }
 
 const (
@@ -152,6 +155,8 @@ func (t *tracker) begin() {
 // introduce asks the node to tell of changes.
 func (t *tracker) introduce() {
 	t.lease, t.unable = hotkey.NewLease(), ""
+	fd := t.lane.FD()
+	t.lease.Heard = func() bool { return loop.Quiet(fd) }
 	t.ask(question{kind: askHello}, helloRequest)
 	t.ask(question{kind: askTracking}, trackingRequest)
 	t.ask(question{kind: askEvict}, noEvictRequest)
@@ -171,7 +176,7 @@ func (t *tracker) ask(q question, request []byte) {
 // askOf sends a command about the key of a question.
 func (t *tracker) askOf(q question, command ...string) {
 	w := t.pool.worker
-	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(q.entry.Name))...)
+	w.scratch = resp.AppendCommand(w.scratch[:0], append(command, string(t.pool.topo.seenAs(q.entry.Name)))...)
 	t.ask(q, w.scratch)
 }
 
@@ -191,13 +196,9 @@ func (t *tracker) lost(string) {
 
 // watch has a key watched, if that is worth it, and the node is its owner still: it may have waited for the connection, or for this loop.
 func (t *tracker) watch(e *hotkey.Entry) {
-	if e.Retired() {
-		return
-	}
 	ps, now := t.pool, t.pool.worker.loop.Now()
-	if ps.find(e.Name) != t.node {
-		delete(t.tended, e)
-		e.Wanted.Store(false)
+	if t.hasDoneWith(e) {
+		t.forget(e)
 		return
 	}
 	td := t.tended[e]
@@ -217,7 +218,7 @@ func (t *tracker) watch(e *hotkey.Entry) {
 		td.waits = true
 		return
 	}
-	if ps.topo.slow != nil { // keys go to another node one by one, and each loop has its own clock for that
+	if ps.topo.goesSlowly() { // keys go to another node one by one, and each loop has its own clock for that
 		t.putOff(e, now+int64(firstPause))
 		return
 	}
@@ -234,6 +235,18 @@ func (t *tracker) watch(e *hotkey.Entry) {
 	td.watches++
 	t.askOf(question{kind: askEncoding, entry: e}, "OBJECT", "ENCODING")
 	t.askOf(question{kind: askTTL, gen: gen, entry: e}, "PTTL")
+}
+
+// hasDoneWith reports whether a key is hot no more, or another node's.
+func (t *tracker) hasDoneWith(e *hotkey.Entry) bool {
+	return e.Retired() || t.pool.find(e.Name) != t.node
+}
+
+// forget is the one way in which a tracker parts with a key, and with what it has published of it. Who wants it watched asks the key's node from now on.
+func (t *tracker) forget(e *hotkey.Entry) {
+	t.dropVersion(e)
+	delete(t.tended, e)
+	e.Wanted.Store(false)
 }
 
 // isDear says of a key that it is not worth to be watched until some time: it is not read often enough for each time that it changes, or
@@ -275,7 +288,19 @@ func (t *tracker) confirm() {
 	}
 }
 
-func (t *tracker) ping() { t.ask(question{kind: askPing}, pingRequest) }
+// ping asks for a sign of life. A node of a Redis Cluster that has been replaced, or finds itself cut off, answers PING as ever while others take writes for its
+// keys, of which it may not hear: it is asked about one of them, which it then refuses to speak of.
+func (t *tracker) ping() {
+	if t.pool.sharedOf(t.node).cfg.Cluster == nil {
+		t.ask(question{kind: askPing}, pingRequest)
+		return
+	}
+	for e := range t.tended {
+		t.askOf(question{kind: askPing, entry: e}, "EXISTS")
+		return
+	}
+	t.ask(question{kind: askNothing}, pingRequest)
+}
 
 // heartbeat renews the lease while something is kept under it, and forgets keys that are hot no more.
 func (t *tracker) heartbeat() {
@@ -288,12 +313,16 @@ func (t *tracker) heartbeat() {
 		return
 	}
 	watched := false
-	for e := range t.tended {
-		switch {
-		case e.Retired():
+	for e, td := range t.tended {
+		if t.hasDoneWith(e) {
+			t.forget(e)
+			continue
+		}
+		if td.version != nil && !t.copiesOf(e) {
 			t.dropVersion(e)
-			delete(t.tended, e)
-		case e.Watched(now) != nil:
+			td.fetched = nil
+		}
+		if e.Watched(now) != nil {
 			watched = true
 			t.lookAfter(e)
 		}
@@ -428,12 +457,28 @@ func (t *tracker) pushed(b []byte) {
 	}
 }
 
+// changed is called with a key as the node calls it.
 func (t *tracker) changed(key []byte) {
+	r := t.pool.topo.routes
+	if r == nil || !r.strips {
+		t.changedAs(key)
+		return
+	}
+	for _, rt := range r.leading[t.node] { // clients may have several names for it
+		name := key
+		if rt.cut > 0 {
+			name = append([]byte(rt.prefix), key...)
+		}
+		t.changedAs(name)
+	}
+}
+
+func (t *tracker) changedAs(name []byte) {
 	hot := t.pool.hot
 	if hot == nil {
 		return
 	}
-	if i := hot.set.Find(xxhash.Sum64(key), key); i >= 0 && hot.keys[i].entry != nil {
+	if i := hot.set.Find(xxhash.Sum64(name), name); i >= 0 && hot.keys[i].entry != nil {
 		t.voided(hot.keys[i].entry)
 	}
 }
@@ -444,25 +489,21 @@ func (t *tracker) voided(e *hotkey.Entry) {
 	t.pool.stats.Invalidations++
 }
 
-// follow is called when nodes have changed.
+// followTrackers is called when nodes have changed.
 func (ps *poolState) followTrackers() {
 	for node, t := range ps.trackers {
 		switch {
 		case t == nil:
+			continue
 		case ps.heat == nil || ps.left || !ps.topo.used[node] || t.lane.Key().Database != ps.shared.cfg.Database:
 			t.close()
 			continue
 		case t.lane.Stale():
 			t.lane.Move()
 		}
-		if t == nil {
-			continue
-		}
 		for e := range t.tended {
-			if ps.find(e.Name) != node {
-				t.dropVersion(e)
-				delete(t.tended, e)
-				e.Wanted.Store(false)
+			if t.hasDoneWith(e) {
+				t.forget(e)
 			}
 		}
 	}
@@ -477,8 +518,7 @@ func (t *tracker) close() {
 	ps.trackers[t.node] = nil
 	t.lost("")
 	for e := range t.tended {
-		t.dropVersion(e)
-		e.Wanted.Store(false)
+		t.forget(e)
 	}
 	ps.worker.loop.StopTimer(t.beat)
 	ps.set(t.lane.Key()).DiscardLater(t.lane)

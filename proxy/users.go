@@ -223,15 +223,26 @@ func (ps *poolState) certified(link loop.Link) string {
 // mayPlainly says for certain that a request with the one key that its command always has is allowed. Those for which it
 // does not are judged with all others.
 func (s *Session) mayPlainly(c *command.Command, a *resp.Args) bool {
+	if s.amongCopies {
+		if key := a.At(1); len(key) > 0 && key[0] == copyPrefix[0] && isCopy(key) {
+			return false
+		}
+		if !s.limited {
+			return true
+		}
+	}
 	d := s.pool.shared.guard.denied
 	return (d == nil || !d.Has(c.ID)) && s.user.JudgePlain(c, a)
 }
 
 // judge refuses a request that is not allowed. It returns false if it is.
 func (s *Session) judge(c *command.Command, a *resp.Args) (refused bool) {
+	if !s.limited {
+		return s.refuseCopies(c, a)
+	}
 	v, why := s.pool.shared.guard.judge(s.user, c, a, &s.worker.keys)
 	if v.Reason == acl.Allowed {
-		return false
+		return s.amongCopies && s.refuseCopies(c, a)
 	}
 	s.last = c
 	s.pool.shared.denials.request(s, c, a, v)

@@ -26,6 +26,7 @@ type worker struct {
 	count    int
 	taps     taps // MONITOR and CLIENT PAUSE
 	watched  bool // taps has something: no request takes the short way
+	leaving  bool // the process ends: clients are let go
 
 	scanners     []*resp.RequestScanner // for whoever parses; one whose request is incomplete keeps it
 	keys         []int
@@ -233,7 +234,7 @@ func (w *worker) welcome(ps *poolState, fd int, peer string) {
 // accept begins a session.
 func (w *worker) accept(ps *poolState, link loop.Link, peer string) {
 	cfg := ps.shared.cfg
-	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, far: !onThisMachine(peer), certified: ps.certified(link)}
+	s := &Session{worker: w, pool: ps, peer: peer, db: cfg.Database, far: !onThisMachine(peer), certified: ps.certified(link), leaving: w.leaving}
 	s.slots = s.few[:]
 	s.unknown()
 	s.set = ps.set(pool.Key{Database: s.db})

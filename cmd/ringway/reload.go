@@ -27,6 +27,8 @@ type reloader struct {
 	srv  *proxy.Server
 	log  *slog.Logger
 
+	manager notifier // is told of what SIGHUP does: systemctl reload waits for the end of it
+
 	mu   sync.Mutex
 	data []byte // what the file held when it was last read
 
@@ -108,8 +110,10 @@ func (r *reloader) watch(ctx context.Context, file bool) {
 			case <-ctx.Done():
 				return
 			case <-hup:
+				r.manager.reloading()
 				r.srv.RereadFiles()
 				r.reload("SIGHUP")
+				r.manager.ready()
 				r.watchFiles(w, r.srv.Files()...)
 			case _, ok := <-changes:
 				if ok {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,9 +19,6 @@ import (
 	"ringway/internal/status"
 	"ringway/proxy"
 )
-
-// drainTime is how long requests in flight may take to finish after the first signal.
-const drainTime = 10 * time.Second
 
 func serveFile(ctx context.Context, file string) error {
 	cfg, err := config.Load(file)
@@ -36,13 +34,18 @@ func serveFile(ctx context.Context, file string) error {
 
 // serve runs a configuration until a signal ends it:
 //
-//	SIGHUP, the file, /-/reload --> [0 proxy: another configuration]
-//	SIGTERM --> [1 admin: not ready] --> [2 proxy: stop accepting, finish what is in flight, close] --> [3 admin: close]
+//	[0 proxy: bind] --> [1 admin: not ready] --> [2 wait for start.require] --> [3 proxy: accept; ready]
+//	SIGHUP, the file, /-/reload --> [proxy: another configuration]
+//	SIGTERM --> [4 not ready; new clients to who listens beside us] --> [5 drain_delay]
+//	        --> [6 proxy: accept nobody, let each client go when it is answered, close] --> [7 admin: close]
+//	SIGTERM again --> the end
 //
 // file is where the configuration is read again, "" if it has none.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file string, started func(*proxy.Server)) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, told := untilTold(ctx, log)
+	defer told()
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // until all is over
+	defer end()
 
 	// One processor more than loops: while a loop waits for its connections it keeps the one it has, and name look-ups, scrapes and
 	// the garbage collector need another.
@@ -51,9 +54,11 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	if err != nil {
 		return explainListen(err)
 	}
+	manager := notifier{log}
 	var rel *reloader
 	if file != "" {
 		rel = newReloader(file, srv, log)
+		rel.manager = manager
 	}
 	rec := status.NewRecorder(srv, versionText(), &events)
 	adm, err := startAdmin(cfg, srv, rel, rec, log)
@@ -61,9 +66,19 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 		srv.Shutdown(0)
 		return err
 	}
-	srv.Start()
+	srv.Run()
 	if adm != nil {
-		go rec.Run(ctx)
+		go rec.Run(life)
+	}
+	if err = srv.Await(ctx, manager.waiting); err == nil {
+		err = srv.Open()
+	}
+	if err != nil {
+		stop(srv, adm, 0)
+		if ctx.Err() != nil {
+			return nil // told to stop while it waited
+		}
+		return explainListen(err)
 	}
 	for i, p := range cfg.Pools {
 		log.Info("pool open", "pool", p.Name, "listen", srv.Addr(i), "nodes", len(p.Backends), "distribution", p.Distribution, "tls", p.TLS != nil)
@@ -71,18 +86,54 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	if rel != nil {
 		rel.watch(ctx, cfg.Reload.Watch)
 	}
+	manager.ready()
+	manager.watchdog(life, srv.Live)
 	started(srv)
 
 	<-ctx.Done()
-	stop() // a second signal ends the process at once
-	log.Info("stopping", "drain", drainTime)
-	srv.Shutdown(drainTime)
-	if adm != nil {
-		short, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		adm.Shutdown(short)
+	how := srv.Config().Shutdown // a reload may have changed it
+	log.Info("stopping", "drain_delay", how.DrainDelay, "drain_timeout", how.DrainTimeout)
+	manager.stopping(how.DrainDelay + how.DrainTimeout)
+	handedOver := srv.Leave()
+	if handedOver && adm != nil {
+		adm.Shutdown(briefly()) // who asks whether this address is ready means the other process
+		adm = nil
 	}
+	time.Sleep(how.DrainDelay)
+	left := stop(srv, adm, how.DrainTimeout)
+	log.Info("stopped", "cut_off", left)
 	return nil
+}
+
+// stop ends what runs, and says how many clients were cut off.
+func stop(srv *proxy.Server, adm *admin.Server, drain time.Duration) (left int) {
+	left = srv.Shutdown(drain)
+	if adm != nil {
+		adm.Shutdown(briefly())
+	}
+	return left
+}
+
+func briefly() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+// untilTold returns a context that ends with the first SIGTERM or SIGINT. The second ends the process, and by our own hand: process 1 of a container has
+// no default that would.
+func untilTold(ctx context.Context, log *slog.Logger) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		second := <-signals
+		log.Warn("told to stop once more; ending at once", "signal", second)
+		os.Exit(1)
+	}()
+	return ctx, cancel
 }
 
 func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *status.Recorder, log *slog.Logger) (*admin.Server, error) {
@@ -98,6 +149,8 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
 		Log:      log,
+		// A process that takes our place on the same addresses wants this one, too.
+		ReusePort: slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.ReusePort }),
 	}
 	if rel != nil {
 		opt.Reload = func() error { return rel.reload("POST /-/reload") }

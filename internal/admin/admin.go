@@ -11,25 +11,28 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 )
 
 // Options say what a server tells, and where.
 type Options struct {
-	Listen   string               // host:port; port 0 lets the system choose
-	Registry *prometheus.Registry // what /metrics shows
-	Live     func() error         // why the process should be restarted; nil, or returning nil: it is well
-	Ready    func() error         // why no client should be sent here; nil, or returning nil: it serves
-	Reload   func() error         // read the configuration again; nil: there is no file to read
-	HotKeys  func() any           // what /hotkeys shows, as JSON; nil: there is no such page
-	Status   func() any           // what the status page and /api/v1/status show, as JSON; nil: there are none
-	Log      *slog.Logger         // nil: slog.Default()
-	TLS      func() *tls.Config   // the settings of the next handshake; nil: plain HTTP
-	Pprof    bool                 // serve /debug/pprof/, which shows the program's memory and can slow it down
+	Listen    string               // host:port; port 0 lets the system choose
+	Registry  *prometheus.Registry // what /metrics shows
+	Live      func() error         // why the process should be restarted; nil, or returning nil: it is well
+	Ready     func() error         // why no client should be sent here; nil, or returning nil: it serves
+	Reload    func() error         // read the configuration again; nil: there is no file to read
+	HotKeys   func() any           // what /hotkeys shows, as JSON; nil: there is no such page
+	Status    func() any           // what the status page and /api/v1/status show, as JSON; nil: there are none
+	Log       *slog.Logger         // nil: slog.Default()
+	ReusePort bool                 // SO_REUSEPORT: a process that takes this one's place may listen already
+	TLS       func() *tls.Config   // the settings of the next handshake; nil: plain HTTP
+	Pprof     bool                 // serve /debug/pprof/, which shows the program's memory and can slow it down
 }
 
 // Server is the admin address of a process.
@@ -65,7 +68,11 @@ func New(opt Options) *Server {
 
 // Start listens, or says at once why it can't, and serves until Shutdown.
 func (s *Server) Start() error {
-	ln, err := net.Listen("tcp", s.opt.Listen)
+	var how net.ListenConfig
+	if s.opt.ReusePort {
+		how.Control = reusePort
+	}
+	ln, err := how.Listen(context.Background(), "tcp", s.opt.Listen)
 	if err != nil {
 		return listenError(s.opt.Listen, err)
 	}
@@ -83,6 +90,13 @@ func (s *Server) Start() error {
 		}
 	}()
 	return nil
+}
+
+func reusePort(_, _ string, c syscall.RawConn) (err error) {
+	failed := c.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	})
+	return errors.Join(failed, err)
 }
 
 // Addr returns where the server listens after Start, with the port that the system chose if 0 was asked for.

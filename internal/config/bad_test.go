@@ -228,6 +228,12 @@ var badFiles = []struct{ name, says string }{
 	{"unknown_fault_option", `4: pool "cache": fault: unknown option "dealy" (did you mean delay?)`},
 	{"unknown_health_option", `5: pool "cache": health_check: unknown option "intervall" (did you mean interval?)
 6: pool "cache": health_check: unknown option "port" (known: interval, timeout, failures, successes)`},
+	{"start_require", `1: start: unknown require "most" (known: none, some, all)`},
+	{"start_wait", `1: start: wait "30" has no unit; write 30s for seconds or 30ms for milliseconds`},
+	{"drain_delay", `1: shutdown: drain_delay "-1s" is negative; 0 stops accepting at once`},
+	{"shutdown_map", `1: shutdown is the text "10s"; expected a map`},
+	{"unknown_shutdown_option", `1: shutdown: unknown option "drain" (known: drain_delay, drain_timeout)`},
+	{"unknown_start_option", `1: start: unknown option "needs" (known: require, wait)`},
 	{"unknown_reload_option", `1: reload: unknown option "watch" (known: watch_file)`},
 	{"unknown_sentinel_option", `4: pool "cache": sentinel: unknown option "master" (did you mean masters?)`},
 	{"unreachable_pools", `5: pool "a": no listen; every pool needs one, unless a route or a mirror leads to it

@@ -17,11 +17,13 @@ import (
 
 // Config is one checked configuration file.
 type Config struct {
-	Threads int // event loops; 0: one per four CPUs, at least one
-	Admin   Admin
-	Log     Log
-	Reload  Reload
-	Pools   []Pool // at least one, in the order of the file
+	Threads  int // event loops; 0: one per four CPUs, at least one
+	Admin    Admin
+	Log      Log
+	Reload   Reload
+	Start    Start
+	Shutdown Shutdown
+	Pools    []Pool // at least one, in the order of the file
 
 	File     string   // the name it was read under
 	Warnings []string // what was accepted but means nothing here, each with file and line
@@ -77,6 +79,18 @@ type Log struct {
 // Reload says when the file is read again while the process runs.
 type Reload struct {
 	Watch bool // when the file changes
+}
+
+// Start says what has to be there before clients are accepted.
+type Start struct {
+	Require string        // none, some or all: which nodes of each pool must answer
+	Wait    time.Duration // how long they are waited for; 0: they are asked once
+}
+
+// Shutdown says how the process ends when it is told to.
+type Shutdown struct {
+	DrainDelay   time.Duration // while it is not ready, and serves as before
+	DrainTimeout time.Duration // after that, for letting clients go
 }
 
 // Pool is one listening address and the servers behind it. Where its servers come from is said by exactly one of

@@ -179,7 +179,9 @@ func TestEveryOptionIsRead(t *testing.T) {
 	}
 	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
-	equals(t, "the rest", *c, Config{Threads: 3, Admin: admin, Log: Log{Level: "debug", Format: "json"}, File: "testdata/full.yml", Pools: c.Pools})
+	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
+	equals(t, "the rest", *c, Config{Threads: 3, Admin: admin, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
+		File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.

@@ -12,6 +12,9 @@ func Default() Config {
 		Admin:  Admin{Listen: "127.0.0.1:9121"},
 		Log:    Log{Level: "info", Format: "text"},
 		Reload: Reload{Watch: true},
+
+		Start:    Start{Require: "none", Wait: 30 * time.Second},
+		Shutdown: Shutdown{DrainTimeout: 10 * time.Second},
 	}
 }
 

@@ -155,7 +155,7 @@ func topSettings(c *Config) []setting {
 	if c.Admin.TLS != nil {
 		secure = serverTLSKind.text(c.Admin.TLS)
 	}
-	return []setting{
+	top := []setting{
 		{name: "threads", value: strconv.Itoa(c.Threads)},
 		{name: "admin.listen", value: c.Admin.Listen},
 		{name: "admin.tls", value: secure},
@@ -163,6 +163,13 @@ func topSettings(c *Config) []setting {
 		{name: "log.format", value: c.Log.Format},
 		{name: "reload.watch_file", value: strconv.FormatBool(c.Reload.Watch)},
 	}
+	for _, o := range startOptions {
+		top = append(top, setting{name: "start." + o.name, value: o.text(&c.Start)})
+	}
+	for _, o := range shutdownOptions {
+		top = append(top, setting{name: "shutdown." + o.name, value: o.text(&c.Shutdown)})
+	}
+	return top
 }
 
 // changes compares two lists of the same names.

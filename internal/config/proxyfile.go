@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "admin", "log", "reload", "pools"}
+	topOptions    = []string{"threads", "admin", "log", "reload", "start", "shutdown", "pools"}
 	adminOptions  = []string{"listen", "tls"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
@@ -47,6 +47,12 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 			for _, e := range r.section(e) {
 				r.reload(e, c)
 			}
+		case "start":
+			lines := r.section(e)
+			r.within("start: ", func() { readMap(r, lines, startOptions, "", "", &c.Start) })
+		case "shutdown":
+			lines := r.section(e)
+			r.within("shutdown: ", func() { readMap(r, lines, shutdownOptions, "", "", &c.Shutdown) })
 		case "pools":
 			hasPools = true
 			r.pools(e, c, used)

@@ -24,6 +24,16 @@ var healthOptions = []option[Health]{
 	whole("successes", func(h *Health) *int { return &h.Successes }, 1, math.MaxInt32),
 }
 
+var startOptions = []option[Start]{
+	choice("require", func(s *Start) *string { return &s.Require }, []string{"none", "some", "all"}),
+	duration("wait", func(s *Start) *time.Duration { return &s.Wait }, "asks them once"),
+}
+
+var shutdownOptions = []option[Shutdown]{
+	duration("drain_delay", func(s *Shutdown) *time.Duration { return &s.DrainDelay }, "stops accepting at once"),
+	duration("drain_timeout", func(s *Shutdown) *time.Duration { return &s.DrainTimeout }, "cuts everybody off at once"),
+}
+
 var migrationOptions = []option[Migration]{
 	choice("mode", func(m *Migration) *string { return &m.Mode }, migrationModes),
 	duration("window", func(m *Migration) *time.Duration { return &m.Window }, ""),

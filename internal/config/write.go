@@ -34,6 +34,9 @@ func WriteYAML(w io.Writer, c *Config) error {
 	if !c.Reload.Watch {
 		put(root, "reload", flow(mapping("watch_file", plain("false"))))
 	}
+	usual := Default()
+	putUnusual(root, "start", startOptions, &c.Start, &usual.Start)
+	putUnusual(root, "shutdown", shutdownOptions, &c.Shutdown, &usual.Shutdown)
 	put(root, "pools", pools)
 
 	var b bytes.Buffer
@@ -48,6 +51,19 @@ func WriteYAML(w io.Writer, c *Config) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// putUnusual puts a map of the top in, if it has something that is not as usual.
+func putUnusual[O any](root *yaml.Node, name string, options []option[O], of, usual *O) {
+	n := mapping()
+	for _, o := range options {
+		if value := o.text(of); value != o.text(usual) {
+			put(n, o.name, plain(value))
+		}
+	}
+	if len(n.Content) > 0 {
+		put(root, name, flow(n))
+	}
 }
 
 func heading(c *Config) string {

@@ -35,6 +35,7 @@ type pool struct {
 type setup struct {
 	threads int      // 0: one
 	config  string   // path of the proxy.yml, "" for one of its own
+	top     string   // further lines at the top of the proxy.yml
 	under   []string // run ringway as the last words of this command, a shell that sets limits for example
 }
 
@@ -60,7 +61,7 @@ func serveWith(t testing.TB, with setup, pools ...pool) *router {
 		}
 		r.addrs = append(r.addrs, p.listen)
 	}
-	text := r.describe(pools)
+	text := with.top + r.describe(pools)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

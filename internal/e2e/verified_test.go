@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -31,6 +32,8 @@ type verified struct {
 	clients []*knower
 	wrong   chan error
 
+	answered         atomic.Int64
+	moved            atomic.Int64 // times a client had to connect again
 	lost, late, nils atomic.Int64 // writes that were acknowledged and vanished; that came after later ones; EXECs that said nil
 }
 
@@ -42,7 +45,10 @@ type verifiedOptions struct {
 	group   func(key string) int
 	lossy   bool // an acknowledged write may vanish: of a key of the group that is mayLose, or of any
 	mayLose int  // -1: any
-	late    bool // what has failed may be carried out even after a later write was acknowledged
+	// A client whose stream ends where a reply should begin connects again and sends once more what is not answered: it relies on
+	// not having been heard. For mixes of s, g, m, M, d, i and t.
+	again bool
+	late  bool // what has failed may be carried out even after a later write was acknowledged
 }
 
 // happened is one request.
@@ -203,7 +209,8 @@ type check struct {
 	what    string
 	keys    []string
 	write   bool
-	replies int // how many there are: more than one for a transaction
+	replies int    // how many there are: more than one for a transaction
+	raw     []byte // the request, or the requests
 	look    func(replies []string) (failed string, err error)
 }
 
@@ -325,7 +332,13 @@ func (k *knower) run() (err error) {
 		}
 		time.Sleep(k.v.opt.pause/2 + rand.N(k.v.opt.pause))
 	}
-	if reply, err := k.c.TryDo("ECHO", "the end"); err != nil || reply != redistest.Bulk("the end") {
+	reply, err := k.c.TryDo("ECHO", "the end")
+	if err != nil && k.v.opt.again { // let go between two pipelines
+		if err = k.sendAgain(nil); err == nil {
+			reply, err = k.c.TryDo("ECHO", "the end")
+		}
+	}
+	if err != nil || reply != redistest.Bulk("the end") {
 		return fmt.Errorf("after the last reply came one more: %q, %v", reply, err)
 	}
 	return nil
@@ -334,16 +347,22 @@ func (k *knower) run() (err error) {
 // flush sends the pipeline and looks at all the replies.
 func (k *knower) flush() error {
 	start := time.Now()
-	if err := k.c.TryFlush(); err != nil {
+	if err := k.c.TryFlush(); err != nil && !k.v.opt.again { // otherwise reading will tell
 		return err
 	}
 	checks := k.checks
 	k.checks = nil
 	behind := uint64(0)
-	for _, ch := range checks {
+	for i, ch := range checks {
 		var replies []string
-		for range max(ch.replies, 1) {
+		for len(replies) < max(ch.replies, 1) {
 			b, err := k.c.TryRecv(nil)
+			if err == io.EOF && len(b)+len(replies) == 0 && k.v.opt.again {
+				if err := k.sendAgain(checks[i:]); err != nil {
+					return fmt.Errorf("%s: %w", ch.what, err)
+				}
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("%s: no reply: %w", ch.what, err)
 			}
@@ -360,13 +379,30 @@ func (k *knower) flush() error {
 		behind |= h.groups
 		h.behind = behind
 		k.log = append(k.log, h)
+		k.v.answered.Add(1)
 	}
 	return nil
 }
 
+// sendAgain goes on with a new connection.
+func (k *knower) sendAgain(rest []check) (err error) {
+	k.v.moved.Add(1)
+	k.c.Close()
+	if k.c, err = redistest.Connect(k.v.addr); err != nil {
+		return err
+	}
+	k.c.SetTimeout(30 * time.Second)
+	for _, ch := range rest {
+		k.c.SendRaw(string(ch.raw))
+	}
+	k.c.TryFlush()
+	return nil
+}
+
 func (k *knower) send(what string, write bool, keys []string, look func(reply string) (string, error), args ...string) {
-	k.c.Send(args...)
-	k.checks = append(k.checks, check{what: what, keys: keys, write: write, look: func(r []string) (string, error) { return look(r[0]) }})
+	raw := redistest.AppendCommand(nil, args...)
+	k.c.SendRaw(string(raw))
+	k.checks = append(k.checks, check{what: what, keys: keys, write: write, raw: raw, look: func(r []string) (string, error) { return look(r[0]) }})
 }
 
 func (k *knower) key(i int) string { return fmt.Sprintf("c%d:s%d", k.id, i) }
@@ -485,11 +521,12 @@ func (k *knower) pair() (text, num string, c *cell, n *tally) {
 func (k *knower) transaction() {
 	text, num, c, n := k.pair()
 	v := k.version()
-	k.c.Send("MULTI")
-	k.c.Send("SET", text, valueOf(text, v))
-	k.c.Send("INCR", num)
-	k.c.Send("EXEC")
-	k.checks = append(k.checks, check{what: "EXEC " + text, keys: []string{text}, write: true, replies: 4, look: func(r []string) (string, error) {
+	raw := redistest.AppendCommand(nil, "MULTI")
+	raw = redistest.AppendCommand(raw, "SET", text, valueOf(text, v))
+	raw = redistest.AppendCommand(raw, "INCR", num)
+	raw = redistest.AppendCommand(raw, "EXEC")
+	k.c.SendRaw(string(raw))
+	k.checks = append(k.checks, check{what: "EXEC " + text, keys: []string{text}, write: true, replies: 4, raw: raw, look: func(r []string) (string, error) {
 		if r[0] != "+OK\r\n" || r[1] != "+QUEUED\r\n" || r[2] != "+QUEUED\r\n" {
 			return "", fmt.Errorf("%q", r)
 		}

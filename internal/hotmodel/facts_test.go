@@ -180,3 +180,37 @@ func lateDeletion(b *bench) {
 	b.others.Do("SET", "k", "v1")
 	b.told(invalidate, invalidate)
 }
+
+// A slot that moves takes its keys off the list, each with an invalidation.
+func TestASlotThatMovesIsTold(t *testing.T) {
+	for _, s := range []struct {
+		name  string
+		start func(t testing.TB, primaries, replicas int, args ...string) *redistest.Cluster
+		move  func(cl *redistest.Cluster, from, slot int)
+	}{
+		{"MIGRATE, redis", redistest.StartCluster, func(cl *redistest.Cluster, from, slot int) { cl.MoveSlots(from, 1-from, slot) }},
+		{"MIGRATE, valkey", redistest.StartValkeyCluster, func(cl *redistest.Cluster, from, slot int) { cl.MoveSlots(from, 1-from, slot) }},
+		{"MIGRATESLOTS, valkey", redistest.StartValkeyCluster, func(cl *redistest.Cluster, from, slot int) {
+			cl.Node(from).Do("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", fmt.Sprint(slot), fmt.Sprint(slot), "NODE", cl.ID(1-from))
+			redistest.WaitFor(t, "the slot to move", func() bool { return cl.Owner(slot) == 1-from })
+		}},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			cl := s.start(t, 2, 0)
+			var slot int
+			fmt.Sscanf(cl.Node(0).Do("CLUSTER", "KEYSLOT", "k"), ":%d", &slot)
+			from := cl.Owner(slot)
+			cl.Node(from).Do("SET", "k", "v")
+			b := &bench{t: t, tracker: redistest.Dial(t, cl.Node(from).Addr())}
+			b.tracker.Do("HELLO", "3")
+			b.expect(b.tracker.Do("CLIENT", "TRACKING", "ON"), "+OK\r\n")
+			b.expect(b.tracker.Do("PTTL", "k"), ":-1\r\n")
+			s.move(cl, from, slot)
+			b.expect(b.tracker.Recv(), invalidate)
+			if got := b.tracker.Do("EXISTS", "k"); !strings.HasPrefix(got, "-MOVED") {
+				t.Errorf("EXISTS at the old node: %q", got)
+			}
+			b.told()
+		})
+	}
+}

@@ -334,7 +334,7 @@ func (c *Conn) writeEarly() {
 
 // Quiet reports whether the peer has neither said anything nor ended the stream since the last read, as far as it has got here. It
 // asks the kernel: the event may still be on its way.
-func (c *Conn) Quiet() bool { return !c.closed && (c.tls == nil || !c.tls.more) && quietFD(c.fd) }
+func (c *Conn) Quiet() bool { return !c.closed && (c.tls == nil || !c.tls.more) && Quiet(c.fd) }
 
 // Close gives the connection up. What was not written is lost. Broken is not called.
 func (c *Conn) Close() {

@@ -26,6 +26,12 @@ type Listener struct {
 	retry  *Timer
 	paused bool
 
+	shared  bool   // SO_REUSEPORT
+	self    net.IP // where this machine reaches it
+	backlog int    // with which Start listens; 0: it listens already
+	probe   string // the peer that StepAside looks for; "": it does not
+	probed  bool   // it was here
+
 	refused atomic.Uint64
 }
 
@@ -33,11 +39,12 @@ type Listener struct {
 type ListenOptions struct {
 	Backlog   int         // 0: the system's default
 	ReusePort bool        // SO_REUSEPORT: several processes may listen at once
+	Later     bool        // bind only: who connects before Start is refused, or goes to another process
 	Mode      os.FileMode // of a unix socket; 0: as the umask says
 }
 
 // Listen binds addr: host:port, or unix:///path. A unix socket that nobody listens on any more is replaced.
-// The listener accepts nothing before Start.
+// The listener accepts nothing before Start, but clients may wait there already unless they are refused until then (Later).
 func Listen(addr string, opt ListenOptions) (*Listener, error) {
 	if opt.Backlog <= 0 {
 		opt.Backlog = 4096
@@ -105,14 +112,33 @@ func (ln *Listener) listenTCP(addr string, opt ListenOptions) error {
 	if err := unix.Bind(ln.fd, sa); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	if err := unix.Listen(ln.fd, opt.Backlog); err != nil {
-		return os.NewSyscallError("listen", err)
+	ln.shared = opt.ReusePort
+	switch ln.self = a.IP; {
+	case a.IP == nil || a.IP.Equal(net.IPv4zero):
+		ln.self = net.IPv4(127, 0, 0, 1)
+	case a.IP.IsUnspecified():
+		ln.self = net.IPv6loopback
+	}
+	if opt.Later {
+		ln.backlog = opt.Backlog
+	} else if err := ln.listen(opt.Backlog); err != nil {
+		return err
 	}
 	bound, err := unix.Getsockname(ln.fd)
 	if err != nil {
 		return os.NewSyscallError("getsockname", err)
 	}
 	ln.addr = sockaddrString(bound)
+	return nil
+}
+
+func (ln *Listener) listen(backlog int) error {
+	if err := unix.Listen(ln.fd, backlog); err != nil {
+		return os.NewSyscallError("listen", err)
+	}
+	if ln.shared {
+		spreadEvenly(ln.fd)
+	}
 	return nil
 }
 
@@ -163,26 +189,54 @@ func (ln *Listener) Addr() string { return ln.addr }
 func (ln *Listener) Start(l *Loop, accept func(fd int, peer string)) error {
 	ln.loop, ln.accept = l, accept
 	ln.retry = NewTimer(ln.resume)
+	if ln.backlog > 0 {
+		if err := ln.listen(ln.backlog); err != nil {
+			return err
+		}
+		ln.backlog = 0
+	}
 	return l.Watch(ln.fd, ln, Readable)
 }
 
 // Ready accepts what is waiting. When descriptors have run out it stops listening for a moment: the event would
 // come again at once, and again.
-func (ln *Listener) Ready(readable, _, _ bool) {
-	for range acceptAtOnce {
+func (ln *Listener) Ready(readable, _, _ bool) { ln.acceptSome(acceptAtOnce) }
+
+// acceptSome accepts what is waiting, so many at most, and reports whether nothing was left.
+func (ln *Listener) acceptSome(most int) (empty bool) {
+	for range most {
 		fd, sa, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
-			ln.accept(fd, peerString(fd, sa))
+			peer := peerString(fd, sa)
+			if ln.probe != "" && peer == ln.probe {
+				ln.probed = true
+				unix.Close(fd)
+				continue
+			}
+			ln.accept(fd, peer)
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			ln.refused.Add(1)
 			ln.pause()
-			return
+			return false
 		case unix.EAGAIN:
-			return
+			return true
 		default: // ECONNABORTED, EINTR and network errors concern one connection only
 		}
 	}
+	return false
+}
+
+// waitingAtMost is how many connections can wait to be accepted: net.core.somaxconn, as a rule.
+const waitingAtMost = 1 << 16
+
+// CloseEmpty accepts all that is waiting and then closes: a client whose connection the system has made already would be
+// reset otherwise. It must be called on the loop.
+func (ln *Listener) CloseEmpty() {
+	if ln.fd >= 0 && ln.loop != nil {
+		ln.acceptSome(waitingAtMost)
+	}
+	ln.Close()
 }
 
 func (ln *Listener) pause() {

@@ -51,6 +51,8 @@ type Loop struct {
 	spare    []func() // the deferred list of the turn before, kept for its memory
 	closing  []int    // descriptors to close at the end of the turn
 
+	farewells int // see CloseGently
+
 	mu      sync.Mutex
 	posted  []func()
 	stopped bool
@@ -78,6 +80,7 @@ func New(id int) (*Loop, error) {
 // Run turns the loop until Stop is called.
 func (l *Loop) Run() error {
 	defer close(l.done)
+	defer l.endFarewells()
 	return l.poll.run(l)
 }
 

@@ -53,10 +53,11 @@ func GiveUpUnsent(fd int, d time.Duration) {
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }
 
-func quietFD(fd int) bool {
+// Quiet reports whether there is nothing to be read of a descriptor, nor its end. Any loop may ask, also after another has closed it.
+func Quiet(fd int) bool {
 	var b [1]byte
-	_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return err == unix.EAGAIN
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return errno == unix.EAGAIN
 }
 
 func shutdownFD(fd int) { unix.Shutdown(fd, unix.SHUT_RDWR) }
