@@ -661,9 +661,11 @@ func TestNothingIsKeptBeyondItsTimeToLive(t *testing.T) {
 				t.Errorf("read %v after its end", late)
 			}
 			// Its time to live is taken away.
-			put()
-			untilKept(t, mode, c, "hot")
-			want(t, "PERSIST", redistest.Dial(t, node).Do("PERSIST", "hot"), ":1\r\n")
+			redistest.WaitFor(t, "its time to live to be taken away before it is over", func() bool {
+				put()
+				untilKept(t, mode, c, "hot")
+				return redistest.Dial(t, node).Do("PERSIST", "hot") == ":1\r\n"
+			})
 			end := time.Now().Add(life)
 			for time.Now().Before(end) {
 				want(t, "GET", c.Do("GET", "hot"), redistest.Bulk("v"))

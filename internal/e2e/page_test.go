@@ -123,8 +123,8 @@ func skewed(t *testing.T, addr, key string) {
 // A person sees which node has too much to do and why, on a screen, on a phone and in the dark; that a node is gone; and that it is back.
 func TestStatusPage(t *testing.T) {
 	nodes := servers(t, 3)
-	r := serve(t, pool{nodes: addresses(nodes), options: map[string]string{"hot_keys": "off", "timeout": "400ms", "health_check": "{interval: 100ms, timeout: 400ms, failures: 2}"}},
-		pool{name: "spread", nodes: addresses(nodes)})
+	r := serve(t, pool{nodes: addresses(nodes), options: map[string]string{"hot_keys": "off", "timeout": "10s", "health_check": "{interval: 100ms, timeout: 10s, failures: 2}"}},
+		pool{name: "spread", nodes: addresses(nodes), options: map[string]string{"timeout": "10s", "health_check": "{interval: 100ms, timeout: 10s, failures: 2}"}})
 	hot := `user:<img src=x onerror="document.title='taken over'">`
 	owner := owners(t, r.addr(), nodes, []string{hot})[hot]
 	victim := fmt.Sprintf("n%d", owner)
