@@ -56,6 +56,7 @@ fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, F
 	$(GO) test ./internal/command -run '^$$' -fuzz '^FuzzKeysAreWithinTheRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./internal/acl -run '^$$' -fuzz '^FuzzRules$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./proxy -run '^$$' -fuzz '^FuzzLogin$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	$(GO) test ./proxy -run '^$$' -fuzz '^FuzzHostileNode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
 	$(GO) run ./internal/bench

@@ -69,6 +69,10 @@ type Lane struct {
 	put      uint64        // bytes put on the lane until the last Expect
 	weighing bool          // put is right
 	lastRead int64
+	before   int64  // lastRead until the bytes that are being looked at came
+	met      int64  // when it was connected
+	size     int    // bytes of a reply that comes in pieces, as far as it has come
+	nameless bool   // of it there is an attribute, and no type yet
 	attempt  int    // in a row, without success
 	praised  bool   // the node has answered on this connection
 	failing  bool   // failHeld is to run in this turn

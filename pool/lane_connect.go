@@ -95,7 +95,8 @@ func (la *Lane) connected(link loop.Link) {
 	if la.opt.Valid != nil {
 		loop.GiveUpUnsent(link.FD, lateness)
 	}
-	la.lastRead = la.loop.Now()
+	la.met = la.loop.Now()
+	la.lastRead, la.size = la.met, 0
 	hello := la.handshake()
 	if la.greets == 0 {
 		la.begin()

@@ -24,6 +24,7 @@ func (la *Lane) checkPatience() {
 		if la.opt.ConnectTimeout > 0 {
 			limit = la.opt.ConnectTimeout
 		}
+		since = la.met // however busily it talks
 	} else {
 		if la.waiting.len() == 0 || la.tick == 0 || la.Patient {
 			return

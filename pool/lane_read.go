@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"syscall"
 )
@@ -29,7 +30,7 @@ func (la *Lane) Readable() {
 		return
 	}
 	if n > 0 {
-		la.lastRead = la.loop.Now()
+		la.before, la.lastRead = la.lastRead, la.loop.Now()
 		if la.opt.Valid != nil && la.waiting.len() > 0 && !la.opt.Valid() {
 			la.GiveUp("was not believed: this router had lost touch with the others of the pool")
 		} else {
@@ -43,6 +44,7 @@ func (la *Lane) Readable() {
 
 // Data takes bytes that came from the node.
 func (la *Lane) Data(b []byte) {
+	replies := false
 	for len(b) > 0 && !la.conn.Closed() {
 		n, done, err := la.scan.Scan(b)
 		if err != nil {
@@ -51,11 +53,19 @@ func (la *Lane) Data(b []byte) {
 			return
 		}
 		kind := la.scan.Kind()
+		if (!done || la.size > 0) && !la.goesOn(kind, n, done) {
+			return
+		}
 		switch {
 		case kind == '>' && la.listener == nil: // out of band: no request waits for it
 			if done {
 				la.stats.Pushes++
 			}
+			if !replies && n == len(b) {
+				la.lastRead = la.before // a node that only pushes is silent for those who wait
+			}
+			b = b[n:]
+			continue
 		case la.listener != nil && la.greets == 0:
 			la.push(b[:n], done)
 		case la.greets > 0:
@@ -81,8 +91,34 @@ func (la *Lane) Data(b []byte) {
 			}
 			w.owner.Reply(w.tag, kind, b[:n], done)
 		}
+		replies = true
 		b = b[n:]
 	}
+}
+
+// maxGreeting bounds a reply of the handshake. That of HELLO is the longest.
+const maxGreeting = 64 << 10
+
+// goesOn does the books of a reply that comes in pieces. It returns false if the lane is lost over it.
+func (la *Lane) goesOn(kind byte, n int, done bool) bool {
+	if kind == '>' && la.nameless && la.size > 0 && la.listener == nil { // the pieces before have gone to somebody as part of a reply
+		la.stats.Garbage++
+		la.lose("sent an attribute of a push where a reply was due")
+		return false
+	}
+	limit := la.opt.ReplyLimit
+	if la.greets > 0 {
+		limit = maxGreeting
+	}
+	if la.size += n; limit > 0 && la.size > limit {
+		la.stats.Garbage++
+		la.lose(fmt.Sprintf("sent a reply of over %d bytes", limit))
+		return false
+	}
+	if la.nameless = kind == 0; done {
+		la.size = 0
+	}
+	return true
 }
 
 // greeted takes a reply of the handshake. It returns false if the lane is lost over it.

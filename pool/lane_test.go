@@ -139,6 +139,75 @@ func TestLaneIsLostOver(t *testing.T) {
 	}
 }
 
+// A node that talks without end is no node.
+func TestLaneBoundsReplies(t *testing.T) {
+	endless := func(head, more string) redistest.Step {
+		return redistest.Stream(head, more)
+	}
+	cases := []struct {
+		name, fails string
+		change      func(*Options, *Key)
+		steps       []redistest.Step
+	}{
+		{"a bulk", "sent a reply of over 100000 bytes", nil, []redistest.Step{redistest.Expect("GET a"), endless("$4294967296\r\n", strings.Repeat("x", 1000))}},
+		{"a status", "sent a reply of over 100000 bytes", nil, []redistest.Step{redistest.Expect("GET a"), endless("+", strings.Repeat("x", 1000))}},
+		{"an array", "sent a reply of over 100000 bytes", nil, []redistest.Step{redistest.Expect("GET a"), endless("*1000000000\r\n", strings.Repeat(":1\r\n", 1000))}},
+		{"arrays in arrays", "sent a reply of over 100000 bytes", nil, []redistest.Step{redistest.Expect("GET a"), endless("", strings.Repeat("*1\r\n", 1000))}},
+		{"attributes", "sent a reply of over 100000 bytes", nil, []redistest.Step{redistest.Expect("GET a"), endless("", strings.Repeat("|1\r\n+a\r\n+b\r\n", 1000))}},
+		{"a push", "sent a reply of over 100000 bytes", nil, []redistest.Step{redistest.Expect("GET a"), endless(">1000000000\r\n", strings.Repeat("+x\r\n", 1000))}},
+		{"pushes, one after the other", "did not answer within 300ms", nil, []redistest.Step{redistest.Expect("GET a"), endless("", strings.Repeat(">1\r\n+x\r\n", 100))}},
+		{"an answer to AUTH", "sent a reply of over 65536 bytes", func(o *Options, _ *Key) { o.Password = "p" }, []redistest.Step{redistest.Expect("AUTH p"), endless("-", strings.Repeat("x", 1000))}},
+		{"pushes instead of an answer to AUTH", "did not answer within 300ms", func(o *Options, _ *Key) { o.Password = "p" },
+			[]redistest.Step{redistest.Expect("AUTH p"), endless("", strings.Repeat(">1\r\n+x\r\n", 100))}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := newLane(t, redistest.Node(t, c.steps...).Addr(), func(o *Options, k *Key) {
+				o.ReplyLimit, o.Timeout, o.ConnectTimeout = 100_000, 300*time.Millisecond, 300*time.Millisecond
+				if c.change != nil {
+					c.change(o, k)
+				}
+			})
+			own := newCaller(t)
+			f.send(own, 0, get("a"))
+			own.wait(1)
+			if got := own.failure[0]; !strings.Contains(got, c.fails) {
+				t.Errorf("it fails with %q", got)
+			}
+			f.do(func() {
+				if f.lane.stats.Losses == 0 || strings.HasPrefix(c.fails, "sent") != (f.lane.stats.Garbage > 0) {
+					t.Errorf("counted are %+v", f.lane.stats)
+				}
+			})
+		})
+	}
+}
+
+// What comes before a push belongs to it, and to nobody who waits.
+func TestLaneTakesNoAttributeOfAPush(t *testing.T) {
+	for _, c := range []struct{ name, first, then, want string }{
+		{"in one piece", "|1\r\n+a\r\n+b\r\n>1\r\n+x\r\n+mine\r\n", "", "+mine\r\n"},
+		{"in two pieces", "|1\r\n+a\r\n", "+b\r\n>1\r\n+x\r\n+mine\r\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newLane(t, redistest.Node(t, redistest.Hang()).Addr(), nil)
+			own := newCaller(t)
+			f.open()
+			f.send(own, 0, get("a"))
+			f.do(func() {
+				f.lane.Data([]byte(c.first))
+				f.lane.Data([]byte(c.then))
+			})
+			own.wait(1)
+			if c.want != "" {
+				own.gets(0, c.want)
+			} else if got := own.failure[0]; !strings.Contains(got, "sent an attribute of a push") {
+				t.Errorf("it fails with %q", got)
+			}
+		})
+	}
+}
+
 func TestLaneRefusesAReplyThatNothingHasAskedFor(t *testing.T) {
 	n := redistest.Node(t, redistest.Expect("GET a"), redistest.Reply("+a\r\n+b\r\n"), redistest.Hang(), redistest.Expect("GET c"), redistest.Reply("+c\r\n"))
 	f := newLane(t, n.Addr(), nil)

@@ -147,6 +147,7 @@ type Options struct {
 	Password       string
 	TLS            *certs.Client // nil: plain
 	OutputLimit    int           // unsent bytes at which the lane is full
+	ReplyLimit     int           // bytes of a reply over which the lane is given up; 0: none
 
 	// ReadOnly tells a replica of a Redis Cluster that reads are meant for it (READONLY).
 	ReadOnly bool

@@ -426,12 +426,19 @@ func (s *Session) gatherStreams(a *resp.Args) *gathering {
 		b = resp.AppendBulk(resp.AppendBulk(b, key), a.At(at+1+n+k))
 		g.requests = append(g.requests, gatherRequest{key, b})
 	}
-	resp3 := s.resp3
+	resp3, each := s.resp3, 1 // what there is of one stream: a pair in an array, or in a map
+	if resp3 {
+		each = 2
+	}
 	g.finish = func(dst []byte, replies [][]byte) []byte {
 		var found []byte
 		total := 0
 		for _, r := range replies {
-			if n, rest, err := resp.ArrayLen(r); err == nil && n > 0 {
+			n, rest, err := resp.ArrayLen(r)
+			if err != nil || n > 0 && n != each {
+				return resp.AppendError(dst, errMergedReply)
+			}
+			if n > 0 {
 				found = append(found, rest...)
 				total++
 			}

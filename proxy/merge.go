@@ -168,6 +168,9 @@ func (sp *split) appendConcat(dst []byte) []byte {
 	}
 	switch sp.parts[0].reply[0] {
 	case '%':
+		if total%2 != 0 {
+			return resp.AppendError(dst, errMergedReply)
+		}
 		dst = resp.AppendMap(dst, true, total/2)
 	case '~':
 		dst = resp.AppendSet(dst, true, total)

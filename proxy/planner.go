@@ -87,8 +87,7 @@ func (s *Session) handleOther(c *command.Command, scan *resp.RequestScanner, b [
 	if c == nil {
 		st.Unknown++
 		if fromBrowser(a.At(0)) {
-			s.closing = true
-			s.worker.loop.Defer(s.drop)
+			s.speaksHTTP()
 			return true
 		}
 		if helloOfTLS(a.At(0)) && s.head == s.tail {
@@ -334,4 +333,17 @@ func (s *Session) stepReplyMode() {
 // word, as Redis closes it, before a line of the page's choosing is read as a command.
 func fromBrowser(name []byte) bool {
 	return bytes.EqualFold(name, []byte("post")) || bytes.EqualFold(name, []byte("host:"))
+}
+
+// speaksHTTP lets go of such a client. It is counted, and told once a second: a page can send as many as it likes.
+func (s *Session) speaksHTTP() {
+	w := s.worker
+	s.pool.stats.Errors[metrics.Protocol]++
+	if second := w.loop.Now() / 1e9; second != w.browserSecond {
+		w.browserSecond = second
+		w.log.Warn("client closed", "pool", s.pool.shared.cfg.Name, "client", s.peer,
+			"reason", "it speaks HTTP: a web page may be using its reader's browser to send commands here")
+	}
+	s.closing = true
+	w.loop.Defer(s.drop)
 }

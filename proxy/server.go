@@ -138,7 +138,7 @@ func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPo
 	sp.fault, _ = newFault(p.Fault) // it was checked
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
-		Username: p.Username, Password: keys.password(p.Identity), TLS: keys.client(p.BackendTLS), OutputLimit: p.NodeOutputLimit,
+		Username: p.Username, Password: keys.password(p.Identity), TLS: keys.client(p.BackendTLS), OutputLimit: p.NodeOutputLimit, ReplyLimit: p.MaxReplySize,
 		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
 		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
 		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },

@@ -51,6 +51,7 @@ type worker struct {
 
 	handshakeSecond int64 // in which handshakeLines have failed
 	handshakeLines  int
+	browserSecond   int64 // in which a client that speaks HTTP was last told of
 }
 
 // sharedPool is what the workers have in common of a pool: its configuration. It does not change; a reload puts another in its place.

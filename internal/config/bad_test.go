@@ -174,6 +174,7 @@ var badFiles = []struct{ name, says string }{
 	{"health_failures_zero", `4: pool "cache": health_check: failures "0" is not a whole number of at least 1`},
 	{"health_interval", `4: pool "cache": health_check: interval "10" has no unit; write 10s for seconds or 10ms for milliseconds`},
 	{"health_timeout_zero", `4: pool "cache": health_check: timeout "0" is too short; the least is 1ms`},
+	{"max_reply_size", `4: pool "cache": max_reply_size "2tb" is not a size; write it like 256kb, 512mb or 1gb`},
 	{"max_node_bytes", `4: pool "cache": max_node_bytes "2gb" is out of range; the least is 0, the most 1gb`},
 	{"max_node_requests", `4: pool "cache": max_node_requests "-1" is not a whole number of at least 0`},
 	{"hot_keys_exclude", `4: pool "cache": hot_keys: exclude: empty; expected a pattern as KEYS takes it, such as "session:*"`},

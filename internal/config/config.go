@@ -143,6 +143,7 @@ type Pool struct {
 	RequestBurst      int           // of them at once; 0: as many as RequestRate
 	NodeRequests      int           // in flight to one node over all loops, beyond which they are shed; 0: unlimited
 	NodeBytes         int           // of requests in flight, sent or queued, to one node; 0: unlimited
+	MaxReplySize      int           // bytes of one reply of a node; 0: unlimited
 	PrivateLanes      int           // private connections per loop
 	ReadRetries       int           // percent of the requests: reads sent a second time after their node was lost
 

@@ -83,7 +83,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: AsTimeout, ConnectTimeout: 90 * time.Second, Preconnect: true,
 		Window: 64, MaxPerAddress: 100, ConnectionRate: 500, IdleTimeout: time.Hour, RequestRate: 20000, RequestBurst: 30000,
 		MaxRequestSize: 64 << 20, ClientInputLimit: 128 << 20, MaxArguments: 1000, MaxKeyLength: 1 << 10, ClientOutputLimit: 1e6, NodeOutputLimit: 2048,
-		NodeRequests: 1000, NodeBytes: 64 << 20, PrivateLanes: 50,
+		NodeRequests: 1000, NodeBytes: 64 << 20, MaxReplySize: 1 << 30, PrivateLanes: 50,
 		Identity: Identity{Username: "ringway", Password: "0123"}, RequirePass: "# not a comment", Database: 5, Dangerous: "local", ClusterMode: true,
 		OnFailure: "eject", FailureLimit: 7, RetryTimeout: 250 * time.Millisecond,
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
@@ -171,18 +171,19 @@ func TestEveryOptionIsRead(t *testing.T) {
 	public.BackendTLS = &ClientTLS{MinVersion: "1.2", Line: 129}
 	public.Sentinel = &Sentinel{Addresses: []string{"t:1"}, Masters: []Master{{Name: "m", Weight: 1, Line: 130}},
 		Identity: Identity{Username: "s", PasswordFile: "t.txt"}, Line: 130}
+	public.MaxReplySize = 2 << 30
 
 	public.Dangerous, public.Passthrough = "deny", true
 
 	ringed := DefaultPool()
-	ringed.Name, ringed.Line, ringed.Listen = "ringed", 133, "127.0.0.1:12"
+	ringed.Name, ringed.Line, ringed.Listen = "ringed", 134, "127.0.0.1:12"
 	ringed.Distribution, ringed.Hash, ringed.RingSize, ringed.MaxRingSize = "ring_hash", "murmur2_64", 100, 2000
-	ringed.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 139}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 139}}
+	ringed.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 140}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 140}}
 
 	magic := DefaultPool()
-	magic.Name, magic.Line, magic.Listen = "magic", 140, "127.0.0.1:13"
+	magic.Name, magic.Line, magic.Listen = "magic", 141, "127.0.0.1:13"
 	magic.Distribution, magic.Hash, magic.TableSize = "maglev", "", 251
-	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 144}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 144}}
+	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 145}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 145}}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
@@ -328,6 +329,7 @@ func TestValues(t *testing.T) {
 		{"script_timeout: 0", func(p *Pool) any { return p.ReplyTimeout(p.ScriptTimeout) }, time.Duration(0)},
 		{"max_ejected: 0%", func(p *Pool) any { return p.MaxEjected }, 0},
 		{"max_ejected: 100%", func(p *Pool) any { return p.MaxEjected }, 100},
+		{"max_reply_size: 0", func(p *Pool) any { return p.MaxReplySize }, 0},
 		{"max_node_bytes: 0", func(p *Pool) any { return p.NodeBytes }, 0},
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},

@@ -42,6 +42,7 @@ func DefaultPool() Pool {
 		MaxRequestSize:    512 << 20,
 		ClientInputLimit:  1 << 30,
 		MaxArguments:      1 << 20,
+		MaxReplySize:      1 << 30,
 		ClientOutputLimit: 256 << 10,
 		ClientStall:       time.Minute,
 		NodeOutputLimit:   1 << 20,

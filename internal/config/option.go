@@ -106,6 +106,7 @@ var poolOptions = []option[Pool]{
 	size("backend_output_limit", func(p *Pool) *int { return &p.NodeOutputLimit }, 1<<10, 1<<30),
 	whole("max_node_requests", func(p *Pool) *int { return &p.NodeRequests }, 0, math.MaxInt32),
 	size("max_node_bytes", func(p *Pool) *int { return &p.NodeBytes }, 0, 1<<30),
+	size("max_reply_size", func(p *Pool) *int { return &p.MaxReplySize }, 0, 1<<40),
 	whole("max_private_connections", func(p *Pool) *int { return &p.PrivateLanes }, 1, math.MaxInt32),
 	whole("backlog", func(p *Pool) *int { return &p.Backlog }, 1, 65535),
 	flag("tcpkeepalive", func(p *Pool) *bool { return &p.TCPKeepAlive }),

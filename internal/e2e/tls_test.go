@@ -228,3 +228,132 @@ func TestStoppingDuringHandshakes(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// Whoever is not let in at the admin address is told so, and the log has who it was and why; so has it for clients and for servers after authorities
+// were exchanged.
+func TestTLSRefusalsAreLogged(t *testing.T) {
+	a, stranger := redistest.NewAuthority(t), redistest.NewAuthority(t)
+	m := &mounted{t: t, dir: t.TempDir()}
+	own := a.Issue(redistest.Issue{})
+	put := func(clients, nodes *redistest.Authority) {
+		m.put(map[string]string{"tls.crt": own.Cert, "tls.key": own.Key, "clients.crt": clients.File, "nodes.crt": nodes.File})
+	}
+	put(a, a)
+	node := redistest.ServerTLS(t, a)
+	secrets := fmt.Sprintf("cert: %s, key: %s", m.path("tls.crt"), m.path("tls.key"))
+	file := filepath.Join(t.TempDir(), "proxy.yml")
+	listen, admin := redistest.FreePort(t), redistest.FreePort(t)
+	text := fmt.Sprintf("admin: {listen: 127.0.0.1:%d, tls: {%s, client_ca: %s, min_version: \"1.3\"}}\n"+
+		"pools:\n  - {name: p, listen: 127.0.0.1:%d, tls: {%s, client_ca: %s}, backend_tls: {%s, ca: %s}, backends: [{address: %q}]}\n",
+		admin, secrets, m.path("clients.crt"), listen, secrets, m.path("clients.crt"), secrets, m.path("nodes.crt"), node.Addr())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := redistest.Start(t, program, "-c", file)
+	get := func(cfg *tls.Config) error {
+		h := http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}, Timeout: redistest.Patience}
+		resp, err := h.Get(fmt.Sprintf("https://127.0.0.1:%d/metrics", admin))
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	has := func(from int, parts ...string) bool {
+		for line := range strings.Lines(r.Output()[from:]) {
+			all := true
+			for _, p := range parts {
+				all = all && strings.Contains(line, p)
+			}
+			if all {
+				return true
+			}
+		}
+		return false
+	}
+	logged := func(from int, parts ...string) {
+		t.Helper()
+		redistest.WaitFor(t, fmt.Sprintf("the log to have %q", parts), func() bool { return has(from, parts...) })
+	}
+	good := a.Issue(redistest.Issue{})
+	redistest.WaitFor(t, "the admin address", func() bool { return get(a.Trust(good)) == nil })
+	showing := func(c *redistest.Certificate) *tls.Config { // even what the router has not asked for
+		cfg := a.Trust(nil)
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.Pair, nil }
+		return cfg
+	}
+	for _, c := range []struct {
+		name, reason string
+		cfg          *tls.Config
+	}{
+		{"an old version", "unsupported versions", func() *tls.Config {
+			cfg := a.Trust(good)
+			cfg.MaxVersion = tls.VersionTLS12
+			return cfg
+		}()},
+		{"no certificate", "didn't provide a certificate", a.Trust(nil)},
+		{"a stranger's certificate", "unknown authority", showing(stranger.Issue(redistest.Issue{}))},
+		{"an expired certificate", "has expired", showing(a.Issue(redistest.Issue{Until: time.Now().Add(-time.Minute)}))},
+		{"a client that does not trust us", "bad certificate", stranger.Trust(nil)},
+		{"a client that wants another name", "bad certificate", func() *tls.Config {
+			cfg := a.Trust(good)
+			cfg.ServerName = "redis.example.com"
+			return cfg
+		}()},
+	} {
+		t.Run("admin/"+c.name, func(t *testing.T) {
+			from := len(r.Output())
+			if err := get(c.cfg); err == nil {
+				t.Error("it is let in")
+			}
+			logged(from, "TLS handshake error from 127.0.0.1:", c.reason)
+		})
+	}
+	t.Run("admin/plain HTTP", func(t *testing.T) {
+		from := len(r.Output())
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", admin))
+		if err == nil && resp.StatusCode == http.StatusOK {
+			t.Error("it is served")
+		}
+		logged(from, "TLS handshake error from 127.0.0.1:", "client sent an HTTP request to an HTTPS server")
+	})
+
+	addr := fmt.Sprintf("127.0.0.1:%d", listen)
+	ping := func(cert *redistest.Certificate) error {
+		c, err := redistest.ConnectTLS(addr, showing(cert))
+		if err == nil {
+			defer c.Close()
+			_, err = c.TryDo("PING")
+		}
+		return err
+	}
+	there := redistest.DialTLS(t, addr, a.Trust(good))
+	want(t, there, "+OK\r\n", "SET", "key", "value")
+	t.Run("the authority of clients is exchanged", func(t *testing.T) {
+		put(stranger, a)
+		redistest.WaitFor(t, "clients of the new one to be let in", func() bool { return ping(stranger.Issue(redistest.Issue{})) == nil })
+		from := len(r.Output())
+		redistest.WaitFor(t, "the log to have who is refused", func() bool { // some are only counted
+			if err := ping(good); err == nil {
+				t.Fatal("a certificate of the old one is good still")
+			}
+			return has(from, "TLS handshake failed", "pool=p", "client=127.0.0.1:", "signed by unknown authority")
+		})
+		from = len(r.Output())
+		if err := get(a.Trust(good)); err == nil {
+			t.Error("a certificate of the old one is good still at the admin address")
+		}
+		logged(from, "TLS handshake error from 127.0.0.1:", "unknown authority")
+		want(t, there, redistest.Bulk("value"), "GET", "key")
+	})
+	t.Run("the authority of servers is exchanged", func(t *testing.T) {
+		from := len(r.Output())
+		put(stranger, stranger)
+		logged(from, "certificates reloaded")
+		want(t, there, redistest.Bulk("value"), "GET", "key") // what is connected stays
+		node.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		logged(from, "node down", "signed by unknown authority")
+		wantError(t, there, "ERR node '", "GET", "key")
+		put(stranger, a)
+		redistest.WaitFor(t, "the server to be trusted again", func() bool { return there.Do("GET", "key") == redistest.Bulk("value") })
+	})
+}

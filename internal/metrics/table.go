@@ -321,7 +321,7 @@ var table = []section{
 		},
 		{
 			name: "ringway_node_garbage_total", kind: counter,
-			help: "Replies that were not RESP, or that no request had asked for.",
+			help: "Replies that were not RESP, that no request had asked for, or over max_reply_size.",
 			node: func(n *Node, put put) { put(float64(n.Garbage)) },
 		},
 		{

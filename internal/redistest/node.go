@@ -171,6 +171,16 @@ func Answer(f func(args []string) string) Step {
 	}}
 }
 
+// Stream writes head and then more again and again, and reads nothing, until the peer closes the connection; the script goes on with the next one.
+func Stream(head, more string) Step {
+	return Step{"stream", func(_ *FakeNode, c *fakeConn) error {
+		for _, err := io.WriteString(c, head); err == nil; {
+			_, err = io.WriteString(c, more)
+		}
+		return errNextConn
+	}}
+}
+
 // Hang reads whatever comes and answers nothing, until the peer closes the connection; the script goes on with the next one.
 func Hang() Step {
 	return Step{"hang", func(_ *FakeNode, c *fakeConn) error {
