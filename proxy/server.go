@@ -324,9 +324,9 @@ func (srv *Server) Open() (err error) {
 	return err
 }
 
-// acceptAt has the clients who come to a door go to a pool.
+// acceptAt has the clients who come to a door go to a pool, when it returns.
 func (srv *Server) acceptAt(d *door, index int) {
-	d.home.loop.Post(func() {
+	d.home.wait(func() {
 		if err := srv.openTo(d, index); err != nil {
 			srv.log.Error("cannot accept", "listen", d.listen, "error", err)
 		}
