@@ -90,6 +90,10 @@ type Lane struct {
 	scripts      map[string]struct{} // digests that the node was told on this connection
 	scriptsEpoch uint64
 
+	clock   *Clock          // nil: nobody asks for it
+	phases  *metrics.Phases // of its node
+	flights flights
+
 	listener *Listener // for a lane that carries subscriptions and no requests
 	pushed   []byte    // a push, as far as it has come
 	pinged   int64     // when the last heartbeat was asked for
@@ -297,6 +301,9 @@ func (la *Lane) failHeld() {
 
 // Flushed tells those who wait for room.
 func (la *Lane) Flushed(unsent int) {
+	if la.clock != nil && la.state == ready {
+		la.flights.written(la.requests, la.conn.BytesOut+uint64(unsent), unsent, la.loop.WriteTime())
+	}
 	if len(la.full) > 0 && unsent+len(la.held) <= la.opt.OutputLimit/2 {
 		la.tellRoom()
 	}

@@ -19,6 +19,7 @@ type Set struct {
 	loop    *loop.Loop
 	counted func(index int) *metrics.Node // where a lane that is closed leaves its counters
 	load    func(index int) *Load
+	clock   *Clock
 }
 
 // NewSet returns a set without connections. counted gives the shard of a node, load what this loop has in flight to it.
@@ -27,6 +28,9 @@ func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metri
 	s.Follow(nodes)
 	return s
 }
+
+// Time has the lanes that are made from now on tell a clock, which knows all nodes.
+func (s *Set) Time(c *Clock) { s.clock = c }
 
 // Follow takes over a list of nodes that begins with those of the list before. Lanes whose node has moved or has other settings go
 // along with it. The result is how many private lanes were closed.
@@ -144,7 +148,13 @@ func (s *Set) Present(i int) *Lane {
 }
 
 // NewLane returns a lane to node i that belongs to the caller, who gives it to Discard in the end.
-func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key) }
+func (s *Set) NewLane(i int) *Lane {
+	la := NewLane(s.loop, s.nodes[i], i, s.Key)
+	if s.clock != nil {
+		la.clock, la.phases = s.clock, s.clock.Nodes[i]
+	}
+	return la
+}
 
 // Discard closes a lane for good. What it has counted is kept.
 func (s *Set) Discard(la *Lane) {

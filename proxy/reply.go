@@ -33,6 +33,9 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
 		s.count(sl, kind, len(b), 1)
 		s.push(b)
+		if sl.answeredBy != notCounted {
+			s.note(sl.start, sl.answeredBy)
+		}
 		*sl = slot{}
 		s.head++
 		s.sendAnswered()
@@ -137,8 +140,11 @@ func (s *Session) failNow(tag uint64, reason string) {
 
 // count does the books for a reply that is complete: weight is what the request counted in the window.
 func (s *Session) count(sl *slot, kind byte, size, weight int) {
-	st := &s.pool.stats
-	st.Latency.Observe(s.worker.loop.Now() - sl.start)
+	st, now := &s.pool.stats, s.worker.loop.Now()
+	st.Latency.Observe(now - sl.start)
+	if s.pool.timed {
+		sl.start, sl.answeredBy = now, uint16(s.pool.clock.Replying+manyNodes)
+	}
 	if kind == '-' || kind == '!' {
 		st.Errors[metrics.NodeError]++
 	}
@@ -184,6 +190,9 @@ func (s *Session) sendAnswered() {
 		}
 		if !sl.mute {
 			s.push(sl.buf)
+			if sl.answeredBy != notCounted {
+				s.note(sl.start, sl.answeredBy)
+			}
 		}
 		s.held -= len(sl.buf)
 		s.worker.loop.Release(sl.buf)

@@ -34,6 +34,8 @@ type Session struct {
 	seen       int // replies until now, up to the window: the window opens as they come
 	meanReply  int // moving average, in bytes
 
+	unwritten []run // replies that are not written yet
+
 	keptRequests keptRequests
 
 	ring    uint16 // the size of the last ring of slots that was needed
@@ -328,6 +330,9 @@ func (s *Session) protocolError(err error) {
 
 // Flushed is called when output was written.
 func (s *Session) Flushed(unsent int) {
+	if len(s.unwritten) > 0 {
+		s.written(unsent)
+	}
 	if s.stalls.has(metrics.StallOutput) && unsent+s.held <= s.pool.shared.cfg.ClientOutputLimit/2 {
 		s.relieve(metrics.StallOutput)
 	}
@@ -409,6 +414,7 @@ func (s *Session) gone() {
 	}
 	s.slots = s.few[:]
 	s.forgetKept()
+	s.forgetRuns()
 	s.inFlight, s.held, s.joins = 0, 0, nil
 	s.dropPrivate()
 	s.leaveAll()

@@ -131,7 +131,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
-	s.pool.stats.Parts += uint64(len(sp.parts))
+	s.pool.stats.FanOut(len(sp.parts))
 	name := a.At(0)
 	// Each part has a buffer of its own if it is kept or stripped, and where two may be for one lane.
 	own := s.pool.keeps != keepNothing || s.pool.extras.strips || s.pool.topo.readers != nil
@@ -274,6 +274,7 @@ func (s *Session) partDone(seq uint32, sl *slot) {
 	sl.split = nil
 	sl.state = answered
 	s.count(sl, kind, size, sp.weight)
+	sl.answeredBy = min(sl.answeredBy, manyNodes)
 	sp.release(s.worker)
 	if seq == s.head {
 		s.sendAnswered()

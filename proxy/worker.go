@@ -38,6 +38,7 @@ type worker struct {
 	freeAgain    []*again
 	freeWeighed  []*weighed
 	freeJoints   []*joint
+	freeRuns     [][]run
 	freeSpreads  []*spread
 	freeWritings []*writing
 	joints       []join // to be put on their lanes in this turn
@@ -101,6 +102,8 @@ type poolState struct {
 	partOf   []uint16 // scratch of split
 	pubsub   *hub     // nil until somebody subscribes
 	stats    metrics.Pool
+	clock    pool.Clock
+	timed    bool // the phases of requests are told
 	clients  int
 	keeps    keeps
 	loads    []*pool.Load // what this loop has in flight, by node
@@ -148,6 +151,8 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 		stats:   metrics.NewPool(len(t.nodes)),
 		rereads: fewRereads,
 	}
+	ps.clock.Follow(len(t.nodes))
+	ps.timed = true
 	ps.findExtras()
 	ps.findHeat()
 	w.pools = append(w.pools, ps)
@@ -158,6 +163,9 @@ func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
 		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] }, ps.load)
+		if ps.timed {
+			s.Time(&ps.clock)
+		}
 		ps.sets[k] = s
 	}
 	return s
@@ -313,7 +321,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	for i, n := range ps.topo.nodes {
 		of := &st.Nodes[i]
-		of.Up = n.Up()
+		of.Up, of.Phases = n.Up(), *ps.clock.Nodes[i]
 		if w.loop.ID == 0 { // one tells for all
 			of.FailedChecks = n.FailedChecks()
 			for reason := range n.Ejections {

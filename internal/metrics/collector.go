@@ -99,6 +99,14 @@ func (c *collector) collectPool(ch chan<- prometheus.Metric, pool string, nodes 
 			f.pool(sum, c.putter(ch, i, pool))
 		case f.latency != nil:
 			ch <- classic(c.descs[i], f.latency(sum), pool)
+		case f.spread != nil:
+			f.spread(sum, c.spreader(ch, i, pool))
+		case f.phases != nil:
+			for j, node := range nodes[:min(len(nodes), len(sum.Nodes))] {
+				if node != "" {
+					f.phases(&sum.Nodes[j], c.spreader(ch, i, pool, valid(node)))
+				}
+			}
 		case f.node != nil:
 			for j, node := range nodes[:min(len(nodes), len(sum.Nodes))] {
 				if node == "" {
@@ -137,6 +145,31 @@ func (c *collector) putter(ch chan<- prometheus.Metric, i int, first ...string) 
 		ch <- prometheus.MustNewConstMetric(c.descs[i], c.families[i].kind, v, all...)
 	}
 }
+
+// spreader is putter for histograms.
+func (c *collector) spreader(ch chan<- prometheus.Metric, i int, first ...string) putSpread {
+	return func(bounds []float64, counts []uint64, sum float64, labels ...string) {
+		all := append(first[:len(first):len(first)], labels...)
+		cumulative, count := make(map[float64]uint64, len(bounds)), uint64(0)
+		for j, n := range counts {
+			if count += n; j < len(bounds) {
+				cumulative[bounds[j]] = count
+			}
+		}
+		ch <- prometheus.MustNewConstHistogram(c.descs[i], count, sum, cumulative, all...)
+	}
+}
+
+// The bounds of phases in seconds, and those of widths.
+var phaseBounds, widthBounds = func() (phases, widths []float64) {
+	for i := range PhaseBuckets - 1 {
+		phases = append(phases, float64(phaseBound(i))/1e9)
+	}
+	for i := range widthBuckets - 1 {
+		widths = append(widths, float64(widthBound(i)))
+	}
+	return phases, widths
+}()
 
 // classicBounds are the internal buckets that end a bucket of the scraped histogram: they double from 33 us to 4.3 s,
 // with a half step between where most replies come, from 66 us to 4.2 ms. All internal buckets would be

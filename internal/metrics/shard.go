@@ -172,6 +172,7 @@ type Pool struct {
 	Retries  [Retries]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
 	Parts    uint64    // requests made from multi-key requests that were split
+	Widths   Widths    // of these: how many parts each had
 
 	Moves                 [MoveResults]uint64
 	Voids                 uint64 // writes that were preceded by the removal of what an old node had
@@ -202,6 +203,8 @@ type Pool struct {
 	BytesIn  uint64 // from clients
 	BytesOut uint64 // to clients
 
+	Write Phase // of replies that are no one node's: of requests that were split, or that no node was asked
+
 	Nodes []Node // by the index of the node
 }
 
@@ -220,6 +223,7 @@ type Node struct {
 	BytesOut                                           uint64
 	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64
 	Sheds                                              uint64
+	Phases                                             Phases
 }
 
 // Loop is what a loop counts of itself.

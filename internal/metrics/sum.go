@@ -41,6 +41,8 @@ func (p *Pool) add(q *Pool) {
 	m.Held += o.Held
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.Widths.add(&q.Widths)
+	p.Write.add(&q.Write)
 	p.HotKeys += q.HotKeys
 	p.Promotions += q.Promotions
 	p.Demotions += q.Demotions
@@ -103,6 +105,7 @@ func (n *Node) add(o *Node) {
 	n.Timeouts += o.Timeouts
 	n.Garbage += o.Garbage
 	n.Sheds += o.Sheds
+	n.Phases.add(&o.Phases)
 }
 
 func (l *Loop) add(o *Loop) {

@@ -25,10 +25,15 @@ type family struct {
 	loop    func(l *Loop, put put) // each loop, with the label loop first
 	process func(c *collector, put put)
 	latency func(p *Pool) *Histogram
+	spread  func(p *Pool, put putSpread) // a histogram for each of its labels
+	phases  func(n *Node, put putSpread) // likewise, of each node
 }
 
 // put hands over a value and its labels.
 type put func(v float64, labels ...string)
+
+// putSpread hands over a histogram and its labels: its bounds, how many there are in the bucket of each and, at the end, beyond all.
+type putSpread func(bounds []float64, counts []uint64, sum float64, labels ...string)
 
 type value struct{ name, meaning string }
 
@@ -64,6 +69,11 @@ var table = []section{
 			name:    "ringway_request_duration_seconds",
 			help:    "From the turn in which a request was read to the turn that had its whole reply. Requests that Ringway answers itself are not in it.",
 			latency: func(p *Pool) *Histogram { return &p.Latency },
+		},
+		{
+			name: "ringway_phase_duration_seconds", labels: []string{"phase"}, values: phaseValues,
+			help:   "How long the parts of a request's time took, of requests and parts of requests for nodes. Blocking commands count for none but write.",
+			spread: putPhases,
 		},
 		{
 			name: "ringway_errors_total", kind: counter, labels: []string{"kind"}, values: kindValues,
@@ -114,6 +124,11 @@ var table = []section{
 			name: "ringway_fanout_parts_total", kind: counter,
 			help: "Parts made from requests that go to several nodes: each node's share is one.",
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
+		},
+		{
+			name:   "ringway_fanout_width",
+			help:   "Requests that go to several nodes, by how many parts they have.",
+			spread: func(p *Pool, put putSpread) { put(widthBounds, p.Widths.Buckets[:], float64(p.Widths.Sum)) },
 		},
 	}},
 	{"TLS", []family{
@@ -289,6 +304,11 @@ var table = []section{
 			name: "ringway_node_requests_total", kind: counter,
 			help: "Requests for the node, those that fail because it is down included; each part of a split request is one.",
 			node: func(n *Node, put put) { put(float64(n.Requests)) },
+		},
+		{
+			name: "ringway_node_phase_duration_seconds", labels: []string{"phase"}, values: phaseValues,
+			help:   "The same for the node's requests. Replies that are put together of several nodes' are written by none.",
+			phases: func(n *Node, put putSpread) { n.Phases.put(put) },
 		},
 		{
 			name: "ringway_node_bytes_total", kind: counter, labels: []string{"direction"},
@@ -543,9 +563,9 @@ var retryValues = []value{
 // labelsOf returns all labels of a family, in order.
 func (f *family) labelsOf() []string {
 	switch {
-	case f.pool != nil, f.latency != nil:
+	case f.pool != nil, f.latency != nil, f.spread != nil:
 		return slices.Concat([]string{"pool"}, f.labels)
-	case f.node != nil:
+	case f.node != nil, f.phases != nil:
 		return slices.Concat([]string{"pool", "node"}, f.labels)
 	case f.loop != nil:
 		return slices.Concat([]string{"loop"}, f.labels)
@@ -556,12 +576,35 @@ func (f *family) labelsOf() []string {
 // typeName is the type as Prometheus calls it.
 func (f *family) typeName() string {
 	switch {
-	case f.latency != nil:
+	case f.histogram():
 		return "histogram"
 	case f.kind == counter:
 		return "counter"
 	}
 	return "gauge"
+}
+
+func (f *family) histogram() bool { return f.latency != nil || f.spread != nil || f.phases != nil }
+
+var phaseValues = []value{
+	{"queued", "From the turn that read the request until it was written to the node: Ringway was busy, a connection was being made, or the node did not take it."},
+	{"node", "Until the whole reply had come: the way there, the node, the way back."},
+	{"write", "Until the client's system had taken the reply: Ringway was busy, replies of other nodes come before it, or the client does not read."},
+}
+
+func (p *Phases) put(put putSpread) {
+	for i, of := range []*Phase{&p.Queued, &p.AtNode, &p.Write} {
+		put(phaseBounds, of.Buckets[:], float64(of.Sum)/1e9, phaseValues[i].name)
+	}
+}
+
+// putPhases adds up the nodes, also those that are not of interest any more.
+func putPhases(p *Pool, put putSpread) {
+	all := Phases{Write: p.Write}
+	for i := range p.Nodes {
+		all.add(&p.Nodes[i].Phases)
+	}
+	all.put(put)
 }
 
 func putRequests(p *Pool, put put) {
