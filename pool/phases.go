@@ -75,6 +75,13 @@ func (f *flights) when(request uint64, now int64) int64 {
 // forget is called when the connection is lost, with all that was on it.
 func (f *flights) forget() { f.marks, f.first = f.marks[:0], 0 }
 
+func (la *Lane) time(c *Clock) {
+	if la.clock = c; c != nil {
+		la.phases = c.Nodes[la.Index]
+	}
+	la.flights.forget()
+}
+
 // answered counts the request whose reply is here, before it leaves the queue.
 func (la *Lane) answered(w *waiting) {
 	now := la.loop.Now()

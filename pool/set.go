@@ -29,8 +29,11 @@ func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metri
 	return s
 }
 
-// Time has the lanes that are made from now on tell a clock, which knows all nodes.
-func (s *Set) Time(c *Clock) { s.clock = c }
+// Time has the lanes tell a clock, which knows all nodes, or none any more.
+func (s *Set) Time(c *Clock) {
+	s.clock = c
+	s.Each(func(la *Lane) { la.time(c) })
+}
 
 // Follow takes over a list of nodes that begins with those of the list before. Lanes whose node has moved or has other settings go
 // along with it. The result is how many private lanes were closed.
@@ -150,9 +153,7 @@ func (s *Set) Present(i int) *Lane {
 // NewLane returns a lane to node i that belongs to the caller, who gives it to Discard in the end.
 func (s *Set) NewLane(i int) *Lane {
 	la := NewLane(s.loop, s.nodes[i], i, s.Key)
-	if s.clock != nil {
-		la.clock, la.phases = s.clock, s.clock.Nodes[i]
-	}
+	la.time(s.clock)
 	return la
 }
 

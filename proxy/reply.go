@@ -31,6 +31,7 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.carriedOut(tag, sl, nil)
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
+		s.lookedUp(sl, kind, b)
 		s.count(sl, kind, len(b), 1)
 		s.push(b)
 		if sl.answeredBy != notCounted {
@@ -81,6 +82,9 @@ func (s *Session) replyLater(seq uint32, sl *slot, kind byte, b []byte, done boo
 		s.held += len(b)
 	}
 	if done {
+		if !sl.begun {
+			s.lookedUp(sl, kind, sl.buf)
+		}
 		s.count(sl, kind, len(sl.buf), 1)
 		sl.state = answered
 		if seq == s.head {

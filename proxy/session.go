@@ -51,8 +51,9 @@ type Session struct {
 	resp3   bool
 	replies replyMode
 
-	limited     bool // what it asks may be denied, for its user or the pool
-	amongCopies bool // there may be copies of hot keys in its database
+	prefix      uint8 // of the key of the request that is being handled, for its slot
+	limited     bool  // what it asks may be denied, for its user or the pool
+	amongCopies bool  // there may be copies of hot keys in its database
 
 	db        int
 	id        uint64

@@ -27,9 +27,10 @@ type slot struct {
 	keptNode   uint16
 	answeredBy uint16 // see phases.go; start is then when the reply came
 	state      slotState
-	mute       bool // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
-	private    bool // the reply comes on a private lane
-	begun      bool // part of the reply is in the client's output already
+	prefix     uint8 // of the key that is looked up, see prefixOf
+	mute       bool  // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
+	private    bool  // the reply comes on a private lane
+	begun      bool  // part of the reply is in the client's output already
 }
 
 type slotState uint8
@@ -55,6 +56,7 @@ func (s *Session) open(c *command.Command) *slot {
 	sl.command = c
 	sl.state = awaited
 	sl.mute = s.muted()
+	sl.prefix = s.prefix
 	return sl
 }
 

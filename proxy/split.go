@@ -259,10 +259,12 @@ func (s *Session) partDone(seq uint32, sl *slot) {
 		at := len(out)
 		out = sp.appendMerged(out)
 		kind, size = out[at], len(out)-at
+		s.lookedUp(sl, kind, out[at:])
 		s.conn.Commit(out)
 	} else {
 		sl.buf = sp.appendMerged(s.worker.loop.Buffer(size + 32))
 		kind, size = sl.buf[0], len(sl.buf)
+		s.lookedUp(sl, kind, sl.buf)
 		s.held += size
 	}
 	if kind == '-' && !sp.failed {

@@ -103,7 +103,8 @@ type poolState struct {
 	pubsub   *hub     // nil until somebody subscribes
 	stats    metrics.Pool
 	clock    pool.Clock
-	timed    bool // the phases of requests are told
+	timed    bool     // the phases of requests are told
+	prefixes []string // whose lookups are counted apart; nil: none
 	clients  int
 	keeps    keeps
 	loads    []*pool.Load // what this loop has in flight, by node
@@ -152,7 +153,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 		rereads: fewRereads,
 	}
 	ps.clock.Follow(len(t.nodes))
-	ps.timed = true
+	ps.findCounts()
 	ps.findExtras()
 	ps.findHeat()
 	w.pools = append(w.pools, ps)
@@ -163,9 +164,7 @@ func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
 		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] }, ps.load)
-		if ps.timed {
-			s.Time(&ps.clock)
-		}
+		s.Time(ps.timer())
 		ps.sets[k] = s
 	}
 	return s

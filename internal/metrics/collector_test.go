@@ -57,6 +57,8 @@ func newFake() *fake {
 	a.Clients, b.Clients, a.Accepted, b.Accepted = 2, 3, 12, 13
 	a.BytesIn, b.BytesIn, a.BytesOut, b.BytesOut = 100, 200, 1000, 2000
 	a.Parts, b.Parts = 30, 40
+	a.Prefixes, a.PrefixLookups = []string{"user:"}, []Lookups{{Hits: 5, Misses: 6}}
+	b.Prefixes, b.PrefixLookups = []string{"caf\xe9:", "user:"}, []Lookups{{}, {Hits: 10}}
 	a.Migration = Migration{On: true, Mode: 3, Members: 2}
 	a.Latency.Observe(40_000)
 	a.Latency.Observe(100_000)

@@ -203,6 +203,10 @@ type Pool struct {
 	BytesIn  uint64 // from clients
 	BytesOut uint64 // to clients
 
+	Lookups       Lookups
+	Prefixes      []string // whose lookups are counted apart; never changed, only replaced
+	PrefixLookups []Lookups
+
 	Write Phase // of replies that are no one node's: of requests that were split, or that no node was asked
 
 	Nodes []Node // by the index of the node
@@ -288,5 +292,6 @@ func (p *Pool) Clone() Pool {
 	c := *p
 	c.Requests = slices.Clone(p.Requests)
 	c.Nodes = slices.Clone(p.Nodes)
+	c.PrefixLookups = slices.Clone(p.PrefixLookups)
 	return c
 }

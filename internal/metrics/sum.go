@@ -41,6 +41,8 @@ func (p *Pool) add(q *Pool) {
 	m.Held += o.Held
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.Lookups.AddAll(q.Lookups)
+	p.addPrefixes(q)
 	p.Widths.add(&q.Widths)
 	p.Write.add(&q.Write)
 	p.HotKeys += q.HotKeys

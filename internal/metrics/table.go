@@ -76,6 +76,17 @@ var table = []section{
 			spread: putPhases,
 		},
 		{
+			name: "ringway_lookups_total", kind: counter, labels: []string{"result"}, values: lookupValues,
+			help: "Keys that were read by GET, GETEX, GETDEL, MGET, HGETALL and SMEMBERS, and fields by HGET and HMGET, by whether they were there, as clients were told. " +
+				"Replies over 1 MiB are not looked at, nor are those in transactions and scripts.",
+			pool: func(p *Pool, put put) { p.Lookups.put(put) },
+		},
+		{
+			name: "ringway_prefix_lookups_total", kind: counter, labels: []string{"prefix", "result"},
+			help: "The same for keys that begin with one of the pool's `hit_prefixes`.",
+			pool: putPrefixes,
+		},
+		{
 			name: "ringway_errors_total", kind: counter, labels: []string{"kind"}, values: kindValues,
 			help: "Error replies sent and clients let go, by kind.",
 			pool: func(p *Pool, put put) {
@@ -496,6 +507,11 @@ var kindValues = []value{
 	RateLimited:        {"rate_limited", "Beyond the `max_request_rate` of the user or the pool. Nothing of the request was sent."},
 	OutOfMemory:        {"out_of_memory", "The process held `max_memory`: a client was turned away, a request refused, or a client closed."},
 	Shed:               {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+}
+
+var lookupValues = []value{
+	{"hit", "It was there."},
+	{"miss", "It was not: the reply was nil, or empty."},
 }
 
 var denialValues = []value{
