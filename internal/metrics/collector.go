@@ -35,8 +35,9 @@ type Memory struct {
 // PoolShards is what the loops have counted of a pool.
 type PoolShards struct {
 	Name   string
-	Nodes  []string // the names of the shards' nodes, "" for one that is not of interest any more
-	Shards []Pool   // copies, one a loop; none when the loops have ended
+	Nodes  []string   // the names of the shards' nodes, "" for one that is not of interest any more
+	Infos  []NodeInfo // of the nodes that are asked; it may be shorter
+	Shards []Pool     // copies, one a loop; none when the loops have ended
 }
 
 // NewRegistry returns what is behind /metrics: the table's metrics, read from src at each scrape, and those that the
@@ -85,6 +86,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for _, p := range c.src.Pools() {
+		c.collectInfos(ch, valid(p.Name), &p)
 		if sum := Sum(p.Shards); sum != nil {
 			c.collectPool(ch, valid(p.Name), p.Nodes, sum)
 		}
@@ -113,6 +115,19 @@ func (c *collector) collectPool(ch chan<- prometheus.Metric, pool string, nodes 
 					continue
 				}
 				f.node(&sum.Nodes[j], c.putter(ch, i, pool, valid(node)))
+			}
+		}
+	}
+}
+
+func (c *collector) collectInfos(ch chan<- prometheus.Metric, pool string, p *PoolShards) {
+	for i, f := range c.families {
+		if f.info == nil {
+			continue
+		}
+		for j := range p.Infos[:min(len(p.Infos), len(p.Nodes))] {
+			if p.Nodes[j] != "" {
+				f.info(&p.Infos[j], c.putter(ch, i, pool, valid(p.Nodes[j])))
 			}
 		}
 	}

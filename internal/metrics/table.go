@@ -21,6 +21,7 @@ type family struct {
 
 	pool    func(p *Pool, put put)
 	node    func(n *Node, put put)
+	info    func(n *NodeInfo, put put)
 	total   func(l *Loop, put put) // all loops together
 	loop    func(l *Loop, put put) // each loop, with the label loop first
 	process func(c *collector, put put)
@@ -361,6 +362,7 @@ var table = []section{
 			node: func(n *Node, put put) { put(float64(n.Sheds)) },
 		},
 	}},
+	{"What nodes say of themselves", nodeInfoFamilies},
 	{"Warm scaling", []family{
 		{
 			name: "ringway_migration_mode", kind: gauge,
@@ -581,7 +583,7 @@ func (f *family) labelsOf() []string {
 	switch {
 	case f.pool != nil, f.latency != nil, f.spread != nil:
 		return slices.Concat([]string{"pool"}, f.labels)
-	case f.node != nil, f.phases != nil:
+	case f.node != nil, f.phases != nil, f.info != nil:
 		return slices.Concat([]string{"pool", "node"}, f.labels)
 	case f.loop != nil:
 		return slices.Concat([]string{"loop"}, f.labels)
