@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"time"
+	"unsafe"
 
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -157,6 +158,11 @@ func (la *Lane) AddTo(n *metrics.Node) {
 	n.Depth += la.waiting.len()
 	n.Unsent += len(la.held) + la.conn.Unsent()
 	la.addCounters(n)
+}
+
+// Size is how many bytes the lane takes, with what waits on it.
+func (la *Lane) Size() int {
+	return int(unsafe.Sizeof(*la)) + cap(la.held) + la.conn.Holds() + len(la.waiting.ring)*int(unsafe.Sizeof(waiting{})) + cap(la.flights.marks)*int(unsafe.Sizeof(mark{}))
 }
 
 func (la *Lane) addCounters(n *metrics.Node) {

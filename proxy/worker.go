@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -298,10 +299,14 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	for s := w.sessions; s != nil; s = s.next {
 		if s.pool == ps {
 			st.BytesOut += s.conn.BytesOut
+			st.ClientMemory += s.size()
 		}
 	}
 	for _, set := range ps.sets {
-		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
+		set.Each(func(la *pool.Lane) {
+			la.AddTo(&st.Nodes[la.Index])
+			st.LaneMemory += la.Size()
+		})
 	}
 	for _, t := range ps.trackers {
 		if t != nil {
@@ -312,7 +317,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		}
 	}
 	if ps.heat != nil {
-		st.NearBytes = ps.heat.nearBytes
+		st.NearBytes, st.SketchMemory = ps.heat.nearBytes, int(unsafe.Sizeof(*ps.heat.detector))
 	}
 	if w.loop.ID == 0 { // one tells for all
 		tally := ps.shared.tally

@@ -30,6 +30,8 @@ type Reloads struct {
 type Memory struct {
 	Held, Limit uint64 // Limit 0: no limit
 	Short       bool   // there is not enough: something is refused
+
+	Heap, Free, Stacks, Runtime uint64 // what Go's runtime has of the system, by what it is for
 }
 
 // PoolShards is what the loops have counted of a pool.

@@ -244,7 +244,7 @@ func TestAScrapeAfterTheLoopsHaveEndedSaysNothingOfThem(t *testing.T) {
 	f.shards, f.loops, f.infos = [][]Pool{nil, nil}, nil, nil
 	got, histograms := scrape(t, f)
 	for name := range got {
-		if !strings.HasPrefix(name, "ringway_build_info") && !strings.HasPrefix(name, "ringway_start_time") && !strings.HasPrefix(name, "ringway_config_") && !strings.HasPrefix(name, "ringway_tls_c") && !strings.HasPrefix(name, "ringway_tls_l") && !strings.HasPrefix(name, "ringway_memory_") {
+		if !strings.HasPrefix(name, "ringway_build_info") && !strings.HasPrefix(name, "ringway_start_time") && !strings.HasPrefix(name, "ringway_config_") && !strings.HasPrefix(name, "ringway_tls_c") && !strings.HasPrefix(name, "ringway_tls_l") && !strings.HasPrefix(name, "ringway_memory_") && !strings.HasPrefix(name, "ringway_go_memory_") {
 			t.Errorf("it says %s", name)
 		}
 	}

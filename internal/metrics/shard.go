@@ -198,6 +198,8 @@ type Pool struct {
 
 	Handshakes [Handshakes]uint64 // of TLS, with clients
 
+	ClientMemory, LaneMemory, SketchMemory int // bytes, now
+
 	Clients  int // now
 	Accepted uint64
 	BytesIn  uint64 // from clients

@@ -68,6 +68,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Handshakes {
 		p.Handshakes[i] += n
 	}
+	p.ClientMemory += q.ClientMemory
+	p.LaneMemory += q.LaneMemory
+	p.SketchMemory += q.SketchMemory
 	p.Clients += q.Clients
 	p.Accepted += q.Accepted
 	p.BytesIn += q.BytesIn

@@ -133,6 +133,22 @@ var table = []section{
 			},
 		},
 		{
+			name: "ringway_pool_memory_bytes", kind: gauge, labels: []string{"kind"},
+			values: []value{
+				{"clients", "Clients, with their requests and replies."},
+				{"lanes", "Connections to nodes, with what waits to be sent there and who waits for replies."},
+				{"kept", "Replies of hot keys that are kept."},
+				{"sketches", "What tells which keys are hot."},
+			},
+			help: "Memory that the pool takes, by what it is for; objects only, without what is garbage or kept for reuse.",
+			pool: func(p *Pool, put put) {
+				put(float64(p.ClientMemory), "clients")
+				put(float64(p.LaneMemory), "lanes")
+				put(float64(p.NearBytes), "kept")
+				put(float64(p.SketchMemory), "sketches")
+			},
+		},
+		{
 			name: "ringway_fanout_parts_total", kind: counter,
 			help: "Parts made from requests that go to several nodes: each node's share is one.",
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
@@ -467,6 +483,23 @@ var table = []section{
 			name: "ringway_memory_held_bytes", kind: gauge,
 			help:    "Memory that is in use, or was and has not been cleaned up yet: what `max_memory` bounds.",
 			process: func(c *collector, put put) { put(float64(c.src.Memory().Held)) },
+		},
+		{
+			name: "ringway_go_memory_bytes", kind: gauge, labels: []string{"kind"},
+			values: []value{
+				{"heap", "Objects, and those that are garbage and not cleaned up yet: all that is in ringway_pool_memory_bytes, and the rest."},
+				{"free", "Ready for objects, and not given back to the system yet."},
+				{"stacks", "Stacks of goroutines and threads."},
+				{"runtime", "The runtime's own."},
+			},
+			help: "Memory that Go's runtime has of the system, by what it is for.",
+			process: func(c *collector, put put) {
+				m := c.src.Memory()
+				put(float64(m.Heap), "heap")
+				put(float64(m.Free), "free")
+				put(float64(m.Stacks), "stacks")
+				put(float64(m.Runtime), "runtime")
+			},
 		},
 		{
 			name: "ringway_memory_limit_bytes", kind: gauge,
