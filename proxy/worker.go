@@ -321,7 +321,11 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	}
 	if w.loop.ID == 0 { // one tells for all
 		tally := ps.shared.tally
-		st.HotKeys, st.Promotions, st.Demotions = len(tally.Set().Keys), tally.Promotions(), tally.Demotions()
+		set := tally.Set()
+		st.HotKeys, st.Promotions, st.Demotions = len(set.Keys), tally.Promotions(), tally.Demotions()
+		for i := range set.Keys {
+			st.HotShare = max(st.HotShare, set.Keys[i].Entry.Share())
+		}
 	}
 	for i, n := range ps.topo.nodes {
 		of := &st.Nodes[i]

@@ -177,19 +177,20 @@ type Pool struct {
 	Moves                 [MoveResults]uint64
 	Voids                 uint64 // writes that were preceded by the removal of what an old node had
 	Migration             Migration
-	HotKeys               int    // now; no loop's own: only one of them tells
-	Promotions, Demotions uint64 // likewise: keys that became hot, and that were so no more
-	Collapsed             uint64 // reads of hot keys that were answered with the reply to another's
-	Near                  uint64 // reads of hot keys that were answered with a reply that is kept
-	NearBytes             int    // that are kept now
-	CopyReads             uint64 // reads of hot keys that were sent to copies
-	CopyMisses            uint64 // of which these found none
-	Populates             uint64 // copies that were sent to nodes
-	PopulateErrors        uint64 // and those that were not taken
-	Validations           uint64 // times that a node was asked to tell of changes of a hot key
-	Invalidations         uint64 // times that it did
-	Trackers              int    // connections on which nodes tell, now
-	LeaseAge              int    // ns since the nodes have answered on them, in all, where something is kept
+	HotKeys               int     // now; no loop's own: only one of them tells
+	HotShare              float64 // likewise: of the hottest one, of the commands with one key
+	Promotions, Demotions uint64  // likewise: keys that became hot, and that were so no more
+	Collapsed             uint64  // reads of hot keys that were answered with the reply to another's
+	Near                  uint64  // reads of hot keys that were answered with a reply that is kept
+	NearBytes             int     // that are kept now
+	CopyReads             uint64  // reads of hot keys that were sent to copies
+	CopyMisses            uint64  // of which these found none
+	Populates             uint64  // copies that were sent to nodes
+	PopulateErrors        uint64  // and those that were not taken
+	Validations           uint64  // times that a node was asked to tell of changes of a hot key
+	Invalidations         uint64  // times that it did
+	Trackers              int     // connections on which nodes tell, now
+	LeaseAge              int     // ns since the nodes have answered on them, in all, where something is kept
 
 	Mirrored      uint64         // requests of which the mirror was sent a copy
 	MirrorDropped uint64         // of which it was not, though it should have been

@@ -196,6 +196,11 @@ var table = []section{
 			pool: func(p *Pool, put put) { put(float64(p.HotKeys)) },
 		},
 		{
+			name: "ringway_hot_key_share", kind: gauge,
+			help: "The share that the hottest of them has of the requests with one key, 0 while there is none.",
+			pool: func(p *Pool, put put) { put(p.HotShare) },
+		},
+		{
 			name: "ringway_hot_key_promotions_total", kind: counter,
 			help: "Times a key became hot.",
 			pool: func(p *Pool, put put) { put(float64(p.Promotions)) },
