@@ -46,7 +46,7 @@ func (p *Pool) add(q *Pool) {
 	p.Widths.add(&q.Widths)
 	p.Write.add(&q.Write)
 	p.HotKeys += q.HotKeys
-	p.HotShare = max(p.HotShare, q.HotShare)
+	p.HotShare += q.HotShare // one shard has it
 	p.Promotions += q.Promotions
 	p.Demotions += q.Demotions
 	p.Collapsed += q.Collapsed
