@@ -70,6 +70,9 @@ bench-hot: build servers ## measure what is done about hot keys, for an hour or 
 acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
 
+confined: servers ## the test that it needs no rights and writes no file; for root, who alone can make file systems read-only
+	$(SUDO) $(GO) test -count=1 -tags confined ./internal/e2e -run TestNeedsNoRights
+
 test-clients: servers client-tools build ## every client library's sweep, and examples/clients, through Ringway
 	./internal/clients/install.sh
 	RINGWAY_BIN=$(CURDIR)/bin/ringway $(GO) test -count=1 -timeout 20m -tags clients ./internal/clients
@@ -129,4 +132,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build reproducible sbom vuln run fmt lint test test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers
+.PHONY: help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers

@@ -118,16 +118,18 @@ func TestPlanNeedsTwoFilesThatAreRight(t *testing.T) {
 
 func TestRouteFollowsRoutesAndSaysWhatItCannotKnow(t *testing.T) {
 	const full = "../../internal/config/testdata/full.yml"
-	want := `POOL      KEY           SLOT  NODE  ADDRESS
-cache     user:{$$1$$}  -     a: b  unix:///run/redis.sock
-true      user:{$$1$$}  -     -     placed on the addresses that dns://all:1 has
-watched   user:{$$1$$}  1964  on    named by sentinel
-shadow    user:{$$1$$}  8284  -     placed by the cluster's slots
-front     user:{$$1$$}  -     null  [::1]:7001, in pool cache
-guarded   user:{$$1$$}  1964  g     127.0.0.1:7001
-secure    user:{$$1$$}  1964  env   env:1
-trusting  user:{$$1$$}  1964  m     named by sentinel
-public    user:{$$1$$}  1964  m     named by sentinel
+	want := `POOL      KEY           SLOT  NODE     ADDRESS
+cache     user:{$$1$$}  -     a: b     unix:///run/redis.sock
+true      user:{$$1$$}  -     -        placed on the addresses that dns://all:1 has
+watched   user:{$$1$$}  1964  on       named by sentinel
+shadow    user:{$$1$$}  8284  -        placed by the cluster's slots
+front     user:{$$1$$}  -     null     [::1]:7001, in pool cache
+guarded   user:{$$1$$}  1964  g        127.0.0.1:7001
+secure    user:{$$1$$}  1964  env      env:1
+trusting  user:{$$1$$}  1964  m        named by sentinel
+public    user:{$$1$$}  1964  m        named by sentinel
+ringed    user:{$$1$$}  -     host:11  host:11
+magic     user:{$$1$$}  -     host:12  host:12
 `
 	if got := mustRun(t, "route", "-c", full, "user:{$$1$$}"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
