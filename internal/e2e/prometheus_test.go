@@ -180,13 +180,13 @@ func queries(t *testing.T) (all []query) {
 		all = append(all, query{who, anyRange.ReplaceAllString(text, "[1m]")})
 	}
 	d := readDashboard(t)
+	for _, a := range d.Annotations.List { // first: what they tell of is soon over
+		add("annotation "+a.Name, a.Expr)
+	}
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
 			add("panel "+p.Title+" "+target.RefID, target.Expr)
 		}
-	}
-	for _, a := range d.Annotations.List {
-		add("annotation "+a.Name, a.Expr)
 	}
 	for _, v := range d.Templating.List {
 		if text, ok := v.Query.(map[string]any); ok {
