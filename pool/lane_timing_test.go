@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringway/internal/metrics"
 	"ringway/internal/redistest"
 )
 
@@ -15,19 +16,26 @@ func BenchmarkExpectAndReply(b *testing.B) {
 	defer close(held)
 	f := newLane(b, redistest.Node(b, redistest.Pause(held)).Addr(), nil)
 	f.open()
-	for _, depth := range []int{1, 16} {
-		b.Run(fmt.Sprintf("pipeline=%d", depth), func(b *testing.B) {
-			b.ReportAllocs()
-			replies := []byte(strings.Repeat("$5\r\nhello\r\n", depth))
-			f.do(func() {
-				for n := 0; n < b.N; n += depth {
-					for range depth {
-						f.lane.Expect(nowhere{}, 0)
+	for _, timed := range []bool{false, true} {
+		for _, depth := range []int{1, 16} {
+			b.Run(fmt.Sprintf("phases=%v/pipeline=%d", timed, depth), func(b *testing.B) {
+				b.ReportAllocs()
+				replies := []byte(strings.Repeat("$5\r\nhello\r\n", depth))
+				f.do(func() {
+					if f.lane.clock = nil; timed {
+						f.lane.clock = &Clock{}
+						f.lane.phases = &metrics.Phases{}
 					}
-					f.lane.Data(replies)
-				}
+					for n := 0; n < b.N; n += depth {
+						for range depth {
+							f.lane.Expect(nowhere{}, 0)
+						}
+						f.lane.Flushed(0)
+						f.lane.Data(replies)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ type Set struct {
 	loop    *loop.Loop
 	counted func(index int) *metrics.Node // where a lane that is closed leaves its counters
 	load    func(index int) *Load
+	clock   *Clock
 }
 
 // NewSet returns a set without connections. counted gives the shard of a node, load what this loop has in flight to it.
@@ -26,6 +27,12 @@ func NewSet(l *loop.Loop, nodes []*Node, key Key, counted func(index int) *metri
 	s := &Set{Key: key, loop: l, counted: counted, load: load}
 	s.Follow(nodes)
 	return s
+}
+
+// Time has the lanes tell a clock, which knows all nodes, or none any more.
+func (s *Set) Time(c *Clock) {
+	s.clock = c
+	s.Each(func(la *Lane) { la.time(c) })
 }
 
 // Follow takes over a list of nodes that begins with those of the list before. Lanes whose node has moved or has other settings go
@@ -144,7 +151,11 @@ func (s *Set) Present(i int) *Lane {
 }
 
 // NewLane returns a lane to node i that belongs to the caller, who gives it to Discard in the end.
-func (s *Set) NewLane(i int) *Lane { return NewLane(s.loop, s.nodes[i], i, s.Key) }
+func (s *Set) NewLane(i int) *Lane {
+	la := NewLane(s.loop, s.nodes[i], i, s.Key)
+	la.time(s.clock)
+	return la
+}
 
 // Discard closes a lane for good. What it has counted is kept.
 func (s *Set) Discard(la *Lane) {

@@ -57,7 +57,7 @@ func (s *Session) sendWhole(c *command.Command, sp *split, request []byte) {
 	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
-	s.pool.stats.Parts += uint64(len(sp.parts))
+	s.pool.stats.FanOut(len(sp.parts))
 	for i := range sp.parts {
 		s.set.Lane(sp.parts[i].node).SendAs(classes[c.ID], request, s, tagOf(seq, i))
 	}

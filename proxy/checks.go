@@ -7,6 +7,7 @@ import (
 
 // checkMembers has each member checked, and nobody else. The mutex is held.
 func (d *director) checkMembers() {
+	d.askNodes()
 	how := checkingOf(d.pool.cfg)
 	on := d.running && !d.stopped && how.Interval > 0
 	for i, c := range d.checks {

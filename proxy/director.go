@@ -64,6 +64,7 @@ type director struct {
 	heldFrom     time.Time
 	heldFor      time.Duration
 
+	infos   *nodeInfo           // nil: nodes are not asked
 	checks  map[int]*pool.Check // of the members, once the server runs
 	running bool
 

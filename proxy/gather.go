@@ -88,7 +88,7 @@ func (s *Session) gatherAt(c *command.Command, g *gathering, at []int) bool {
 	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight++
-	s.pool.stats.Parts += uint64(len(sp.parts))
+	s.pool.stats.FanOut(len(sp.parts))
 	mv := s.pool.topo.moving
 	for i := range sp.parts {
 		p, r := &sp.parts[i], g.requests[i]

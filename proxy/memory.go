@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"ringway/internal/metrics"
 )
@@ -223,7 +224,41 @@ func (s *Session) refuseLarge() {
 // Memory tells what the process holds.
 func (srv *Server) Memory() metrics.Memory {
 	m := &srv.memory
-	return metrics.Memory{Held: uint64(newGauge().read()), Limit: uint64(m.limit.Load()), Short: m.short.Load()}
+	now := metrics.Memory{Held: uint64(newGauge().read()), Limit: uint64(m.limit.Load()), Short: m.short.Load()}
+	classes := make([]runtimemetrics.Sample, len(memoryClasses))
+	for i, c := range memoryClasses {
+		classes[i].Name = "/memory/classes/" + c.name + ":bytes"
+	}
+	runtimemetrics.Read(classes)
+	for i, c := range memoryClasses {
+		*c.to(&now) += classes[i].Value.Uint64()
+	}
+	return now
+}
+
+// memoryClasses are those of runtime/metrics, but for what was given back to the system, by where they count.
+var memoryClasses = []struct {
+	name string
+	to   func(m *metrics.Memory) *uint64
+}{
+	{"heap/objects", inHeap}, {"heap/unused", inHeap},
+	{"heap/free", func(m *metrics.Memory) *uint64 { return &m.Free }},
+	{"heap/stacks", inStacks}, {"os-stacks", inStacks},
+	{"metadata/mcache/free", inRuntime}, {"metadata/mcache/inuse", inRuntime}, {"metadata/mspan/free", inRuntime}, {"metadata/mspan/inuse", inRuntime},
+	{"metadata/other", inRuntime}, {"other", inRuntime}, {"profiling/buckets", inRuntime},
+}
+
+func inHeap(m *metrics.Memory) *uint64    { return &m.Heap }
+func inStacks(m *metrics.Memory) *uint64  { return &m.Stacks }
+func inRuntime(m *metrics.Memory) *uint64 { return &m.Runtime }
+
+// size is how many bytes the session takes, with what it holds.
+func (s *Session) size() int {
+	n := int(unsafe.Sizeof(*s)) + s.holds() + cap(s.unwritten)*int(unsafe.Sizeof(run{}))
+	if len(s.slots) > fewSlots {
+		n += len(s.slots) * int(unsafe.Sizeof(slot{}))
+	}
+	return n
 }
 
 // gauge reads how much memory is in use: what Go's runtime has of the system, but for what it has given back or could.

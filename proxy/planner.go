@@ -18,6 +18,11 @@ func (s *Session) handle(scan *resp.RequestScanner, b []byte) bool {
 	if s.replies != replyOn {
 		s.stepReplyMode()
 	}
+	if s.pool.prefixes != nil {
+		if s.prefix = 0; c != nil && lookups[c.ID] != noLookup && a.Len() > 1 {
+			s.prefix = s.pool.prefixOf(a.At(1))
+		}
+	}
 	if c != nil && c.Plan == command.Forward && c.SingleKey && c.CheckArity(a.Len()) && s.plain && (!s.judged || s.mayPlainly(c, a)) && (s.pool.topo.moving == nil || s.stays(c, a.At(1))) {
 		node := s.pool.find(a.At(1))
 		if node == nowhere {

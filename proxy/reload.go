@@ -239,6 +239,7 @@ func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 		ps.bound(node)
 	}
 	ps.findHeat()
+	ps.findCounts()
 	ps.setTopology(t)
 }
 

@@ -31,8 +31,12 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.carriedOut(tag, sl, nil)
 	}
 	if seq == s.head && done && sl.buf == nil && !sl.mute {
+		s.lookedUp(sl, kind, b)
 		s.count(sl, kind, len(b), 1)
 		s.push(b)
+		if sl.answeredBy != notCounted {
+			s.note(sl.start, sl.answeredBy)
+		}
 		*sl = slot{}
 		s.head++
 		s.sendAnswered()
@@ -78,6 +82,9 @@ func (s *Session) replyLater(seq uint32, sl *slot, kind byte, b []byte, done boo
 		s.held += len(b)
 	}
 	if done {
+		if !sl.begun {
+			s.lookedUp(sl, kind, sl.buf)
+		}
 		s.count(sl, kind, len(sl.buf), 1)
 		sl.state = answered
 		if seq == s.head {
@@ -137,8 +144,11 @@ func (s *Session) failNow(tag uint64, reason string) {
 
 // count does the books for a reply that is complete: weight is what the request counted in the window.
 func (s *Session) count(sl *slot, kind byte, size, weight int) {
-	st := &s.pool.stats
-	st.Latency.Observe(s.worker.loop.Now() - sl.start)
+	st, now := &s.pool.stats, s.worker.loop.Now()
+	st.Latency.Observe(now - sl.start)
+	if s.pool.timed {
+		sl.start, sl.answeredBy = now, uint16(s.pool.clock.Replying+manyNodes)
+	}
 	if kind == '-' || kind == '!' {
 		st.Errors[metrics.NodeError]++
 	}
@@ -184,6 +194,9 @@ func (s *Session) sendAnswered() {
 		}
 		if !sl.mute {
 			s.push(sl.buf)
+			if sl.answeredBy != notCounted {
+				s.note(sl.start, sl.answeredBy)
+			}
 		}
 		s.held -= len(sl.buf)
 		s.worker.loop.Release(sl.buf)

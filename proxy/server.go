@@ -399,7 +399,7 @@ func (srv *Server) Stats(i int) []metrics.Pool {
 func (srv *Server) Pools() (list []metrics.PoolShards) {
 	for _, sp := range srv.open() {
 		shards := srv.Stats(sp.index)
-		list = append(list, metrics.PoolShards{Name: sp.cfg.Name, Nodes: sp.director.names(), Shards: shards})
+		list = append(list, metrics.PoolShards{Name: sp.cfg.Name, Nodes: sp.director.names(), Infos: sp.director.nodeInfos(), Shards: shards})
 	}
 	return list
 }

@@ -34,6 +34,8 @@ type Session struct {
 	seen       int // replies until now, up to the window: the window opens as they come
 	meanReply  int // moving average, in bytes
 
+	unwritten []run // replies that are not written yet
+
 	keptRequests keptRequests
 
 	ring    uint16 // the size of the last ring of slots that was needed
@@ -49,8 +51,9 @@ type Session struct {
 	resp3   bool
 	replies replyMode
 
-	limited     bool // what it asks may be denied, for its user or the pool
-	amongCopies bool // there may be copies of hot keys in its database
+	prefix      uint8 // of the key of the request that is being handled, for its slot
+	limited     bool  // what it asks may be denied, for its user or the pool
+	amongCopies bool  // there may be copies of hot keys in its database
 
 	db        int
 	id        uint64
@@ -328,6 +331,9 @@ func (s *Session) protocolError(err error) {
 
 // Flushed is called when output was written.
 func (s *Session) Flushed(unsent int) {
+	if len(s.unwritten) > 0 {
+		s.written(unsent)
+	}
 	if s.stalls.has(metrics.StallOutput) && unsent+s.held <= s.pool.shared.cfg.ClientOutputLimit/2 {
 		s.relieve(metrics.StallOutput)
 	}
@@ -409,6 +415,7 @@ func (s *Session) gone() {
 	}
 	s.slots = s.few[:]
 	s.forgetKept()
+	s.forgetRuns()
 	s.inFlight, s.held, s.joins = 0, 0, nil
 	s.dropPrivate()
 	s.leaveAll()

@@ -16,19 +16,21 @@ import (
 //	      |              +-- its bytes are kept in the slot
 //	      +-- its bytes go straight to the client's output
 type slot struct {
-	start    int64 // when the request was read
-	buf      []byte
-	split    *split           // a request in parts, nil for others
-	command  *command.Command // nil for what is answered here
-	again    *again           // the request, if it may have to be sent once more
-	writes   *writing         // the hot keys that it may change, nil: none
-	keptAt   uint32           // its place in keptRequests
-	keptLen  uint32           // 0: it is not there
-	keptNode uint16
-	state    slotState
-	mute     bool // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
-	private  bool // the reply comes on a private lane
-	begun    bool // part of the reply is in the client's output already
+	start      int64 // when the request was read
+	buf        []byte
+	split      *split           // a request in parts, nil for others
+	command    *command.Command // nil for what is answered here
+	again      *again           // the request, if it may have to be sent once more
+	writes     *writing         // the hot keys that it may change, nil: none
+	keptAt     uint32           // its place in keptRequests
+	keptLen    uint32           // 0: it is not there
+	keptNode   uint16
+	answeredBy uint16 // see phases.go; start is then when the reply came
+	state      slotState
+	prefix     uint8 // of the key that is looked up, see prefixOf
+	mute       bool  // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
+	private    bool  // the reply comes on a private lane
+	begun      bool  // part of the reply is in the client's output already
 }
 
 type slotState uint8
@@ -54,6 +56,7 @@ func (s *Session) open(c *command.Command) *slot {
 	sl.command = c
 	sl.state = awaited
 	sl.mute = s.muted()
+	sl.prefix = s.prefix
 	return sl
 }
 

@@ -306,7 +306,7 @@ func (so *sorting) ask(list []gatherRequest, then func()) {
 		return
 	}
 	so.replies, so.pending, so.then = make([][]byte, len(list)), len(list)+1, then
-	s.pool.stats.Parts += uint64(len(list))
+	s.pool.stats.FanOut(len(list))
 	for i, r := range list {
 		if node := s.pool.find(r.key); node != nowhere {
 			s.set.Lane(node).Send(s.outgoing(r.request), so, uint64(i))

@@ -131,7 +131,7 @@ func (s *Session) sendParts(c *command.Command, sp *split, a *resp.Args, request
 	sl.split, sp.topo = sp, s.pool.topo
 	sp.pending = len(sp.parts)
 	s.inFlight += sp.weight
-	s.pool.stats.Parts += uint64(len(sp.parts))
+	s.pool.stats.FanOut(len(sp.parts))
 	name := a.At(0)
 	// Each part has a buffer of its own if it is kept or stripped, and where two may be for one lane.
 	own := s.pool.keeps != keepNothing || s.pool.extras.strips || s.pool.topo.readers != nil
@@ -259,10 +259,12 @@ func (s *Session) partDone(seq uint32, sl *slot) {
 		at := len(out)
 		out = sp.appendMerged(out)
 		kind, size = out[at], len(out)-at
+		s.lookedUp(sl, kind, out[at:])
 		s.conn.Commit(out)
 	} else {
 		sl.buf = sp.appendMerged(s.worker.loop.Buffer(size + 32))
 		kind, size = sl.buf[0], len(sl.buf)
+		s.lookedUp(sl, kind, sl.buf)
 		s.held += size
 	}
 	if kind == '-' && !sp.failed {
@@ -274,6 +276,7 @@ func (s *Session) partDone(seq uint32, sl *slot) {
 	sl.split = nil
 	sl.state = answered
 	s.count(sl, kind, size, sp.weight)
+	sl.answeredBy = min(sl.answeredBy, manyNodes)
 	sp.release(s.worker)
 	if seq == s.head {
 		s.sendAnswered()

@@ -162,6 +162,7 @@ func (ps *poolState) setTopology(t *topology) {
 		ps.partOf = append(ps.partOf, 0)
 	}
 	ps.stats.Grow(len(t.nodes))
+	ps.clock.Follow(len(t.nodes))
 	for _, set := range ps.sets {
 		ps.privates -= set.Follow(t.nodes)
 		for i, used := range t.used {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,7 @@ type worker struct {
 	freeAgain    []*again
 	freeWeighed  []*weighed
 	freeJoints   []*joint
+	freeRuns     [][]run
 	freeSpreads  []*spread
 	freeWritings []*writing
 	joints       []join // to be put on their lanes in this turn
@@ -101,6 +103,9 @@ type poolState struct {
 	partOf   []uint16 // scratch of split
 	pubsub   *hub     // nil until somebody subscribes
 	stats    metrics.Pool
+	clock    pool.Clock
+	timed    bool     // the phases of requests are told
+	prefixes []string // whose lookups are counted apart; nil: none
 	clients  int
 	keeps    keeps
 	loads    []*pool.Load // what this loop has in flight, by node
@@ -148,6 +153,8 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 		stats:   metrics.NewPool(len(t.nodes)),
 		rereads: fewRereads,
 	}
+	ps.clock.Follow(len(t.nodes))
+	ps.findCounts()
 	ps.findExtras()
 	ps.findHeat()
 	w.pools = append(w.pools, ps)
@@ -158,6 +165,7 @@ func (ps *poolState) set(k pool.Key) *pool.Set {
 	s := ps.sets[k]
 	if s == nil {
 		s = pool.NewSet(ps.worker.loop, ps.topo.nodes, k, func(node int) *metrics.Node { return &ps.stats.Nodes[node] }, ps.load)
+		s.Time(ps.timer())
 		ps.sets[k] = s
 	}
 	return s
@@ -291,10 +299,14 @@ func (w *worker) snapshot(i int) metrics.Pool {
 	for s := w.sessions; s != nil; s = s.next {
 		if s.pool == ps {
 			st.BytesOut += s.conn.BytesOut
+			st.ClientMemory += s.size()
 		}
 	}
 	for _, set := range ps.sets {
-		set.Each(func(la *pool.Lane) { la.AddTo(&st.Nodes[la.Index]) })
+		set.Each(func(la *pool.Lane) {
+			la.AddTo(&st.Nodes[la.Index])
+			st.LaneMemory += la.Size()
+		})
 	}
 	for _, t := range ps.trackers {
 		if t != nil {
@@ -305,15 +317,19 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		}
 	}
 	if ps.heat != nil {
-		st.NearBytes = ps.heat.nearBytes
+		st.NearBytes, st.SketchMemory = ps.heat.nearBytes, int(unsafe.Sizeof(*ps.heat.detector))
 	}
 	if w.loop.ID == 0 { // one tells for all
 		tally := ps.shared.tally
-		st.HotKeys, st.Promotions, st.Demotions = len(tally.Set().Keys), tally.Promotions(), tally.Demotions()
+		set := tally.Set()
+		st.HotKeys, st.Promotions, st.Demotions = len(set.Keys), tally.Promotions(), tally.Demotions()
+		for i := range set.Keys {
+			st.HotShare = max(st.HotShare, set.Keys[i].Entry.Share())
+		}
 	}
 	for i, n := range ps.topo.nodes {
 		of := &st.Nodes[i]
-		of.Up = n.Up()
+		of.Up, of.Phases = n.Up(), *ps.clock.Nodes[i]
 		if w.loop.ID == 0 { // one tells for all
 			of.FailedChecks = n.FailedChecks()
 			for reason := range n.Ejections {

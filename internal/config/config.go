@@ -162,6 +162,10 @@ type Pool struct {
 
 	Passthrough bool // clients are at the servers who they say they are
 
+	HitPrefixes   []string      // whose keys' hits and misses are counted apart, at most MostHitPrefixes
+	RequestPhases bool          // the time of requests is told by phases
+	NodeInfo      time.Duration // between two questions for each node's INFO; 0: none is asked
+
 	ClusterMode bool // answer CLUSTER as a cluster of one node
 
 	OnFailure     string // fail or eject

@@ -89,7 +89,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
 		ReadPolicy: "nearest", ReadOwnWrites: 2 * time.Second, Zone: "rack 1", DNSInterval: time.Minute,
-		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys,
+		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys, RequestPhases: true,
 		Mirror: &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 60},
 		Fault: &Fault{Percent: 0.1, Delay: 100 * time.Millisecond, Error: "ERR injected: by us",
 			Commands: []string{"get", "@write"}, Line: 61},
@@ -184,6 +184,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 	magic.Name, magic.Line, magic.Listen = "magic", 141, "127.0.0.1:13"
 	magic.Distribution, magic.Hash, magic.TableSize = "maglev", "", 251
 	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 145}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 145}}
+
+	magic.HitPrefixes, magic.RequestPhases, magic.NodeInfo = []string{"session:", "null"}, false, 15*time.Second
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)

@@ -53,6 +53,8 @@ func DefaultPool() Pool {
 
 		Dangerous: "local",
 
+		RequestPhases: true,
+
 		OnFailure:    "fail",
 		FailureLimit: 3,
 		RetryTimeout: 30 * time.Second,

@@ -152,6 +152,9 @@ func (p *Pool) describeServers(row func(name string, parts ...string)) {
 	row("failure", p.failure(), when(p.Sentinel != nil || p.Cluster != nil, "new requests wait "+orFor(p.FailoverWait, "not at all")+" for a new primary"),
 		when(p.RetryShare() > 0, fmt.Sprintf("lost reads are sent again, up to %d %%", p.RetryShare())), when(p.Preconnect, "connected at start"))
 	row("health", p.health())
+	if p.NodeInfo > 0 {
+		row("node info", "asked every "+printDuration(p.NodeInfo))
+	}
 	if p.ReadPolicy != "primary" {
 		row("reads", p.ReadPolicy, when(p.Zone != "", "this is zone "+p.Zone), when(p.MaxLag > 0, "at most "+printDuration(p.MaxLag)+" behind"),
 			when(p.ReadOwnWrites > 0, "from the primary for "+printDuration(p.ReadOwnWrites)+" after a write"))

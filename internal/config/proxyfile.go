@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -289,6 +290,12 @@ func (r *reader) together(p *Pool, given map[string]entry) {
 	if _, listens := given["listen"]; !listens && p.TLS != nil {
 		r.fail(p.TLS.Line, "tls belongs to a pool that has listen; add that, or remove it")
 	}
+	if n := len(p.HitPrefixes); n > MostHitPrefixes {
+		refuse("hit_prefixes", "has %d of them; a pool has %d at most, each of them two time series", n, MostHitPrefixes)
+	}
+	if p.NodeInfo > 0 && p.NodeInfo < time.Second {
+		refuse("node_info", "%s is too often; expected 1s or more, or 0 for never", printDuration(p.NodeInfo))
+	}
 	r.usersTogether(p, given, refuse)
 	r.togetherWithSource(p, given, refuse)
 	r.failureTogether(p, given, refuse)
@@ -347,6 +354,7 @@ var ofClients = []string{
 	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "dangerous_commands", "database", "cluster_mode", "max_clients",
 	"max_clients_per_address", "max_connection_rate", "login_timeout", "client_idle_timeout", "max_request_rate", "request_burst", "pipeline_window",
 	"max_request_size", "client_input_limit", "max_arguments", "max_key_length", "client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
+	"hit_prefixes", "request_phases",
 }
 
 // togetherWithSource checks what does not go with servers that a cluster names, or with none.

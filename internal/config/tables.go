@@ -196,6 +196,19 @@ func parsePattern(s string) (string, error) {
 	return s, nil
 }
 
+// MostHitPrefixes bounds how many prefixes of keys a pool counts apart: each is two series, and is looked for in the key of each read.
+const (
+	MostHitPrefixes  = 16
+	longestHitPrefix = 64
+)
+
+func parseHitPrefix(s string) (string, error) {
+	if s == "" || len(s) > longestHitPrefix {
+		return "", fmt.Errorf("%s is not 1 to %d bytes; expected what keys begin with, such as \"session:\"", quote(s), longestHitPrefix)
+	}
+	return s, nil
+}
+
 func checkServerTLS(r *reader, t *ServerTLS, given map[string]entry) {
 	if e, ok := given["require_client_cert"]; ok && t.ClientCA == "" && t.RequireClientCert {
 		r.fail(e.line(), "require_client_cert without client_ca; add the file of the authorities that sign clients' certificates")

@@ -38,6 +38,7 @@ type Loop struct {
 	poll *poller
 
 	now     int64 // nanoseconds since start-up, read once a turn
+	wrote   int64 // the same, read before what a turn has to write
 	readBuf []byte
 	records []byte // as readBuf, for TLS; nil until a connection speaks it
 	bufs    buffers
@@ -86,6 +87,9 @@ func (l *Loop) Run() error {
 
 // Now returns the turn's time in nanoseconds since start-up.
 func (l *Loop) Now() int64 { return l.now }
+
+// WriteTime returns when this turn's writes began: a call of Flushed is told of a write at that time. What a turn takes lies between it and Now.
+func (l *Loop) WriteTime() int64 { return l.wrote }
 
 // ReadBuffer returns the loop's one read buffer. It is lent: the next reader overwrites it.
 func (l *Loop) ReadBuffer() []byte { return l.readBuf }
@@ -204,6 +208,7 @@ func (l *Loop) idle() {
 }
 
 func (l *Loop) flushAll() {
+	l.wrote = Clock()
 	// Conns scheduled while this runs are appended and written in the same pass.
 	for i := 0; i < len(l.flush); i++ {
 		c := l.flush[i]

@@ -30,13 +30,16 @@ type Reloads struct {
 type Memory struct {
 	Held, Limit uint64 // Limit 0: no limit
 	Short       bool   // there is not enough: something is refused
+
+	Heap, Free, Stacks, Runtime uint64 // what Go's runtime has of the system, by what it is for
 }
 
 // PoolShards is what the loops have counted of a pool.
 type PoolShards struct {
 	Name   string
-	Nodes  []string // the names of the shards' nodes, "" for one that is not of interest any more
-	Shards []Pool   // copies, one a loop; none when the loops have ended
+	Nodes  []string   // the names of the shards' nodes, "" for one that is not of interest any more
+	Infos  []NodeInfo // of the nodes that are asked; it may be shorter
+	Shards []Pool     // copies, one a loop; none when the loops have ended
 }
 
 // NewRegistry returns what is behind /metrics: the table's metrics, read from src at each scrape, and those that the
@@ -85,6 +88,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for _, p := range c.src.Pools() {
+		c.collectInfos(ch, valid(p.Name), &p)
 		if sum := Sum(p.Shards); sum != nil {
 			c.collectPool(ch, valid(p.Name), p.Nodes, sum)
 		}
@@ -99,12 +103,33 @@ func (c *collector) collectPool(ch chan<- prometheus.Metric, pool string, nodes 
 			f.pool(sum, c.putter(ch, i, pool))
 		case f.latency != nil:
 			ch <- classic(c.descs[i], f.latency(sum), pool)
+		case f.spread != nil:
+			f.spread(sum, c.spreader(ch, i, pool))
+		case f.phases != nil:
+			for j, node := range nodes[:min(len(nodes), len(sum.Nodes))] {
+				if node != "" {
+					f.phases(&sum.Nodes[j], c.spreader(ch, i, pool, valid(node)))
+				}
+			}
 		case f.node != nil:
 			for j, node := range nodes[:min(len(nodes), len(sum.Nodes))] {
 				if node == "" {
 					continue
 				}
 				f.node(&sum.Nodes[j], c.putter(ch, i, pool, valid(node)))
+			}
+		}
+	}
+}
+
+func (c *collector) collectInfos(ch chan<- prometheus.Metric, pool string, p *PoolShards) {
+	for i, f := range c.families {
+		if f.info == nil {
+			continue
+		}
+		for j := range p.Infos[:min(len(p.Infos), len(p.Nodes))] {
+			if p.Nodes[j] != "" {
+				f.info(&p.Infos[j], c.putter(ch, i, pool, valid(p.Nodes[j])))
 			}
 		}
 	}
@@ -137,6 +162,31 @@ func (c *collector) putter(ch chan<- prometheus.Metric, i int, first ...string) 
 		ch <- prometheus.MustNewConstMetric(c.descs[i], c.families[i].kind, v, all...)
 	}
 }
+
+// spreader is putter for histograms.
+func (c *collector) spreader(ch chan<- prometheus.Metric, i int, first ...string) putSpread {
+	return func(bounds []float64, counts []uint64, sum float64, labels ...string) {
+		all := append(first[:len(first):len(first)], labels...)
+		cumulative, count := make(map[float64]uint64, len(bounds)), uint64(0)
+		for j, n := range counts {
+			if count += n; j < len(bounds) {
+				cumulative[bounds[j]] = count
+			}
+		}
+		ch <- prometheus.MustNewConstHistogram(c.descs[i], count, sum, cumulative, all...)
+	}
+}
+
+// The bounds of phases in seconds, and those of widths.
+var phaseBounds, widthBounds = func() (phases, widths []float64) {
+	for i := range PhaseBuckets - 1 {
+		phases = append(phases, float64(phaseBound(i))/1e9)
+	}
+	for i := range widthBuckets - 1 {
+		widths = append(widths, float64(widthBound(i)))
+	}
+	return phases, widths
+}()
 
 // classicBounds are the internal buckets that end a bucket of the scraped histogram: they double from 33 us to 4.3 s,
 // with a half step between where most replies come, from 66 us to 4.2 ms. All internal buckets would be

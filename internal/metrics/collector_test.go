@@ -22,11 +22,12 @@ type fake struct {
 	nodes  [][]string
 	shards [][]Pool // by pool, then by loop
 	loops  []Loop
+	infos  []NodeInfo // of each pool
 }
 
 func (f *fake) Pools() (list []PoolShards) {
 	for i, name := range f.names {
-		list = append(list, PoolShards{name, f.nodes[i], f.shards[i]})
+		list = append(list, PoolShards{Name: name, Nodes: f.nodes[i], Shards: f.shards[i], Infos: f.infos})
 	}
 	return list
 }
@@ -57,6 +58,9 @@ func newFake() *fake {
 	a.Clients, b.Clients, a.Accepted, b.Accepted = 2, 3, 12, 13
 	a.BytesIn, b.BytesIn, a.BytesOut, b.BytesOut = 100, 200, 1000, 2000
 	a.Parts, b.Parts = 30, 40
+	f.infos = []NodeInfo{{Asked: true, Answered: true, MemoryUsed: 70, Replicas: 1, LagBytes: 71, Replica: true, LagSeconds: 72, LinkUp: true}}
+	a.Prefixes, a.PrefixLookups = []string{"user:"}, []Lookups{{Hits: 5, Misses: 6}}
+	b.Prefixes, b.PrefixLookups = []string{"caf\xe9:", "user:"}, []Lookups{{}, {Hits: 10}}
 	a.Migration = Migration{On: true, Mode: 3, Members: 2}
 	a.Latency.Observe(40_000)
 	a.Latency.Observe(100_000)
@@ -127,6 +131,12 @@ func TestAScrapeAddsUpTheLoops(t *testing.T) {
 		`ringway_node_up{node="redis-0",pool="cache"}`:                              1,
 		`ringway_node_up{node="redis-1",pool="cache"}`:                              0,
 		`ringway_node_up{node="caf�",pool="sessions"}`:                              0,
+		`ringway_prefix_lookups_total{pool="cache",prefix="user:",result="hit"}`:    15,
+		`ringway_prefix_lookups_total{pool="cache",prefix="user:",result="miss"}`:   6,
+		`ringway_node_info_up{node="redis-0",pool="cache"}`:                         1,
+		`ringway_node_memory_used_bytes{node="redis-0",pool="cache"}`:               70,
+		`ringway_node_replication_lag_bytes{node="redis-0",pool="cache"}`:           71,
+		`ringway_node_replication_lag_seconds{node="redis-0",pool="cache"}`:         72,
 		`ringway_node_lanes{node="redis-0",pool="cache"}`:                           2,
 		`ringway_node_in_flight{node="redis-0",pool="cache"}`:                       22,
 		`ringway_node_unsent_bytes{node="redis-0",pool="cache"}`:                    33,
@@ -231,10 +241,10 @@ func TestClassicBoundsAreBoundsOfTheShard(t *testing.T) {
 
 func TestAScrapeAfterTheLoopsHaveEndedSaysNothingOfThem(t *testing.T) {
 	f := newFake()
-	f.shards, f.loops = [][]Pool{nil, nil}, nil
+	f.shards, f.loops, f.infos = [][]Pool{nil, nil}, nil, nil
 	got, histograms := scrape(t, f)
 	for name := range got {
-		if !strings.HasPrefix(name, "ringway_build_info") && !strings.HasPrefix(name, "ringway_start_time") && !strings.HasPrefix(name, "ringway_config_") && !strings.HasPrefix(name, "ringway_tls_c") && !strings.HasPrefix(name, "ringway_tls_l") && !strings.HasPrefix(name, "ringway_memory_") {
+		if !strings.HasPrefix(name, "ringway_build_info") && !strings.HasPrefix(name, "ringway_start_time") && !strings.HasPrefix(name, "ringway_config_") && !strings.HasPrefix(name, "ringway_tls_c") && !strings.HasPrefix(name, "ringway_tls_l") && !strings.HasPrefix(name, "ringway_memory_") && !strings.HasPrefix(name, "ringway_go_memory_") {
 			t.Errorf("it says %s", name)
 		}
 	}

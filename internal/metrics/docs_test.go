@@ -97,7 +97,7 @@ func TestDocsNameNoOtherMetric(t *testing.T) {
 	for _, s := range table {
 		for _, f := range s.families {
 			known[f.name] = true
-			if f.latency != nil {
+			if f.histogram() {
 				known[f.name+"_bucket"], known[f.name+"_sum"], known[f.name+"_count"] = true, true, true
 			}
 		}

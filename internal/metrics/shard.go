@@ -172,23 +172,25 @@ type Pool struct {
 	Retries  [Retries]uint64
 	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
 	Parts    uint64    // requests made from multi-key requests that were split
+	Widths   Widths    // of these: how many parts each had
 
 	Moves                 [MoveResults]uint64
 	Voids                 uint64 // writes that were preceded by the removal of what an old node had
 	Migration             Migration
-	HotKeys               int    // now; no loop's own: only one of them tells
-	Promotions, Demotions uint64 // likewise: keys that became hot, and that were so no more
-	Collapsed             uint64 // reads of hot keys that were answered with the reply to another's
-	Near                  uint64 // reads of hot keys that were answered with a reply that is kept
-	NearBytes             int    // that are kept now
-	CopyReads             uint64 // reads of hot keys that were sent to copies
-	CopyMisses            uint64 // of which these found none
-	Populates             uint64 // copies that were sent to nodes
-	PopulateErrors        uint64 // and those that were not taken
-	Validations           uint64 // times that a node was asked to tell of changes of a hot key
-	Invalidations         uint64 // times that it did
-	Trackers              int    // connections on which nodes tell, now
-	LeaseAge              int    // ns since the nodes have answered on them, in all, where something is kept
+	HotKeys               int     // now; no loop's own: only one of them tells
+	HotShare              float64 // likewise: of the hottest one, of the commands with one key
+	Promotions, Demotions uint64  // likewise: keys that became hot, and that were so no more
+	Collapsed             uint64  // reads of hot keys that were answered with the reply to another's
+	Near                  uint64  // reads of hot keys that were answered with a reply that is kept
+	NearBytes             int     // that are kept now
+	CopyReads             uint64  // reads of hot keys that were sent to copies
+	CopyMisses            uint64  // of which these found none
+	Populates             uint64  // copies that were sent to nodes
+	PopulateErrors        uint64  // and those that were not taken
+	Validations           uint64  // times that a node was asked to tell of changes of a hot key
+	Invalidations         uint64  // times that it did
+	Trackers              int     // connections on which nodes tell, now
+	LeaseAge              int     // ns since the nodes have answered on them, in all, where something is kept
 
 	Mirrored      uint64         // requests of which the mirror was sent a copy
 	MirrorDropped uint64         // of which it was not, though it should have been
@@ -197,10 +199,18 @@ type Pool struct {
 
 	Handshakes [Handshakes]uint64 // of TLS, with clients
 
+	ClientMemory, LaneMemory, SketchMemory int // bytes, now
+
 	Clients  int // now
 	Accepted uint64
 	BytesIn  uint64 // from clients
 	BytesOut uint64 // to clients
+
+	Lookups       Lookups
+	Prefixes      []string // whose lookups are counted apart; never changed, only replaced
+	PrefixLookups []Lookups
+
+	Write Phase // of replies that are no one node's: of requests that were split, or that no node was asked
 
 	Nodes []Node // by the index of the node
 }
@@ -220,6 +230,7 @@ type Node struct {
 	BytesOut                                           uint64
 	Connects, ConnectErrors, Losses, Timeouts, Garbage uint64
 	Sheds                                              uint64
+	Phases                                             Phases
 }
 
 // Loop is what a loop counts of itself.
@@ -284,5 +295,6 @@ func (p *Pool) Clone() Pool {
 	c := *p
 	c.Requests = slices.Clone(p.Requests)
 	c.Nodes = slices.Clone(p.Nodes)
+	c.PrefixLookups = slices.Clone(p.PrefixLookups)
 	return c
 }

@@ -61,13 +61,18 @@ func TestObserveCountsOnceAndAddsUp(t *testing.T) {
 }
 
 func TestSumAddsEveryField(t *testing.T) {
-	shards := []Pool{NewPool(2), NewPool(2), NewPool(2)}
+	newPool := func() Pool {
+		p := NewPool(2)
+		p.Prefixes, p.PrefixLookups = []string{"p"}, make([]Lookups, 1)
+		return p
+	}
+	shards := []Pool{newPool(), newPool(), newPool()}
 	for i := range shards {
 		fill(reflect.ValueOf(&shards[i]).Elem(), 7)
 	}
 	before := shards[0].Clone()
 	sum := Sum(shards)
-	want := NewPool(2)
+	want := newPool()
 	fill(reflect.ValueOf(&want).Elem(), 21)
 	if !reflect.DeepEqual(*sum, want) {
 		t.Errorf("7 three times is %+v", *sum)
@@ -108,6 +113,9 @@ func fill(v reflect.Value, n int) {
 		v.SetInt(int64(n))
 	case reflect.Uint64:
 		v.SetUint(uint64(n))
+	case reflect.Float64:
+		v.SetFloat(float64(n))
+	case reflect.String: // a name
 	default:
 		panic("a shard has a " + v.Kind().String())
 	}

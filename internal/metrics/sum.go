@@ -41,7 +41,12 @@ func (p *Pool) add(q *Pool) {
 	m.Held += o.Held
 	p.Latency.add(&q.Latency)
 	p.Parts += q.Parts
+	p.Lookups.AddAll(q.Lookups)
+	p.addPrefixes(q)
+	p.Widths.add(&q.Widths)
+	p.Write.add(&q.Write)
 	p.HotKeys += q.HotKeys
+	p.HotShare += q.HotShare // one shard has it
 	p.Promotions += q.Promotions
 	p.Demotions += q.Demotions
 	p.Collapsed += q.Collapsed
@@ -64,6 +69,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Handshakes {
 		p.Handshakes[i] += n
 	}
+	p.ClientMemory += q.ClientMemory
+	p.LaneMemory += q.LaneMemory
+	p.SketchMemory += q.SketchMemory
 	p.Clients += q.Clients
 	p.Accepted += q.Accepted
 	p.BytesIn += q.BytesIn
@@ -103,6 +111,7 @@ func (n *Node) add(o *Node) {
 	n.Timeouts += o.Timeouts
 	n.Garbage += o.Garbage
 	n.Sheds += o.Sheds
+	n.Phases.add(&o.Phases)
 }
 
 func (l *Loop) add(o *Loop) {

@@ -21,14 +21,20 @@ type family struct {
 
 	pool    func(p *Pool, put put)
 	node    func(n *Node, put put)
+	info    func(n *NodeInfo, put put)
 	total   func(l *Loop, put put) // all loops together
 	loop    func(l *Loop, put put) // each loop, with the label loop first
 	process func(c *collector, put put)
 	latency func(p *Pool) *Histogram
+	spread  func(p *Pool, put putSpread) // a histogram for each of its labels
+	phases  func(n *Node, put putSpread) // likewise, of each node
 }
 
 // put hands over a value and its labels.
 type put func(v float64, labels ...string)
+
+// putSpread hands over a histogram and its labels: its bounds, how many there are in the bucket of each and, at the end, beyond all.
+type putSpread func(bounds []float64, counts []uint64, sum float64, labels ...string)
 
 type value struct{ name, meaning string }
 
@@ -64,6 +70,22 @@ var table = []section{
 			name:    "ringway_request_duration_seconds",
 			help:    "From the turn in which a request was read to the turn that had its whole reply. Requests that Ringway answers itself are not in it.",
 			latency: func(p *Pool) *Histogram { return &p.Latency },
+		},
+		{
+			name: "ringway_phase_duration_seconds", labels: []string{"phase"}, values: phaseValues,
+			help:   "How long the parts of a request's time took, of requests and parts of requests for nodes. Blocking commands count for none but write.",
+			spread: putPhases,
+		},
+		{
+			name: "ringway_lookups_total", kind: counter, labels: []string{"result"}, values: lookupValues,
+			help: "Keys that were read by GET, GETEX, GETDEL, MGET, HGETALL and SMEMBERS, and fields by HGET and HMGET, by whether they were there, as clients were told. " +
+				"Replies over 1 MiB are not looked at, nor are those in transactions and scripts.",
+			pool: func(p *Pool, put put) { p.Lookups.put(put) },
+		},
+		{
+			name: "ringway_prefix_lookups_total", kind: counter, labels: []string{"prefix", "result"},
+			help: "The same for keys that begin with one of the pool's `hit_prefixes`.",
+			pool: putPrefixes,
 		},
 		{
 			name: "ringway_errors_total", kind: counter, labels: []string{"kind"}, values: kindValues,
@@ -111,9 +133,30 @@ var table = []section{
 			},
 		},
 		{
+			name: "ringway_pool_memory_bytes", kind: gauge, labels: []string{"kind"},
+			values: []value{
+				{"clients", "Clients, with their requests and replies."},
+				{"lanes", "Connections to nodes, with what waits to be sent there and who waits for replies."},
+				{"kept", "Replies of hot keys that are kept."},
+				{"sketches", "What tells which keys are hot."},
+			},
+			help: "Memory that the pool takes, by what it is for; objects only, without what is garbage or kept for reuse.",
+			pool: func(p *Pool, put put) {
+				put(float64(p.ClientMemory), "clients")
+				put(float64(p.LaneMemory), "lanes")
+				put(float64(p.NearBytes), "kept")
+				put(float64(p.SketchMemory), "sketches")
+			},
+		},
+		{
 			name: "ringway_fanout_parts_total", kind: counter,
 			help: "Parts made from requests that go to several nodes: each node's share is one.",
 			pool: func(p *Pool, put put) { put(float64(p.Parts)) },
+		},
+		{
+			name:   "ringway_fanout_width",
+			help:   "Requests that go to several nodes, by how many parts they have.",
+			spread: func(p *Pool, put putSpread) { put(widthBounds, p.Widths.Buckets[:], float64(p.Widths.Sum)) },
 		},
 	}},
 	{"TLS", []family{
@@ -151,6 +194,11 @@ var table = []section{
 			name: "ringway_hot_keys", kind: gauge,
 			help: "Keys that have far more than their share of the requests now. HOTKEYS says which.",
 			pool: func(p *Pool, put put) { put(float64(p.HotKeys)) },
+		},
+		{
+			name: "ringway_hot_key_share", kind: gauge,
+			help: "The share that the hottest of them has of the requests with one key, 0 while there is none.",
+			pool: func(p *Pool, put put) { put(p.HotShare) },
 		},
 		{
 			name: "ringway_hot_key_promotions_total", kind: counter,
@@ -291,6 +339,11 @@ var table = []section{
 			node: func(n *Node, put put) { put(float64(n.Requests)) },
 		},
 		{
+			name: "ringway_node_phase_duration_seconds", labels: []string{"phase"}, values: phaseValues,
+			help:   "The same for the node's requests. Replies that are put together of several nodes' are written by none.",
+			phases: func(n *Node, put putSpread) { n.Phases.put(put) },
+		},
+		{
 			name: "ringway_node_bytes_total", kind: counter, labels: []string{"direction"},
 			values: []value{{"in", "read from the node"}, {"out", "written to the node"}},
 			help:   "Bytes read from the node (in) and written to it (out).",
@@ -330,6 +383,7 @@ var table = []section{
 			node: func(n *Node, put put) { put(float64(n.Sheds)) },
 		},
 	}},
+	{"What nodes say of themselves", nodeInfoFamilies},
 	{"Warm scaling", []family{
 		{
 			name: "ringway_migration_mode", kind: gauge,
@@ -436,6 +490,23 @@ var table = []section{
 			process: func(c *collector, put put) { put(float64(c.src.Memory().Held)) },
 		},
 		{
+			name: "ringway_go_memory_bytes", kind: gauge, labels: []string{"kind"},
+			values: []value{
+				{"heap", "Objects, and those that are garbage and not cleaned up yet: all that is in ringway_pool_memory_bytes, and the rest."},
+				{"free", "Ready for objects, and not given back to the system yet."},
+				{"stacks", "Stacks of goroutines and threads."},
+				{"runtime", "The runtime's own."},
+			},
+			help: "Memory that Go's runtime has of the system, by what it is for.",
+			process: func(c *collector, put put) {
+				m := c.src.Memory()
+				put(float64(m.Heap), "heap")
+				put(float64(m.Free), "free")
+				put(float64(m.Stacks), "stacks")
+				put(float64(m.Runtime), "runtime")
+			},
+		},
+		{
 			name: "ringway_memory_limit_bytes", kind: gauge,
 			help:    "`max_memory`, 0 for no limit.",
 			process: func(c *collector, put put) { put(float64(c.src.Memory().Limit)) },
@@ -476,6 +547,11 @@ var kindValues = []value{
 	RateLimited:        {"rate_limited", "Beyond the `max_request_rate` of the user or the pool. Nothing of the request was sent."},
 	OutOfMemory:        {"out_of_memory", "The process held `max_memory`: a client was turned away, a request refused, or a client closed."},
 	Shed:               {"shed", "The node had `max_node_requests` or `max_node_bytes` in flight. Nothing of the request was sent."},
+}
+
+var lookupValues = []value{
+	{"hit", "It was there."},
+	{"miss", "It was not: the reply was nil, or empty."},
 }
 
 var denialValues = []value{
@@ -543,9 +619,9 @@ var retryValues = []value{
 // labelsOf returns all labels of a family, in order.
 func (f *family) labelsOf() []string {
 	switch {
-	case f.pool != nil, f.latency != nil:
+	case f.pool != nil, f.latency != nil, f.spread != nil:
 		return slices.Concat([]string{"pool"}, f.labels)
-	case f.node != nil:
+	case f.node != nil, f.phases != nil, f.info != nil:
 		return slices.Concat([]string{"pool", "node"}, f.labels)
 	case f.loop != nil:
 		return slices.Concat([]string{"loop"}, f.labels)
@@ -556,12 +632,35 @@ func (f *family) labelsOf() []string {
 // typeName is the type as Prometheus calls it.
 func (f *family) typeName() string {
 	switch {
-	case f.latency != nil:
+	case f.histogram():
 		return "histogram"
 	case f.kind == counter:
 		return "counter"
 	}
 	return "gauge"
+}
+
+func (f *family) histogram() bool { return f.latency != nil || f.spread != nil || f.phases != nil }
+
+var phaseValues = []value{
+	{"queued", "From the turn that read the request until it was written to the node: Ringway was busy, a connection was being made, or the node did not take it."},
+	{"node", "Until the whole reply had come: the way there, the node, the way back."},
+	{"write", "Until the client's system had taken the reply: Ringway was busy, replies of other nodes come before it, or the client does not read."},
+}
+
+func (p *Phases) put(put putSpread) {
+	for i, of := range []*Phase{&p.Queued, &p.AtNode, &p.Write} {
+		put(phaseBounds, of.Buckets[:], float64(of.Sum)/1e9, phaseValues[i].name)
+	}
+}
+
+// putPhases adds up the nodes, also those that are not of interest any more.
+func putPhases(p *Pool, put putSpread) {
+	all := Phases{Write: p.Write}
+	for i := range p.Nodes {
+		all.add(&p.Nodes[i].Phases)
+	}
+	all.put(put)
 }
 
 func putRequests(p *Pool, put put) {

@@ -1,0 +1,92 @@
+package pool
+
+import "ringway/internal/metrics"
+
+// Clock is what the lanes of one loop and pool know of time: see metrics.Phases.
+type Clock struct {
+	Nodes    []*metrics.Phases // by the index of the node
+	Replying int               // the node whose replies are being handed over, counted from 1; 0: none's
+}
+
+// Follow makes room for more nodes.
+func (c *Clock) Follow(nodes int) {
+	for len(c.Nodes) < nodes {
+		c.Nodes = append(c.Nodes, &metrics.Phases{})
+	}
+}
+
+func (c *Clock) done() { c.Replying = 0 }
+
+// flights knows when the requests of a lane were written. A lane is written for many requests at once, and what is remembered is one mark for each write:
+//
+//	requests   1 2 3 | 4 5 6 7 8 | 9 10
+//	marks           3,at        8,at      the last two have not been written yet
+type flights struct {
+	marks []mark // marks[first:] in order
+	first int
+}
+
+type mark struct {
+	upTo uint64 // the number of the last request
+	end  uint64 // of the lane's bytes, behind that request
+	at   int64  // when the node had taken all that; 0: not yet
+}
+
+// mostMarks bounds what is remembered. Beyond it the last mark stands for later requests as well: these seem to have been at the node for longer.
+const mostMarks = 512
+
+// written notes a write: put bytes were put on the lane until now, for so many requests, and the node has not taken all of them.
+func (f *flights) written(requests, put uint64, unsent int, now int64) {
+	n := len(f.marks)
+	if n == f.first || f.marks[n-1].upTo < requests {
+		switch {
+		case n-f.first >= mostMarks:
+			f.marks[n-1].upTo, f.marks[n-1].end = requests, put
+		case n == cap(f.marks) && f.first > n/2:
+			f.marks = append(f.marks[:copy(f.marks, f.marks[f.first:])], mark{upTo: requests, end: put})
+			f.first = 0
+		default:
+			f.marks = append(f.marks, mark{upTo: requests, end: put})
+		}
+	}
+	taken := put - uint64(unsent)
+	for i := len(f.marks) - 1; i >= f.first && f.marks[i].at == 0; i-- {
+		if f.marks[i].end <= taken {
+			f.marks[i].at = now
+		}
+	}
+}
+
+// when says when a request was written. Requests are asked for in order. If that is not known, its reply is here all the same.
+func (f *flights) when(request uint64, now int64) int64 {
+	for f.first < len(f.marks) && f.marks[f.first].upTo < request {
+		f.first++
+	}
+	if f.first == len(f.marks) {
+		f.forget()
+		return now
+	}
+	if at := f.marks[f.first].at; at != 0 {
+		return at
+	}
+	return now
+}
+
+// forget is called when the connection is lost, with all that was on it.
+func (f *flights) forget() { f.marks, f.first = f.marks[:0], 0 }
+
+func (la *Lane) time(c *Clock) {
+	if la.clock = c; c != nil {
+		la.phases = c.Nodes[la.Index]
+	}
+	la.flights.forget()
+}
+
+// answered counts the request whose reply is here, before it leaves the queue.
+func (la *Lane) answered(w *waiting) {
+	now := la.loop.Now()
+	at := la.flights.when(la.requests-uint64(la.waiting.len())+1, now)
+	p := la.phases
+	p.Queued.Observe(at-w.since, 1)
+	p.AtNode.Observe(now-at, 1)
+}
