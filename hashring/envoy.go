@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 	"strconv"
 
@@ -116,21 +115,8 @@ func newCircle(nodes []Node, sum func([]byte) uint64, least, most int) (*circle,
 	for i, p := range points {
 		c.values[i], c.owners[i] = p.value, p.owner
 	}
-	c.index()
+	c.first, c.shift = indexed(c.values)
 	return c, nil
-}
-
-func (c *circle) index() {
-	width := bits.Len(uint(len(c.values))) + 1
-	c.shift = uint8(64 - width)
-	c.first = make([]uint32, 1<<width)
-	i := 0
-	for stretch := range c.first {
-		for i < len(c.values) && c.values[i] < uint64(stretch)<<c.shift {
-			i++
-		}
-		c.first[stretch] = uint32(i)
-	}
 }
 
 // shares adds to each node what its points own of all hashes.

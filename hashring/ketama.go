@@ -56,21 +56,24 @@ func newContinuum(nodes []Node, order []int32) (*continuum, error) {
 	}
 	c.values = append(c.values, math.MaxUint32)
 	c.owners = append(c.owners, c.owners[0])
-	c.index()
+	c.first, c.shift = indexed(c.values)
 	return c, nil
 }
 
-func (c *continuum) index() {
-	width := bits.Len(uint(len(c.values))) + 1
-	c.shift = uint8(32 - width)
-	c.first = make([]uint32, 1<<width)
+// indexed makes the table that says where to begin: by a hash's upper bits, what is left of it after shift, the first of the values, which are in order,
+// at or after the beginning of that stretch; their number if there is none.
+func indexed[H uint32 | uint64](values []H) (first []uint32, shift uint8) {
+	width := bits.Len(uint(len(values))) + 1
+	shift = uint8(bits.Len64(uint64(^H(0))) - width)
+	first = make([]uint32, 1<<width)
 	i := 0
-	for stretch := range c.first {
-		for c.values[i] < uint32(stretch)<<c.shift {
+	for stretch := range first {
+		for i < len(values) && values[i] < H(stretch)<<shift {
 			i++
 		}
-		c.first[stretch] = uint32(i)
+		first[stretch] = uint32(i)
 	}
+	return first, shift
 }
 
 // ketamaPoints puts the nodes on the ring as twemproxy does. Points of equal value stay in the order of the nodes,

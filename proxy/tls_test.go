@@ -22,22 +22,7 @@ import (
 )
 
 // logged is what a server has logged.
-type logged struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type logged struct{ redistest.Buffer }
 
 func (l *logged) has(parts ...string) bool {
 	for line := range strings.Lines(l.String()) {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +39,7 @@ func TestTop(t *testing.T) {
 	}))
 	defer admin.Close()
 	in, keys := io.Pipe()
-	out := &screen{}
+	out := &redistest.Buffer{} // what a terminal would be sent
 	ended := make(chan error, 1)
 	go func() {
 		_, err := tea.NewProgram(topModel{asker: newAsker(admin.URL, false), width: 100, height: 40}, tea.WithInput(in), tea.WithOutput(out), tea.WithContext(context.Background())).Run()
@@ -80,24 +79,6 @@ func TestTopOnce(t *testing.T) {
 	if _, err := run(); err == nil || !strings.Contains(err.Error(), "is Ringway running") {
 		t.Errorf("without Ringway: %v", err)
 	}
-}
-
-// screen is what a terminal would be sent.
-type screen struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 func writeStatus(w io.Writer, s *status.Status) {

@@ -322,25 +322,10 @@ func TestNodesThatAnswerWithoutEnd(t *testing.T) {
 
 // endless is a node that answers the first bytes of each connection with words[0], and then words[1] again and again.
 func endless(t *testing.T, words [2]string) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, err := c.Read(make([]byte, 1024))
-				for text := words[0]; err == nil; text = words[1] {
-					_, err = io.WriteString(c, text)
-				}
-			}()
+	return redistest.Accept(t, func(c net.Conn) {
+		_, err := c.Read(make([]byte, 1024))
+		for text := words[0]; err == nil; text = words[1] {
+			_, err = io.WriteString(c, text)
 		}
-	}()
-	return ln.Addr().String()
+	})
 }

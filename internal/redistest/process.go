@@ -16,7 +16,7 @@ import (
 // Process is a child process that does not outlive its test.
 type Process struct {
 	cmd    *exec.Cmd
-	out    *lockedBuffer
+	out    *Buffer
 	exited chan struct{} // closed when the process is gone
 	err    error         // of Wait; read after exited is closed
 }
@@ -40,7 +40,7 @@ func Start(t testing.TB, program string, args ...string) *Process {
 func start(program string, args ...string) (*Process, error) {
 	p := &Process{
 		cmd:    exec.Command(program, args...),
-		out:    new(lockedBuffer),
+		out:    new(Buffer),
 		exited: make(chan struct{}),
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
@@ -113,18 +113,21 @@ func (p *Process) stopped() bool {
 // Cont thaws a stopped process.
 func (p *Process) Cont() { p.cmd.Process.Signal(syscall.SIGCONT) }
 
-type lockedBuffer struct {
+// Buffer keeps what is written to it. Any goroutine may write and look.
+type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
+// Write is part of io.Writer.
+func (l *Buffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lockedBuffer) String() string {
+// String returns all that was written.
+func (l *Buffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
