@@ -125,6 +125,9 @@ func (la *Lane) Key() Key { return la.key }
 // Requests counts those that were ever put on the lane.
 func (la *Lane) Requests() uint64 { return la.requests }
 
+// answers counts the requests that are answered or failed.
+func (la *Lane) answers() uint64 { return la.requests - uint64(la.waiting.len()) }
+
 // Depth returns how many replies are awaited.
 func (la *Lane) Depth() int { return la.waiting.len() }
 

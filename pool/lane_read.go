@@ -44,10 +44,14 @@ func (la *Lane) Readable() {
 
 // Data takes bytes that came from the node.
 func (la *Lane) Data(b []byte) {
-	replies := false
-	if la.clock != nil {
-		la.clock.Replying = la.Index + 1
-		defer la.clock.done()
+	replies, weight := false, uint64(0)
+	if c := la.clock; c != nil {
+		c.begin(la.Index, la.loop.Now())
+		if !la.Patient {
+			weight = uint64(c.Weight)
+		}
+		first := la.answers()
+		defer func() { c.done(int(la.answers() - first)) }()
 	}
 	for len(b) > 0 && !la.conn.Closed() {
 		n, done, err := la.scan.Scan(b)
@@ -83,8 +87,8 @@ func (la *Lane) Data(b []byte) {
 		default:
 			w := *la.waiting.first()
 			if done {
-				if la.clock != nil && !la.Patient {
-					la.answered(&w)
+				if weight > 0 {
+					la.answered(&w, weight)
 				}
 				if la.waiting.sizes != nil {
 					la.waiting.unweigh()

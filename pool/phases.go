@@ -2,11 +2,23 @@ package pool
 
 import "ringway/internal/metrics"
 
-// Clock is what the lanes of one loop and pool know of time: see metrics.Phases.
+// Clock is what the lanes of one loop and pool know of time: see metrics.Phases. In turns with few replies each of them is counted. A busy loop counts
+// those of one turn in eight, for eight.
 type Clock struct {
 	Nodes    []*metrics.Phases // by the index of the node
 	Replying int               // the node whose replies are being handed over, counted from 1; 0: none's
+	Weight   uint8             // for how many a reply is to be counted that is handed over now; 0: not at all
+
+	turn    int64
+	turns   uint64
+	replies int   // handed over in this turn
+	sample  uint8 // Weight of this turn
 }
+
+const (
+	busyTurn = 64 // replies, from which on the next turn may be passed over
+	sampled  = 8
+)
 
 // Follow makes room for more nodes.
 func (c *Clock) Follow(nodes int) {
@@ -15,7 +27,27 @@ func (c *Clock) Follow(nodes int) {
 	}
 }
 
-func (c *Clock) done() { c.Replying = 0 }
+// begin is called when a node has sent something in the turn of that time.
+func (c *Clock) begin(node int, turn int64) {
+	if turn != c.turn {
+		c.sample = 1
+		if c.replies >= busyTurn {
+			if c.turns++; c.turns%sampled == 0 {
+				c.sample = sampled
+			} else {
+				c.sample = 0
+			}
+		}
+		c.turn, c.replies = turn, 0
+	}
+	c.Replying, c.Weight = node+1, c.sample
+}
+
+// done is called behind the last of so many replies.
+func (c *Clock) done(replies int) {
+	c.replies += replies
+	c.Replying, c.Weight = 0, 1
+}
 
 // flights knows when the requests of a lane were written. A lane is written for many requests at once, and what is remembered is one mark for each write:
 //
@@ -77,16 +109,16 @@ func (f *flights) forget() { f.marks, f.first = f.marks[:0], 0 }
 
 func (la *Lane) time(c *Clock) {
 	if la.clock = c; c != nil {
-		la.phases = c.Nodes[la.Index]
+		la.phases, c.Weight = c.Nodes[la.Index], 1
 	}
 	la.flights.forget()
 }
 
 // answered counts the request whose reply is here, before it leaves the queue.
-func (la *Lane) answered(w *waiting) {
+func (la *Lane) answered(w *waiting, n uint64) {
 	now := la.loop.Now()
-	at := la.flights.when(la.requests-uint64(la.waiting.len())+1, now)
+	at := la.flights.when(la.answers()+1, now)
 	p := la.phases
-	p.Queued.Observe(at-w.since, 1)
-	p.AtNode.Observe(now-at, 1)
+	p.Queued.Observe(at-w.since, n)
+	p.AtNode.Observe(now-at, n)
 }

@@ -48,3 +48,29 @@ func TestFlightsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestABusyLoopCountsOneTurnInEightForAll(t *testing.T) {
+	for _, each := range []int{1, busyTurn - 1, busyTurn, 1000} {
+		var c Clock
+		counted, looked := 0, 0
+		for turn := range int64(1 + 10*sampled) {
+			for node := range 2 { // both have sent something
+				c.begin(node, turn+1)
+				if c.Replying != node+1 {
+					t.Fatalf("node %d's replies are handed over as those of %d", node, c.Replying-1)
+				}
+				if n := each / 2 * int(c.Weight); turn > 0 && n > 0 {
+					counted += n
+					looked += each / 2
+				}
+				c.done(each / 2)
+			}
+			c.replies += each % 2
+		}
+		if all := 10 * sampled * (each / 2 * 2); counted != all {
+			t.Errorf("%d replies a turn: %d of them are counted as %d", each, all, counted)
+		} else if busy := each >= busyTurn; busy != (looked < all) {
+			t.Errorf("%d replies a turn: %d of %d are looked at", each, looked, all)
+		}
+	}
+}

@@ -36,7 +36,7 @@ var lookups = func() []lookupRule {
 func (ps *poolState) findCounts() {
 	cfg := ps.shared.cfg
 	if ps.timed != cfg.RequestPhases {
-		ps.timed = cfg.RequestPhases
+		ps.timed, ps.clock.Weight = cfg.RequestPhases, 0
 		for _, set := range ps.sets {
 			set.Time(ps.timer())
 		}

@@ -23,17 +23,17 @@ const (
 const mostRuns = 256
 
 // note remembers a reply that is in the client's output now.
-func (s *Session) note(at int64, answeredBy uint16) {
+func (s *Session) note(sl *slot) {
 	n := len(s.unwritten)
 	if n > 0 {
-		if last := &s.unwritten[n-1]; last.end == 0 && last.at == at && last.node == answeredBy || n == mostRuns {
-			last.n++
+		if last := &s.unwritten[n-1]; last.end == 0 && last.at == sl.start && last.node == sl.answeredBy || n == mostRuns {
+			last.n += uint32(sl.weight)
 			return
 		}
 	} else if s.unwritten == nil {
 		s.unwritten = s.worker.takeRuns()
 	}
-	s.unwritten = append(s.unwritten, run{at: at, n: 1, node: answeredBy})
+	s.unwritten = append(s.unwritten, run{at: sl.start, n: uint32(sl.weight), node: sl.answeredBy})
 }
 
 // written counts the replies that the client's system has taken.

@@ -21,7 +21,7 @@ func BenchmarkWritePhase(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; n < b.N; n += replies {
 				for i := range replies {
-					s.note(0, uint16(i&3+1+manyNodes))
+					s.note(&slot{answeredBy: uint16(i&3 + 1 + manyNodes), weight: 1})
 				}
 				s.written(0)
 			}

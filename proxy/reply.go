@@ -35,7 +35,7 @@ func (s *Session) Reply(tag uint64, kind byte, b []byte, done bool) {
 		s.count(sl, kind, len(b), 1)
 		s.push(b)
 		if sl.answeredBy != notCounted {
-			s.note(sl.start, sl.answeredBy)
+			s.note(sl)
 		}
 		*sl = slot{}
 		s.head++
@@ -146,8 +146,8 @@ func (s *Session) failNow(tag uint64, reason string) {
 func (s *Session) count(sl *slot, kind byte, size, weight int) {
 	st, now := &s.pool.stats, s.worker.loop.Now()
 	st.Latency.Observe(now - sl.start)
-	if s.pool.timed {
-		sl.start, sl.answeredBy = now, uint16(s.pool.clock.Replying+manyNodes)
+	if c := &s.pool.clock; c.Weight > 0 {
+		sl.start, sl.answeredBy, sl.weight = now, uint16(c.Replying+manyNodes), c.Weight
 	}
 	if kind == '-' || kind == '!' {
 		st.Errors[metrics.NodeError]++
@@ -195,7 +195,7 @@ func (s *Session) sendAnswered() {
 		if !sl.mute {
 			s.push(sl.buf)
 			if sl.answeredBy != notCounted {
-				s.note(sl.start, sl.answeredBy)
+				s.note(sl)
 			}
 		}
 		s.held -= len(sl.buf)

@@ -27,6 +27,7 @@ type slot struct {
 	keptNode   uint16
 	answeredBy uint16 // see phases.go; start is then when the reply came
 	state      slotState
+	weight     uint8 // of the reply, see pool.Clock
 	prefix     uint8 // of the key that is looked up, see prefixOf
 	mute       bool  // CLIENT REPLY OFF or SKIP: the reply is awaited and dropped
 	private    bool  // the reply comes on a private lane
