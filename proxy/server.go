@@ -126,7 +126,7 @@ func (srv *Server) addPool(p *config.Pool, g *guard) error {
 
 // newShared makes what follows from a pool's configuration, and from what it has in files, alone.
 func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals])}
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals]), slowIDs: new(atomic.Int64)}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
 	sp.denials = &denials{}
 	sp.limits.MaxBulk, sp.limits.MaxRequest, sp.limits.MaxArgs = p.MaxRequestSize, p.ClientInputLimit, p.MaxArguments

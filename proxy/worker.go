@@ -81,6 +81,7 @@ type sharedPool struct {
 	door      *door      // nil if no client can come
 
 	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
+	slowIDs   *atomic.Int64           // the number of the next entry of the slow log
 
 	strangers  resp.Limits // of those who have to log in first
 	longestKey int
@@ -104,7 +105,9 @@ type poolState struct {
 	pubsub   *hub     // nil until somebody subscribes
 	stats    metrics.Pool
 	clock    pool.Clock
-	timed    bool     // the phases of requests are told
+	timed    bool     // lanes know when requests were written
+	slow     *slowlog // nil: nothing is slow
+	slowFrom int64    // how long a request takes that is slow, in nanoseconds
 	prefixes []string // whose lookups are counted apart; nil: none
 	clients  int
 	keeps    keeps
@@ -154,6 +157,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 		rereads: fewRereads,
 	}
 	ps.clock.Follow(len(t.nodes))
+	ps.findSlow()
 	ps.findCounts()
 	ps.findExtras()
 	ps.findHeat()
@@ -295,6 +299,7 @@ func (w *worker) forget(s *Session) {
 func (w *worker) snapshot(i int) metrics.Pool {
 	ps := w.pools[i]
 	st := ps.stats.Clone()
+	st.AddUp()
 	st.Clients = ps.clients
 	for s := w.sessions; s != nil; s = s.next {
 		if s.pool == ps {

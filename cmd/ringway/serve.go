@@ -147,6 +147,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
+		SlowLog:  func() any { return srv.SlowLog() },
 		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
 		Log:      log,

@@ -164,6 +164,8 @@ type Pool struct {
 
 	HitPrefixes   []string      // whose keys' hits and misses are counted apart, at most MostHitPrefixes
 	RequestPhases bool          // the time of requests is told by phases
+	SlowThreshold time.Duration // from which on a request is in the slow log; NoSlowlog: none
+	SlowLength    int           // entries of the slow log
 	NodeInfo      time.Duration // between two questions for each node's INFO; 0: none is asked
 
 	ClusterMode bool // answer CLUSTER as a cluster of one node
@@ -210,6 +212,9 @@ type User struct {
 
 	Line int // where it stands in the file
 }
+
+// NoSlowlog in SlowThreshold means that there is no slow log.
+const NoSlowlog time.Duration = -1
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.
 const AsTimeout time.Duration = -1

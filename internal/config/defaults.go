@@ -54,6 +54,8 @@ func DefaultPool() Pool {
 		Dangerous: "local",
 
 		RequestPhases: true,
+		SlowThreshold: 10 * time.Millisecond,
+		SlowLength:    128,
 
 		OnFailure:    "fail",
 		FailureLimit: 3,

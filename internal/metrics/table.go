@@ -72,6 +72,11 @@ var table = []section{
 			latency: func(p *Pool) *Histogram { return &p.Latency },
 		},
 		{
+			name: "ringway_slow_requests_total", kind: counter,
+			help: "Requests that took `slowlog_threshold` or longer: SLOWLOG GET has the latest. What blocks is not among them.",
+			pool: func(p *Pool, put put) { put(float64(p.Slow)) },
+		},
+		{
 			name: "ringway_phase_duration_seconds", labels: []string{"phase"}, values: phaseValues,
 			help:   "How long the parts of a request's time took, of requests and parts of requests for nodes. Blocking commands count for none but write.",
 			spread: putPhases,
