@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"ringway/internal/command"
@@ -241,7 +242,7 @@ func (s *Session) slowCount(r *slowReport, a *resp.Args) (ok bool) {
 		return true
 	}
 	if a.Len() > 3 {
-		s.refuse(metrics.BadCommand, command.UnknownSubcommand(command.Lookup(a.At(0)), a))
+		s.refuse(metrics.BadCommand, "ERR unknown subcommand or wrong number of arguments for '"+string(a.At(1))+"'. Try "+strings.ToUpper(string(a.At(0)))+" HELP.")
 		return false
 	}
 	if r.most, ok = integer(a.At(2)); !ok || r.most < -1 {

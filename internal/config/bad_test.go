@@ -300,6 +300,8 @@ var badFiles = []struct{ name, says string }{
 	{"allow_commands_alone", `5: pool "cache": allow_commands says what deny_commands does not mean, and there is none; add that, or remove the line`},
 	{"hit_prefix_empty", `4: pool "cache": hit_prefixes: "" is not 1 to 64 bytes; expected what keys begin with, such as "session:"`},
 	{"hit_prefixes", `4: pool "cache": hit_prefixes has 17 of them; a pool has 16 at most, each of them two time series`},
+	{"slowlog_threshold", `4: pool "cache": slowlog_threshold "-1" is negative; off has no slow log, 0 every request in it`},
+	{"slowlog_length", `4: pool "cache": slowlog_length "0" is not a whole number from 1 to 100000`},
 	{"node_info", `4: pool "cache": node_info 10ms is too often; expected 1s or more, or 0 for never`},
 	{"deny_commands", `4: pool "cache": deny_commands: "config set" is not a command; write one like get or "config|set", or a category like "@write"
 4: pool "cache": deny_commands: "config|" has no subcommand; write one like "config|set"

@@ -251,6 +251,9 @@ func parseSlow(s string) (time.Duration, error) {
 	if s == "off" {
 		return NoSlowlog, nil
 	}
+	if strings.HasPrefix(s, "-") {
+		return 0, fmt.Errorf("%s is negative; off has no slow log, 0 every request in it", quote(s))
+	}
 	if d, err := time.ParseDuration(s); err == nil && d > 0 && d < time.Millisecond {
 		return d, nil
 	}
