@@ -134,17 +134,18 @@ const (
 // appendCut appends the arguments of a request as Redis' slow log has them, and says how many these are: at most 32 of 128 bytes, with words for what
 // is left out, and without passwords.
 func appendCut(dst []byte, c *command.Command, a *resp.Args) ([]byte, int) {
+	var words [48]byte
 	n := min(a.Len(), mostCutArgs)
 	secret := secretArgs(c, a)
 	for i := range n {
 		arg := a.At(i)
 		switch {
 		case i == n-1 && n < a.Len():
-			dst = resp.AppendBulkString(dst, "... ("+strconv.Itoa(a.Len()-n+1)+" more arguments)")
+			dst = resp.AppendBulk(dst, more(words[:0], a.Len()-n+1, " more arguments)"))
 		case i >= secret.from && i < secret.to || c.Name == "config|set" && i%2 == 1 && i > 1 && secretSettings[strings.ToLower(string(a.At(i-1)))]:
 			dst = resp.AppendBulkString(dst, redacted)
 		case len(arg) > mostCutBytes:
-			tail := "... (" + strconv.Itoa(len(arg)-mostCutBytes) + " more bytes)"
+			tail := more(words[:0], len(arg)-mostCutBytes, " more bytes)")
 			dst = strconv.AppendInt(append(dst, '$'), int64(mostCutBytes+len(tail)), 10)
 			dst = append(append(append(append(dst, "\r\n"...), arg[:mostCutBytes]...), tail...), "\r\n"...)
 		default:
@@ -152,6 +153,10 @@ func appendCut(dst []byte, c *command.Command, a *resp.Args) ([]byte, int) {
 		}
 	}
 	return dst, n
+}
+
+func more(dst []byte, n int, of string) []byte {
+	return append(strconv.AppendInt(append(dst, "... ("...), int64(n), 10), of...)
 }
 
 // secretSettings are those of a server's settings that are passwords.
