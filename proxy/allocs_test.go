@@ -17,7 +17,9 @@ import (
 func TestRequestsDoNotAllocate(t *testing.T) { noAllocations(t, serve(t, nil, nodes(t, 3)...)) }
 
 // Nor do those that are in the slow log.
-func TestSlowRequestsDoNotAllocate(t *testing.T) { noAllocations(t, serve(t, slowFrom(0), nodes(t, 3)...)) }
+func TestSlowRequestsDoNotAllocate(t *testing.T) {
+	noAllocations(t, serve(t, slowFrom(0), nodes(t, 3)...))
+}
 
 // Nor do those of a user who may not do everything.
 func TestJudgedRequestsDoNotAllocate(t *testing.T) {

@@ -35,7 +35,7 @@ var lookups = func() []lookupRule {
 // findCounts takes over what the configuration says is to be counted. What has been counted of a prefix stays as long as it is counted.
 func (ps *poolState) findCounts() {
 	cfg := ps.shared.cfg
-	timed := cfg.RequestPhases || ps.slow != nil
+	timed := cfg.RequestPhases || ps.lanesTell()
 	ps.clock.Count(cfg.RequestPhases)
 	if ps.timed != timed {
 		ps.timed = timed

@@ -41,7 +41,7 @@ func (s *Session) recallPlace() uint32 {
 
 // remember keeps b, which was parsed from the slot first on, if anything of it is not answered.
 func (s *Session) remember(b []byte, first, place uint32) {
-	if s.head == s.tail || s.pool.slow == nil {
+	if s.head == s.tail || !s.pool.remembers {
 		return
 	}
 	r := &s.recall

@@ -26,7 +26,7 @@ func BenchmarkRemember(b *testing.B) {
 					cfg := config.DefaultPool()
 					ps := &poolState{shared: &sharedPool{cfg: &cfg, limits: resp.DefaultLimits()}}
 					if slow {
-						ps.slow = &slowlog{}
+						ps.remembers = true
 					}
 					s := &Session{worker: &worker{loop: l}, pool: ps, slots: make([]slot, 128), authed: true}
 					request := redistest.AppendCommand(nil, "GET", "key:000000012345", string(make([]byte, size)))

@@ -154,7 +154,7 @@ func (s *Session) count(sl *slot, kind byte, size, weight int) {
 	}
 	of.Observe(took)
 	if took >= s.pool.slowFrom {
-		s.slow(sl, took)
+		s.lookAt(sl, kind, took)
 	}
 	if c := &s.pool.clock; c.Weight > 0 {
 		sl.start, sl.answeredBy, sl.weight = now, uint16(c.Replying+manyNodes), c.Weight

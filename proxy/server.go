@@ -18,6 +18,7 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
+	"ringway/internal/tracing"
 	"ringway/pool"
 	"ringway/pool/discover"
 	"ringway/resp"
@@ -30,8 +31,9 @@ type Server struct {
 	nextID  atomic.Uint64
 	turn    atomic.Uint32 // which loop gets the next client
 	started time.Time
-	opened  atomic.Bool // clients are accepted
-	leaving atomic.Bool // it is about to stop: no new client should come
+	tracer  *tracing.Tracer // nil: no request is told
+	opened  atomic.Bool     // clients are accepted
+	leaving atomic.Bool     // it is about to stop: no new client should come
 	closed  atomic.Bool
 	scripts scripts
 	running bool
@@ -82,6 +84,9 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 			return nil, fmt.Errorf("cannot open event loop %d: %w", i, err)
 		}
 		srv.workers = append(srv.workers, w)
+	}
+	if err := srv.openTracer(); err != nil {
+		return nil, err
 	}
 	for _, p := range ordered(cfg.Pools) {
 		if err := srv.addPool(p, guards[p.Name]); err != nil {

@@ -433,6 +433,11 @@ func (s *Session) gone() {
 	s.forgetKept()
 	s.forgetRuns()
 	s.forgetRequests()
+	for _, t := range s.tardies {
+		if t.traced != nil {
+			s.told(t.traced)
+		}
+	}
 	s.tardies = nil
 	s.inFlight, s.held, s.joins = 0, 0, nil
 	s.dropPrivate()

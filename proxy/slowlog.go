@@ -9,14 +9,15 @@ import (
 
 	"ringway/internal/command"
 	"ringway/internal/metrics"
+	"ringway/internal/tracing"
 	"ringway/resp"
 )
 
 // The slow log of a pool: requests that took long from the turn that read them to the turn that had their whole reply. Each loop has its own last ones; who
 // asks gets those of all, the latest first.
 //
-//	count --took >= slowFrom--> slow --> slowlog.entries     recall.go has the arguments, the lane (pool.Clock.Lane) the phases
-//	                              \----> Session.tardies --Flushed--> entry.writing
+//	count --took >= slowFrom--> lookAt --> slow --> slowlog.entries     recall.go has the arguments, the lane (pool.Clock.Lane) the phases
+//	                               \--> Session.tardies --Flushed--> entry.writing
 
 // slowlog is what one loop has of one pool.
 type slowlog struct {
@@ -41,32 +42,46 @@ type slowRequest struct {
 	known   bool   // args are the request's, and not words about it
 }
 
-// tardy is a slow request whose reply is not written yet.
+// tardy is a request that is slow, or told to a collector, and whose reply is not written yet.
 type tardy struct {
-	id  int64
-	at  int64  // when the reply came
-	end uint64 // of the client's bytes, behind the reply; 0: it is not there yet
-	seq uint32
+	id     int64  // in the slow log; -1: it is not there
+	at     int64  // when the reply came
+	end    uint64 // of the client's bytes, behind the reply; 0: it is not there yet
+	seq    uint32
+	traced *tracing.Request
 }
 
 // findSlow takes over what the configuration calls slow. The latest entries stay.
 func (ps *poolState) findSlow() {
-	cfg := ps.shared.cfg
-	if cfg.SlowThreshold < 0 || cfg.SlowLength == 0 {
-		ps.slow, ps.slowFrom = nil, math.MaxInt64
-		return
+	cfg, sm := ps.shared.cfg, &ps.worker.samples
+	remembered := ps.remembers
+	ps.remembers = cfg.SlowThreshold >= 0 || sm.tracer != nil && sm.keys
+	ps.slowest = math.MaxInt64
+	if cfg.SlowThreshold >= 0 {
+		ps.slowest = int64(cfg.SlowThreshold)
 	}
-	ps.slowFrom = int64(cfg.SlowThreshold)
-	if ps.slow == nil {
-		ps.slow = &slowlog{}
+	if ps.slowFrom = ps.slowest; sm.tracer != nil {
+		ps.slowFrom = 0
+	}
+	if ps.remembers && !remembered {
 		for s := ps.worker.sessions; s != nil; s = s.next {
 			if s.pool == ps { // nothing was remembered until now
 				s.forgetPlaces()
 			}
 		}
 	}
+	if cfg.SlowThreshold < 0 {
+		ps.slow = nil
+		return
+	}
+	if ps.slow == nil {
+		ps.slow = &slowlog{}
+	}
 	ps.slow.resize(cfg.SlowLength)
 }
+
+// lanesTell reports whether lanes have to know when requests were written, though nobody counts it.
+func (ps *poolState) lanesTell() bool { return ps.slow != nil || ps.worker.samples.tracer != nil }
 
 func (l *slowlog) resize(n int) {
 	if len(l.entries) == n {
@@ -110,11 +125,11 @@ func (l *slowlog) find(id int64) *slowRequest {
 	return nil
 }
 
-// slow is called with a request that took long, when its reply is here.
-func (s *Session) slow(sl *slot, took int64) {
+// slow is called with a request that took long, when its reply is here. It returns the entry's number; -1: there is none.
+func (s *Session) slow(sl *slot, took int64) int64 {
 	ps, c := s.pool, sl.command
-	if c == nil || ps.slow == nil || sl.private && c.Flags.Has(command.Blocking) { // it was to wait
-		return
+	if ps.slow == nil || sl.private && c.Flags.Has(command.Blocking) { // it was to wait
+		return -1
 	}
 	ps.stats.Slow++
 	l := ps.slow
@@ -139,16 +154,11 @@ func (s *Session) slow(sl *slot, took int64) {
 	if e.known = e.count > 0; !e.known {
 		e.args, e.count = resp.AppendBulkString(resp.AppendBulkString(e.args, c.Name), notRemembered), 2
 	}
-	for seq := s.head; seq != s.tail; seq++ {
-		if s.slot(seq) == sl {
-			s.tardies = append(s.tardies, tardy{id: e.id, at: now, seq: seq})
-			break
-		}
-	}
+	return e.id
 }
 
 // mostLate is for how many of them a session keeps memory.
-const mostLate = 16
+const mostLate = 64
 
 // notRemembered stands for the arguments of a request that the client had too much before.
 const notRemembered = "... (arguments not kept: the client had more than 32 KiB in flight)"
@@ -165,12 +175,17 @@ func (s *Session) lateWritten(unsent int) {
 			left = append(left, t)
 			continue
 		}
-		if l := s.pool.slow; l != nil {
+		if r := t.traced; r != nil {
+			r.Sent = r.Replied.Add(time.Duration(max(now-t.at, 0)))
+			s.told(r)
+		}
+		if l := s.pool.slow; l != nil && t.id >= 0 {
 			if e := l.find(t.id); e != nil {
 				e.writing = max(now-t.at, 0)
 			}
 		}
 	}
+	clear(s.tardies[len(left):])
 	if s.tardies = left; len(left) == 0 && cap(left) > mostLate {
 		s.tardies = nil // many were slow at once
 	}
@@ -301,11 +316,19 @@ func (srv *Server) SlowLog() []PoolSlowLog {
 
 // key is the first key of a request whose arguments are known.
 func (e *slowRequest) key() string {
-	var scan resp.RequestScanner
-	if n, err := scan.Scan(append(resp.AppendArray(nil, e.count), e.args...)); n == 0 || err != nil || !e.known {
+	if !e.known {
 		return ""
 	}
-	if keys, _ := e.command.Keys(nil, &scan.Args); len(keys) > 0 && keys[0] < scan.Args.Len() {
+	return firstKey(e.command, append(resp.AppendArray(nil, e.count), e.args...))
+}
+
+// firstKey returns the first key of a request, "" if it has none.
+func firstKey(c *command.Command, request []byte) string {
+	var scan resp.RequestScanner
+	if n, err := scan.Scan(request); n == 0 || err != nil || scan.Args.Len() == 0 {
+		return ""
+	}
+	if keys, _ := c.Keys(nil, &scan.Args); len(keys) > 0 && keys[0] < scan.Args.Len() {
 		return string(scan.Args.At(keys[0]))
 	}
 	return ""

@@ -25,6 +25,7 @@ type worker struct {
 
 	sessions *Session // the youngest; linked by next
 	count    int
+	samples  samples
 	taps     taps // MONITOR and CLIENT PAUSE
 	watched  bool // taps has something: no request takes the short way
 	leaving  bool // the process ends: clients are let go
@@ -107,15 +108,18 @@ type poolState struct {
 	clock    pool.Clock
 	timed    bool     // lanes know when requests were written
 	slow     *slowlog // nil: nothing is slow
-	slowFrom int64    // how long a request takes that is slow, in nanoseconds
-	prefixes []string // whose lookups are counted apart; nil: none
-	clients  int
-	keeps    keeps
-	loads    []*pool.Load // what this loop has in flight, by node
-	privates int          // private lanes, in use or free
-	left     bool         // it is no longer configured
-	warm     bool         // it has warm scaling
-	moves    moves
+	slowest  int64    // how long a request takes that is slow, in nanoseconds
+	slowFrom int64    // how long one takes that is looked at when its reply is here: as above, or 0 while there are traces
+
+	remembers bool     // what is in flight, see recall.go
+	prefixes  []string // whose lookups are counted apart; nil: none
+	clients   int
+	keeps     keeps
+	loads     []*pool.Load // what this loop has in flight, by node
+	privates  int          // private lanes, in use or free
+	left      bool         // it is no longer configured
+	warm      bool         // it has warm scaling
+	moves     moves
 
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned

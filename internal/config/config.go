@@ -27,10 +27,19 @@ type Config struct {
 	Reload   Reload
 	Start    Start
 	Shutdown Shutdown
+	Tracing  Tracing
 	Pools    []Pool // at least one, in the order of the file
 
 	File     string   // the name it was read under
 	Warnings []string // what was accepted but means nothing here, each with file and line
+}
+
+// Tracing is where some requests are told as traces of OpenTelemetry.
+type Tracing struct {
+	Endpoint string  // http://host:port or https://host:port; empty: nowhere
+	Protocol string  // http or grpc
+	Sample   float64 // which part of the requests, above 0 and up to 1
+	Keys     bool    // with their first key
 }
 
 // Admin is the HTTP side of the process.

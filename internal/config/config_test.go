@@ -195,7 +195,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
 	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
-		File: "testdata/full.yml", Pools: c.Pools})
+		Tracing: Tracing{Endpoint: "https://collector:4317/x", Protocol: "grpc", Sample: 0.25, Keys: true}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.
@@ -213,7 +213,7 @@ func TestTheFullFileHasEveryOption(t *testing.T) {
 
 func everyOption() []string {
 	all := slices.Concat(topOptions, adminOptions, logOptions, reloadOptions, poolOptionNames(),
-		optionNames(masterOptions), optionNames(replicaOptions))
+		optionNames(tracingOptions), optionNames(masterOptions), optionNames(replicaOptions))
 	for _, o := range poolOptions {
 		if o.inner != nil {
 			all = append(all, o.inner()...)

@@ -15,6 +15,7 @@ func Default() Config {
 
 		Start:    Start{Require: "none", Wait: 30 * time.Second},
 		Shutdown: Shutdown{DrainTimeout: 10 * time.Second},
+		Tracing:  Tracing{Protocol: "http", Sample: 0.001},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "max_memory", "admin", "log", "reload", "start", "shutdown", "pools"}
+	topOptions    = []string{"threads", "max_memory", "admin", "log", "reload", "start", "shutdown", "tracing", "pools"}
 	adminOptions  = []string{"listen", "tls"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
@@ -60,6 +60,9 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 		case "shutdown":
 			lines := r.section(e)
 			r.within("shutdown: ", func() { readMap(r, lines, shutdownOptions, "", "", &c.Shutdown) })
+		case "tracing":
+			lines := r.section(e)
+			r.within("tracing: ", func() { readMap(r, lines, tracingOptions, "", "", &c.Tracing) })
 		case "pools":
 			hasPools = true
 			r.pools(e, c, used)

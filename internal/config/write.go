@@ -40,6 +40,7 @@ func WriteYAML(w io.Writer, c *Config) error {
 	usual := Default()
 	putUnusual(root, "start", startOptions, &c.Start, &usual.Start)
 	putUnusual(root, "shutdown", shutdownOptions, &c.Shutdown, &usual.Shutdown)
+	putUnusual(root, "tracing", tracingOptions, &c.Tracing, &usual.Tracing)
 	put(root, "pools", pools)
 
 	var b bytes.Buffer

@@ -200,6 +200,7 @@ type Pool struct {
 	MirrorDropped uint64         // of which it was not, though it should have been
 	MirrorErrors  uint64         // copies, or parts of them, that were answered with an error or not at all
 	Faults        [Faults]uint64 // injected
+	Traces        [2]uint64      // requests that were handed over for a collector, and those for which there was no room
 
 	Handshakes [Handshakes]uint64 // of TLS, with clients
 

@@ -68,6 +68,9 @@ func (p *Pool) add(q *Pool) {
 	for i, n := range q.Faults {
 		p.Faults[i] += n
 	}
+	for i, n := range q.Traces {
+		p.Traces[i] += n
+	}
 	for i, n := range q.Handshakes {
 		p.Handshakes[i] += n
 	}

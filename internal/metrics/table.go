@@ -288,6 +288,15 @@ var table = []section{
 			pool: func(p *Pool, put put) { put(float64(p.MirrorErrors)) },
 		},
 		{
+			name: "ringway_traces_total", kind: counter, labels: []string{"result"},
+			values: []value{{"taken", "it was handed to the exporter"}, {"dropped", "there was no room, for the collector is slow or away"}},
+			help:   "Requests that were picked to be told to the collector of `tracing`.",
+			pool: func(p *Pool, put put) {
+				put(float64(p.Traces[0]), "taken")
+				put(float64(p.Traces[1]), "dropped")
+			},
+		},
+		{
 			name: "ringway_faults_injected_total", kind: counter, labels: []string{"kind"},
 			values: []value{{"delay", "a request was held back"}, {"error", "a request was answered with the error, not sent"}},
 			help:   "What the pool's `fault` did to requests. One that is held back and then gets the error counts as both.",
