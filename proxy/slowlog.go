@@ -44,9 +44,10 @@ type slowRequest struct {
 
 // tardy is a request that is slow, or told to a collector, and whose reply is not written yet.
 type tardy struct {
-	id     int64  // in the slow log; -1: it is not there
-	at     int64  // when the reply came
-	end    uint64 // of the client's bytes, behind the reply; 0: it is not there yet
+	entry  *slowRequest // in the slow log; nil: it is not there
+	id     int64        // of the entry, for its memory is used again
+	at     int64        // when the reply came
+	end    uint64       // of the client's bytes, behind the reply; 0: it is not there yet
 	seq    uint32
 	traced *tracing.Request
 }
@@ -116,20 +117,11 @@ func (l *slowlog) reset() {
 	}
 }
 
-func (l *slowlog) find(id int64) *slowRequest {
-	for i := range l.entries {
-		if e := &l.entries[(l.next-1-i+2*len(l.entries))%len(l.entries)]; e.id == id {
-			return e
-		}
-	}
-	return nil
-}
-
-// slow is called with a request that took long, when its reply is here. It returns the entry's number; -1: there is none.
-func (s *Session) slow(sl *slot, took int64) int64 {
+// slow is called with a request that took long, when its reply is here. It returns its entry; nil: it has none.
+func (s *Session) slow(sl *slot, took int64) *slowRequest {
 	ps, c := s.pool, sl.command
 	if ps.slow == nil || sl.private && c.Flags.Has(command.Blocking) { // it was to wait
-		return -1
+		return nil
 	}
 	ps.stats.Slow++
 	l := ps.slow
@@ -154,7 +146,7 @@ func (s *Session) slow(sl *slot, took int64) int64 {
 	if e.known = e.count > 0; !e.known {
 		e.args, e.count = resp.AppendBulkString(resp.AppendBulkString(e.args, c.Name), notRemembered), 2
 	}
-	return e.id
+	return e
 }
 
 // mostLate is for how many of them a session keeps memory.
@@ -179,10 +171,8 @@ func (s *Session) lateWritten(unsent int) {
 			r.Sent = r.Replied.Add(time.Duration(max(now-t.at, 0)))
 			s.told(r)
 		}
-		if l := s.pool.slow; l != nil && t.id >= 0 {
-			if e := l.find(t.id); e != nil {
-				e.writing = max(now-t.at, 0)
-			}
+		if t.entry != nil && t.entry.id == t.id {
+			t.entry.writing = max(now-t.at, 0)
 		}
 	}
 	clear(s.tardies[len(left):])

@@ -41,16 +41,19 @@ func (s *Session) lookAt(sl *slot, kind byte, took int64) {
 	if w.samples.tracer != nil && w.samples.next() {
 		traced = s.trace(sl, kind)
 	}
-	id := int64(-1)
+	t := tardy{at: w.loop.Now(), traced: traced}
 	if took >= s.pool.slowest {
-		id = s.slow(sl, took)
+		if t.entry = s.slow(sl, took); t.entry != nil {
+			t.id = t.entry.id
+		}
 	}
-	if id < 0 && traced == nil {
+	if t.entry == nil && traced == nil {
 		return
 	}
 	for seq := s.head; seq != s.tail && !sl.mute && len(s.tardies) < mostTardies; seq++ {
 		if s.slot(seq) == sl {
-			s.tardies = append(s.tardies, tardy{id: id, at: w.loop.Now(), seq: seq, traced: traced})
+			t.seq = seq
+			s.tardies = append(s.tardies, t)
 			return
 		}
 	}
