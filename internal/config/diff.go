@@ -350,7 +350,7 @@ func about(b Backend) string {
 func (d *PoolDiff) compareKeys(old, p *Pool, renamed map[string]string) {
 	oldNodes, oldOptions := old.placement()
 	nodes, options := p.placement()
-	if old.Placement() == p.Placement() && options == oldOptions && sameNodes(oldNodes, nodes) {
+	if old.Placement() == p.Placement() && options == oldOptions && sameNodes(options, oldNodes, nodes) {
 		return
 	}
 	for _, pool := range []*Pool{old, p} {
@@ -398,7 +398,10 @@ func (d *PoolDiff) compareKeys(old, p *Pool, renamed map[string]string) {
 	}
 }
 
-func sameNodes(a, b []hashring.Node) bool {
+func sameNodes(opt hashring.Options, a, b []hashring.Node) bool {
+	if opt.Distribution == "list" {
+		return slices.Equal(a, b)
+	}
 	byName := func(a, b hashring.Node) int { return strings.Compare(a.Name, b.Name) }
 	a, b = slices.Clone(a), slices.Clone(b)
 	slices.SortFunc(a, byName)

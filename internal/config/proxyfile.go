@@ -398,6 +398,9 @@ func (r *reader) failureTogether(p *Pool, given map[string]entry, refuse func(na
 	if p.Distribution == "random" {
 		refuse("migration", "warm does not go with distribution random, in which no key has a place")
 	}
+	if p.Distribution == "list" {
+		refuse("migration", "warm does not go with distribution list, whose order Ringways can't agree on; remove it, or write distribution: consistent")
+	}
 }
 
 func (r *reader) readsTogether(p *Pool, given map[string]entry) {
