@@ -23,6 +23,7 @@ type Config struct {
 	MaxMemory int // bytes that the process may hold before it sheds; 0: no bound
 
 	Admin    Admin
+	Stats    *StatsCompat // nil: none
 	Log      Log
 	Reload   Reload
 	Start    Start
@@ -37,6 +38,12 @@ type Config struct {
 type Admin struct {
 	Listen string     // "host:port"; empty: no admin listener
 	TLS    *ServerTLS // nil: plain
+}
+
+// StatsCompat is a port that answers as twemproxy's stats port does.
+type StatsCompat struct {
+	Listen string // "host:port"
+	Line   int    // where it stands in the file
 }
 
 // ServerTLS is how a listener speaks TLS.
