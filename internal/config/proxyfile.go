@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "max_memory", "admin", "log", "reload", "start", "shutdown", "pools"}
+	topOptions    = []string{"threads", "max_memory", "admin", "stats_compat", "log", "reload", "start", "shutdown", "pools"}
 	adminOptions  = []string{"listen", "tls"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
@@ -46,6 +46,8 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 				adminLine = e.key.Line
 				r.admin(e, c)
 			}
+		case "stats_compat":
+			statsKind.maybe(r, e, &c.Stats)
 		case "log":
 			for _, e := range r.section(e) {
 				r.log(e, c)
@@ -73,6 +75,9 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 	r.links(c, used.silent)
 	if c.Admin.Listen != "" {
 		r.within("admin: ", func() { r.claimListen(used, c.Admin.Listen, adminLine, "admin") })
+	}
+	if c.Stats != nil {
+		r.within("stats_compat: ", func() { r.claimListen(used, c.Stats.Listen, c.Stats.Line, "stats_compat") })
 	}
 }
 
@@ -397,6 +402,9 @@ func (r *reader) failureTogether(p *Pool, given map[string]entry, refuse func(na
 	}
 	if p.Distribution == "random" {
 		refuse("migration", "warm does not go with distribution random, in which no key has a place")
+	}
+	if p.Distribution == "list" {
+		refuse("migration", "warm does not go with distribution list, whose order Ringways can't agree on; remove it, or write distribution: consistent")
 	}
 }
 
