@@ -26,9 +26,9 @@ type sample struct {
 // figure is one that has to stay flat. It may grow by a part of itself, which is what a collector and the weather of the load do, and by a
 // few besides.
 type figure struct {
-	name       string
-	of         func(s *sample) float64
-	part, few  float64
+	name      string
+	of        func(s *sample) float64
+	part, few float64
 }
 
 var figures = []figure{
