@@ -149,6 +149,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		HotKeys:  func() any { return srv.HotKeys() },
 		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
+		Pprof:    cfg.Admin.Pprof,
 		Log:      log,
 		// A process that takes our place on the same addresses wants this one, too.
 		ReusePort: slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.ReusePort }),

@@ -37,6 +37,7 @@ type Config struct {
 type Admin struct {
 	Listen string     // "host:port"; empty: no admin listener
 	TLS    *ServerTLS // nil: plain
+	Pprof  bool       // serve /debug/pprof/
 }
 
 // ServerTLS is how a listener speaks TLS.
