@@ -696,9 +696,17 @@ func (k *knower) talk(kind byte) {
 			note("WATCH", key, r)
 			return
 		}
-		got := ask("GET", key)
-		ask("MULTI")
-		ask("INCR", key)
+		got := ""
+		for _, step := range [][]string{{"GET", key}, {"MULTI"}, {"INCR", key}} {
+			r := ask(step...)
+			if strings.HasPrefix(r, "-lost") { // with the connection the transaction is gone, too
+				note(step[0]+" of WATCH", key, r)
+				return
+			}
+			if step[0] == "GET" {
+				got = r
+			}
+		}
 		r := ask("EXEC")
 		switch {
 		case r[0] == '-':
