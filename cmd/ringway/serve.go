@@ -156,6 +156,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		HotKeys:  func() any { return srv.HotKeys() },
 		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
+		Pprof:    cfg.Admin.Pprof,
 		Log:      log,
 
 		ReusePort: reusesPorts(cfg),

@@ -38,6 +38,7 @@ type Config struct {
 type Admin struct {
 	Listen string     // "host:port"; empty: no admin listener
 	TLS    *ServerTLS // nil: plain
+	Pprof  bool       // serve /debug/pprof/
 }
 
 // StatsCompat is a port that answers as twemproxy's stats port does.

@@ -190,7 +190,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
+	admin := Admin{Pprof: true, TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
 	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 152}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
@@ -395,6 +395,20 @@ func TestTheAdminListenerCanBeOff(t *testing.T) {
 		if c.Admin.Listen != "" {
 			t.Errorf("%s: it listens on %q", off, c.Admin.Listen)
 		}
+	}
+}
+
+func TestPprofForThoseWhoMay(t *testing.T) {
+	for _, admin := range []string{
+		"listen: 127.0.0.1:9121", "listen: localhost:9121", `listen: "[::1]:9121"`, "listen: off",
+		"listen: 0.0.0.0:9121, tls: {cert: a.crt, key: a.key, client_ca: ca.crt}",
+	} {
+		if c := mustParse(t, "admin: {pprof: true, "+admin+"}\n"+onePool()); !c.Admin.Pprof {
+			t.Errorf("%s: it is off", admin)
+		}
+	}
+	if c := mustParse(t, onePool()); c.Admin.Pprof {
+		t.Error("it is on without being asked for")
 	}
 }
 

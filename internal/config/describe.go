@@ -20,6 +20,7 @@ func (c *Config) Describe(w io.Writer) {
 		admin = "off"
 	}
 	admin += when(c.Admin.TLS != nil, " with TLS")
+	admin += when(c.Admin.Pprof, " with pprof")
 	if c.Stats != nil {
 		admin += "; twemproxy's stats: " + c.Stats.Listen
 	}

@@ -110,7 +110,7 @@ func (d *Diff) Empty() bool { return len(d.Changes)+len(d.Pools) == 0 }
 // restartOptions are those of the process that it reads once, and restartListenOptions those of a socket that listens
 // already. This is the one place that says so.
 var (
-	restartOptions       = []string{"threads", "admin.listen", "stats_compat.listen", "log.format"}
+	restartOptions       = []string{"threads", "admin.listen", "admin.pprof", "stats_compat.listen", "log.format"}
 	restartListenOptions = []string{"listen_mode", "backlog", "reuseport"}
 )
 
@@ -164,6 +164,7 @@ func topSettings(c *Config) []setting {
 		{name: "max_memory", value: printSize(c.MaxMemory)},
 		{name: "admin.listen", value: c.Admin.Listen},
 		{name: "admin.tls", value: secure},
+		{name: "admin.pprof", value: strconv.FormatBool(c.Admin.Pprof)},
 		{name: "stats_compat.listen", value: stats},
 		{name: "log.level", value: c.Log.Level},
 		{name: "log.format", value: c.Log.Format},

@@ -124,7 +124,7 @@ func TestNeedsRestart(t *testing.T) {
 	tests := []struct{ name, next, want string }{
 		{"nothing", base, ""},
 		{"level of the log", "log: {level: warn}\n" + base, ""},
-		{"process", "threads: 2\nadmin: {listen: off}\nlog: {format: json}\n" + base, "threads, admin.listen, log.format"},
+		{"process", "threads: 2\nadmin: {listen: off, pprof: true}\nlog: {format: json}\n" + base, "threads, admin.listen, admin.pprof, log.format"},
 		{"stats", "stats_compat: {listen: \"127.0.0.1:22222\"}\n" + base, "stats_compat.listen"},
 		{"another address", strings.Replace(onePool("backlog: 1"), ":6380", ":6381", 1), ""},
 		{"socket", onePool("backlog: 1", "reuseport: true", "timeout: 3s"), `pool "cache": backlog, pool "cache": reuseport`},

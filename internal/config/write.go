@@ -28,6 +28,9 @@ func WriteYAML(w io.Writer, c *Config) error {
 	if c.Admin.TLS != nil {
 		put(admin, "tls", serverTLSKind.node(c.Admin.TLS))
 	}
+	if c.Admin.Pprof {
+		put(admin, "pprof", plain("true"))
+	}
 	put(root, "admin", admin)
 	if c.Stats != nil {
 		put(root, "stats_compat", statsKind.node(c.Stats))
