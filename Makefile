@@ -4,6 +4,7 @@ GO      ?= go
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 60s
+SOAK    ?= 30m
 
 # Tests of minutes, which make test runs without the race detector.
 LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm|AreLinearizable
@@ -69,6 +70,9 @@ bench-hot: build servers ## measure what is done about hot keys, for an hour or 
 
 acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
+
+soak: servers ## every kind of client under faults of every kind, SOAK long (default 30m); writes docs/bench/soak.csv and its picture
+	SOAK=$(SOAK) SOAK_OUT=$(CURDIR)/docs/bench $(GO) test -count=1 -timeout 0 -v ./internal/e2e -run '^TestSoak$$'
 
 confined: servers ## the test that it needs no rights and writes no file; for root, who alone can make file systems read-only
 	$(SUDO) $(GO) test -count=1 -tags confined ./internal/e2e -run TestNeedsNoRights
@@ -139,4 +143,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers
+.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance soak servers valkey envoy systemd bench-servers

@@ -191,10 +191,10 @@ func TestEveryOptionIsRead(t *testing.T) {
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
+	admin := Admin{Pprof: true, TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
-	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
+	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 155}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
 		Tracing: Tracing{Endpoint: "https://collector:4317/x", Protocol: "grpc", Sample: 0.25, Keys: true}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
@@ -402,6 +402,20 @@ func TestTheAdminListenerCanBeOff(t *testing.T) {
 	}
 }
 
+func TestPprofForThoseWhoMay(t *testing.T) {
+	for _, admin := range []string{
+		"listen: 127.0.0.1:9121", "listen: localhost:9121", `listen: "[::1]:9121"`, "listen: off",
+		"listen: 0.0.0.0:9121, tls: {cert: a.crt, key: a.key, client_ca: ca.crt}",
+	} {
+		if c := mustParse(t, "admin: {pprof: true, "+admin+"}\n"+onePool()); !c.Admin.Pprof {
+			t.Errorf("%s: it is off", admin)
+		}
+	}
+	if c := mustParse(t, onePool()); c.Admin.Pprof {
+		t.Error("it is on without being asked for")
+	}
+}
+
 func TestJSONIsYAMLToo(t *testing.T) {
 	c := mustParse(t, `{"threads": 2, "pools": [{"name": "cache", "listen": "127.0.0.1:6380", "backends": [{"address": "127.0.0.1:7001"}]}]}`)
 	if c.Threads != 2 || c.Pools[0].Backends[0].Address != "127.0.0.1:7001" {
@@ -416,7 +430,7 @@ func TestLineEndsOfWindowsAndAByteOrderMark(t *testing.T) {
 func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 	for _, d := range hashring.Distributions() {
 		accepted := 0
-		for _, h := range append(hashring.Hashes(), envoyHash) {
+		for _, h := range allHashes {
 			c, err := Parse("test.yml", []byte(onePool("distribution: "+d, "hash: "+h)))
 			if err != nil {
 				continue
@@ -429,7 +443,7 @@ func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 				t.Errorf("%s, %s: the ring is %s, %s", d, h, r.Distribution(), r.Hash())
 			}
 		}
-		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2}[d]
+		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2, "list": 2}[d]
 		if accepted != want {
 			t.Errorf("%s takes %d hashes, want %d", d, accepted, want)
 		}
