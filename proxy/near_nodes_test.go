@@ -174,7 +174,7 @@ func TestNothingIsKeptWhileLoopsDisagree(t *testing.T) {
 // The keys of a hot load move, warm, and back. No value is found older than somebody has seen it, here or in front of another Ringway.
 func TestWarmScalingOfHotKeysKeepsHistories(t *testing.T) {
 	inKeepingModesIfFull(t, func(t *testing.T, mode string) {
-			addresses := nodes(t, 4)
+		addresses := nodes(t, 4)
 		change := func(c *config.Config) {
 			windowOf(1000*time.Millisecond, 0)(c)
 			keeping(t, mode, nil)(c)
