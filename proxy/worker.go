@@ -331,7 +331,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		of := &st.Nodes[i]
 		of.Up, of.Phases = n.Up(), *ps.clock.Nodes[i]
 		if w.loop.ID == 0 { // one tells for all
-			of.FailedChecks = n.FailedChecks()
+			of.FailedChecks, of.EjectedAt = n.FailedChecks(), n.EjectedAt.Load()
 			for reason := range n.Ejections {
 				of.Ejections[reason] = n.Ejections[reason].Load()
 			}

@@ -17,6 +17,7 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/metrics"
 	"ringway/internal/release"
+	"ringway/internal/statscompat"
 	"ringway/internal/status"
 	"ringway/proxy"
 )
@@ -67,6 +68,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 		srv.Shutdown(0)
 		return err
 	}
+	stats, err := startStats(cfg, srv, log)
+	if err != nil {
+		stop(srv, adm, 0)
+		return explainListen(err)
+	}
+	defer stats.Close()
 	srv.Run()
 	if adm != nil {
 		go rec.Run(life)
@@ -151,8 +158,8 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		TLS:      srv.AdminTLS(),
 		Pprof:    cfg.Admin.Pprof,
 		Log:      log,
-		// A process that takes our place on the same addresses wants this one, too.
-		ReusePort: slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.ReusePort }),
+
+		ReusePort: reusesPorts(cfg),
 	}
 	if rel != nil {
 		opt.Reload = func() error { return rel.reload("POST /-/reload") }
@@ -163,6 +170,27 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 	}
 	log.Info("admin open", "listen", adm.Addr(), "tls", opt.TLS != nil)
 	return adm, nil
+}
+
+// startStats opens the port that answers as twemproxy does, if there is one; a nil one can be closed.
+func startStats(cfg *config.Config, srv *proxy.Server, log *slog.Logger) (*statscompat.Server, error) {
+	if cfg.Stats == nil {
+		return nil, nil
+	}
+	opt := statscompat.Options{Listen: cfg.Stats.Listen, Source: srv, Version: release.Version(), Log: log}
+	if reusesPorts(cfg) {
+		opt.Control = admin.ReusePort
+	}
+	stats, err := statscompat.Start(opt)
+	if err == nil {
+		log.Info("stats_compat open", "listen", stats.Addr())
+	}
+	return stats, err
+}
+
+// reusesPorts says whether a process that takes our place on the same addresses wants those of the process, too.
+func reusesPorts(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.ReusePort })
 }
 
 func explainListen(err error) error {

@@ -70,7 +70,7 @@ func New(opt Options) *Server {
 func (s *Server) Start() error {
 	var how net.ListenConfig
 	if s.opt.ReusePort {
-		how.Control = reusePort
+		how.Control = ReusePort
 	}
 	ln, err := how.Listen(context.Background(), "tcp", s.opt.Listen)
 	if err != nil {
@@ -92,7 +92,8 @@ func (s *Server) Start() error {
 	return nil
 }
 
-func reusePort(_, _ string, c syscall.RawConn) (err error) {
+// ReusePort is a net.ListenConfig's Control that sets SO_REUSEPORT.
+func ReusePort(_, _ string, c syscall.RawConn) (err error) {
 	failed := c.Control(func(fd uintptr) {
 		err = os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 	})

@@ -50,6 +50,14 @@ var badFiles = []struct{ name, says string }{
 	{"passthrough_front", `4: pool "front": passthrough belongs to the pools that the routes lead to; write it there`},
 	{"tls_on_socket", `4: pool "cache": tls does not go with listen "unix:///run/a.sock", which nobody else can listen to; remove it`},
 	{"tls_without_listen", `7: pool "inner": tls belongs to a pool that has listen; add that, or remove it`},
+	{"stats_compat_socket", `1: stats_compat: listen "unix:///run/a.sock" is a unix socket; expected host:port`},
+	{"stats_compat_word", `1: stats_compat is the text "22222"; expected {listen: host:port}, or off`},
+	{"stats_compat_empty", `1: stats_compat: no listen; expected {listen: host:port}, or off`},
+	{"stats_compat_taken", `1: stats_compat: listen "127.0.0.1:6380" is taken by pool "cache" on line 4; expected another address`},
+	{"stats_compat_admin", `1: stats_compat: listen "127.0.0.1:9121" is the default of admin; expected another address, or admin: {listen: off}`},
+	{"hash_with_list", `5: pool "cache": hash "md5" does not go with distribution list; write crc16 or atol`},
+	{"hash_of_list", `5: pool "cache": hash "atol" does not go with distribution modula; that is of list alone`},
+	{"migration_with_list", `5: pool "cache": migration warm does not go with distribution list, whose order Ringways can't agree on; remove it, or write distribution: consistent`},
 	{"tls_admin", `1: admin: tls: cert is empty; expected the name of a file`},
 	{"backend_tls_word", `4: pool "cache": backend_tls is the text "yes"; expected on, off or {ca: file}`},
 	{"backend_tls_cert_without_key", `4: pool "cache": backend_tls: cert without key; a certificate is of use with its key only`},
@@ -117,8 +125,8 @@ var badFiles = []struct{ name, says string }{
 	{"weight_zero", `5: pool "cache": backend weight 0 would give it no keys; the least is 1, or remove it`},
 	{"weight_fraction", `5: pool "cache": backend weight "1.5" is not a whole number of at least 1`},
 	{"weight_without_keys", `6: pool "cache": node "127.0.0.1:7001" would own none of the 16384 partitions: its weight is 1 of 100001 in all; raise it, or lower the others'`},
-	{"distribution", `4: pool "cache": unknown distribution "jump" (known: consistent, ketama, modula, random, crc16, ring_hash, maglev)`},
-	{"hash", `4: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64)`},
+	{"distribution", `4: pool "cache": unknown distribution "jump" (known: consistent, ketama, modula, random, crc16, ring_hash, maglev, list)`},
+	{"hash", `4: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64, atol)`},
 	{"hash_with_consistent", `4: pool "cache": hash "fnv1a_64" does not go with distribution consistent; write xxhash64, or distribution: ketama`},
 	{"hash_with_crc16", `5: pool "cache": hash "crc16" is set, but distribution crc16 has no hash to choose; remove the line`},
 	{"hash_with_random", `5: pool "cache": hash "md5" is set, but distribution random has no hash to choose; remove the line`},
@@ -256,7 +264,7 @@ var badFiles = []struct{ name, says string }{
 	{"watch_file", `1: reload: watch_file "yes" is neither true nor false`},
 	{"many_mistakes", `1: unknown option "threds" (did you mean threads?)
 5: pool "cache": timeout "10" has no unit; write 10s for seconds or 10ms for milliseconds
-6: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64)
+6: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64, atol)
 7: pool "cache": hash_tag is an empty YAML map; put it in quotes: hash_tag: "{}"
 9: pool "cache": backend address "7001" is a port without a host; write 127.0.0.1:7001
 10: pool "cache": backend weight "-1" is not a whole number of at least 1`},

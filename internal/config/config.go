@@ -1,4 +1,4 @@
-// Package config reads the configuration of the router: our own proxy.yml, or as they are a twemproxy nutcracker.yml and the
+// Package config reads the configuration of the router: our own proxy.yml, or as they are a twemproxy nutcracker.yml, a predixy.conf and the
 // Redis proxies of an Envoy bootstrap file.
 //
 // What it returns is complete (every default filled in) and checked: a Config that loads can be served. Reading is
@@ -23,6 +23,7 @@ type Config struct {
 	MaxMemory int // bytes that the process may hold before it sheds; 0: no bound
 
 	Admin    Admin
+	Stats    *StatsCompat // nil: none
 	Log      Log
 	Reload   Reload
 	Start    Start
@@ -38,6 +39,12 @@ type Admin struct {
 	Listen string     // "host:port"; empty: no admin listener
 	TLS    *ServerTLS // nil: plain
 	Pprof  bool       // serve /debug/pprof/
+}
+
+// StatsCompat is a port that answers as twemproxy's stats port does.
+type StatsCompat struct {
+	Listen string // "host:port"
+	Line   int    // where it stands in the file
 }
 
 // ServerTLS is how a listener speaks TLS.
@@ -110,7 +117,7 @@ type Pool struct {
 	ReusePort    bool
 	TCPKeepAlive bool
 
-	Distribution string // consistent, ketama, modula, random, crc16, ring_hash or maglev
+	Distribution string // consistent, ketama, modula, random, crc16, ring_hash, maglev or list
 	Hash         string // empty for random, crc16 and maglev, which have none to choose
 	HashTag      string // empty, or the two characters that enclose the part of a key that is hashed
 	VirtualNodes int
@@ -340,7 +347,7 @@ type Fault struct {
 	Line     int      // where it stands in the file
 }
 
-// Load reads path, which is a proxy.yml, a nutcracker.yml or an Envoy bootstrap file.
+// Load reads path, which is a proxy.yml, a nutcracker.yml, a predixy.conf or an Envoy bootstrap file.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -350,23 +357,23 @@ func Load(path string) (*Config, error) {
 		}
 		return nil, fmt.Errorf("cannot read the configuration %s: %w", path, err)
 	}
-	return Parse(path, data)
+	return (&reader{file: path, readFile: os.ReadFile}).parse(data)
 }
 
-// Parse reads data, a proxy.yml, a nutcracker.yml or an Envoy bootstrap file: which one is told by what it holds. The name is only used to say
-// where a mistake is. The error is of type Problems when the file was read but can't be right.
+// Parse reads data, a proxy.yml, a nutcracker.yml, a predixy.conf or an Envoy bootstrap file: which one is told by what it holds. The name is only
+// used to say where a mistake is, so that a predixy.conf can't include others. The error is of type Problems when the file was read but can't be right.
 func Parse(name string, data []byte) (*Config, error) {
 	return (&reader{file: name}).parse(data)
 }
 
 func (r *reader) parse(data []byte) (*Config, error) {
-	root := r.document(data)
-	if root == nil {
-		return nil, r.err()
-	}
 	c := Default()
 	c.File = r.file
-	if isEnvoy(root) {
+	if isPredixy(data) {
+		r.predixy(data, &c)
+	} else if root := r.document(data); root == nil {
+		return nil, r.err()
+	} else if isEnvoy(root) {
 		r.envoy(root, &c)
 	} else if isTwemproxy(root) {
 		r.twemproxy(root, &c)

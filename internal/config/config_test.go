@@ -193,7 +193,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	admin := Admin{Pprof: true, TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
-	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
+	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 152}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
 		File: "testdata/full.yml", Pools: c.Pools})
 }
 
@@ -426,7 +426,7 @@ func TestLineEndsOfWindowsAndAByteOrderMark(t *testing.T) {
 func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 	for _, d := range hashring.Distributions() {
 		accepted := 0
-		for _, h := range append(hashring.Hashes(), envoyHash) {
+		for _, h := range allHashes {
 			c, err := Parse("test.yml", []byte(onePool("distribution: "+d, "hash: "+h)))
 			if err != nil {
 				continue
@@ -439,7 +439,7 @@ func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 				t.Errorf("%s, %s: the ring is %s, %s", d, h, r.Distribution(), r.Hash())
 			}
 		}
-		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2}[d]
+		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2, "list": 2}[d]
 		if accepted != want {
 			t.Errorf("%s takes %d hashes, want %d", d, accepted, want)
 		}

@@ -37,7 +37,7 @@ var poolOptions = []option[Pool]{
 	checked("listen_mode", parseMode, printMode, func(p *Pool) *os.FileMode { return &p.ListenMode }),
 
 	choice("distribution", func(p *Pool) *string { return &p.Distribution }, hashring.Distributions()),
-	choice("hash", func(p *Pool) *string { return &p.Hash }, slices.Concat(hashring.Hashes(), []string{envoyHash})),
+	choice("hash", func(p *Pool) *string { return &p.Hash }, allHashes),
 	free(checked("hash_tag", parseHashTag, printText, func(p *Pool) *string { return &p.HashTag })),
 	whole("virtual_nodes", func(p *Pool) *int { return &p.VirtualNodes }, 2, 1000),
 	whole("ring_size", func(p *Pool) *int { return &p.RingSize }, 1, hashring.MostRingSize),

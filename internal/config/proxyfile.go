@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "max_memory", "admin", "log", "reload", "start", "shutdown", "pools"}
+	topOptions    = []string{"threads", "max_memory", "admin", "stats_compat", "log", "reload", "start", "shutdown", "pools"}
 	adminOptions  = []string{"listen", "tls", "pprof"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
@@ -51,6 +51,8 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 				}
 				r.admin(e, c)
 			}
+		case "stats_compat":
+			statsKind.maybe(r, e, &c.Stats)
 		case "log":
 			for _, e := range r.section(e) {
 				r.log(e, c)
@@ -81,6 +83,9 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 		if c.Admin.Pprof && !c.Admin.guarded() {
 			r.fail(pprofLine, "admin: pprof is true, and everybody can reach %s; expected an address of the loopback, or tls with client_ca", quote(c.Admin.Listen))
 		}
+	}
+	if c.Stats != nil {
+		r.within("stats_compat: ", func() { r.claimListen(used, c.Stats.Listen, c.Stats.Line, "stats_compat") })
 	}
 }
 
@@ -427,6 +432,9 @@ func (r *reader) failureTogether(p *Pool, given map[string]entry, refuse func(na
 	}
 	if p.Distribution == "random" {
 		refuse("migration", "warm does not go with distribution random, in which no key has a place")
+	}
+	if p.Distribution == "list" {
+		refuse("migration", "warm does not go with distribution list, whose order Ringways can't agree on; remove it, or write distribution: consistent")
 	}
 }
 

@@ -32,6 +32,9 @@ func WriteYAML(w io.Writer, c *Config) error {
 		put(admin, "pprof", plain("true"))
 	}
 	put(root, "admin", admin)
+	if c.Stats != nil {
+		put(root, "stats_compat", statsKind.node(c.Stats))
+	}
 	put(root, "log", flow(mapping("level", plain(c.Log.Level), "format", plain(c.Log.Format))))
 	pools := &yaml.Node{Kind: yaml.SequenceNode}
 	for i := range c.Pools {

@@ -220,6 +220,7 @@ type Node struct {
 	Up                                                 bool
 	Ejected                                            bool      // now
 	Ejections                                          [2]uint64 // by pool.EjectionReason; no loop's own: only one of them tells
+	EjectedAt                                          uint64    // likewise: when it was for the last time, in microseconds since 1970; 0: never
 	FailedChecks                                       uint64    // likewise
 	Lanes                                              int       // connections that are open
 	Depth                                              int       // replies awaited

@@ -96,6 +96,7 @@ func (n *Node) add(o *Node) {
 	for i := range n.Ejections {
 		n.Ejections[i] += o.Ejections[i]
 	}
+	n.EjectedAt += o.EjectedAt
 	n.FailedChecks += o.FailedChecks
 	n.Lanes += o.Lanes
 	n.Depth += o.Depth
