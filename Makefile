@@ -6,6 +6,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 60s
 SOAK    ?= 30m
 
+# The longest packages are tested first, so that the others are beside them and not before. Tests that say they are parallel wait more than
+# they compute: four at a time suit two processors.
+
 # Tests of minutes, which make test runs without the race detector.
 LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm|AreLinearizable
 
@@ -43,11 +46,11 @@ lint: vuln ## gofmt, vet, staticcheck and govulncheck
 	$(GO) tool staticcheck ./...
 
 test: servers systemd ## install the servers that the tests need, and run every test
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 20m -parallel 4 ./proxy ./internal/e2e ./...
 	cd internal/manifests && $(GO) test -timeout 20m ./...
 
 race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
-	$(GO) test -race -skip '$(LONG)' ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
+	$(GO) test -race -skip '$(LONG)' ./proxy ./internal/loop ./pool ./pool/discover ./internal/metrics ./internal/admin
 
 fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,7 +80,11 @@ func putUnusual[O any](root *yaml.Node, name string, options []option[O], of, us
 func heading(c *Config) string {
 	var b strings.Builder
 	if c.File != "" {
-		fmt.Fprintf(&b, "From %s. What is not said here has its default; the names of the backends place the keys.", quote(c.File))
+		what := "names of the backends place"
+		if slices.ContainsFunc(c.Pools, func(p Pool) bool { return p.Distribution == "list" }) {
+			what = "order of the backends places"
+		}
+		fmt.Fprintf(&b, "From %s. What is not said here has its default; the %s the keys.", quote(c.File), what)
 	}
 	for _, warning := range c.Warnings {
 		b.WriteString("\n" + strings.ReplaceAll(warning, "\n", " "))
