@@ -36,10 +36,10 @@ func serveFile(ctx context.Context, file string) error {
 
 // serve runs a configuration until a signal ends it:
 //
-//	[0 proxy: bind] --> [1 admin: not ready] --> [2 wait for start.require] --> [3 proxy: accept; ready]
+//	[0 proxy: bind] --> [1 admin: not ready; stats_compat] --> [2 wait for start.require] --> [3 proxy: accept; ready]
 //	SIGHUP, the file, /-/reload --> [proxy: another configuration]
 //	SIGTERM --> [4 not ready; new clients to who listens beside us] --> [5 drain_delay]
-//	        --> [6 proxy: accept nobody, let each client go when it is answered, close] --> [7 admin: close]
+//	        --> [6 proxy: accept nobody, let each client go when it is answered, close] --> [7 admin, stats_compat: close]
 //	SIGTERM again --> the end
 //
 // file is where the configuration is read again, "" if it has none.
@@ -103,9 +103,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	log.Info("stopping", "drain_delay", how.DrainDelay, "drain_timeout", how.DrainTimeout)
 	manager.stopping(how.DrainDelay + how.DrainTimeout)
 	handedOver := srv.Leave()
-	if handedOver && adm != nil {
-		adm.Shutdown(briefly()) // who asks whether this address is ready means the other process
-		adm = nil
+	if handedOver {
+		stats.Close() // who asks for this process means the other one
+		if adm != nil {
+			adm.Shutdown(briefly()) // likewise, whether it is ready
+			adm = nil
+		}
 	}
 	time.Sleep(how.DrainDelay)
 	left := stop(srv, adm, how.DrainTimeout)
@@ -154,6 +157,7 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
+		SlowLog:  func() any { return srv.SlowLog() },
 		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
 		Pprof:    cfg.Admin.Pprof,

@@ -28,6 +28,7 @@ type Options struct {
 	Ready     func() error         // why no client should be sent here; nil, or returning nil: it serves
 	Reload    func() error         // read the configuration again; nil: there is no file to read
 	HotKeys   func() any           // what /hotkeys shows, as JSON; nil: there is no such page
+	SlowLog   func() any           // what /api/v1/slowlog shows, as JSON; nil: there is no such page
 	Status    func() any           // what the status page and /api/v1/status show, as JSON; nil: there are none
 	Log       *slog.Logger         // nil: slog.Default()
 	ReusePort bool                 // SO_REUSEPORT: a process that takes this one's place may listen already

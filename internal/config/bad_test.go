@@ -311,6 +311,11 @@ var badFiles = []struct{ name, says string }{
 	{"allow_commands_alone", `5: pool "cache": allow_commands says what deny_commands does not mean, and there is none; add that, or remove the line`},
 	{"hit_prefix_empty", `4: pool "cache": hit_prefixes: "" is not 1 to 64 bytes; expected what keys begin with, such as "session:"`},
 	{"hit_prefixes", `4: pool "cache": hit_prefixes has 17 of them; a pool has 16 at most, each of them two time series`},
+	{"tracing_endpoint", `1: tracing: endpoint "collector:4318" is not the address of a collector; write it like http://localhost:4318, or off`},
+	{"tracing_port", `1: tracing: endpoint "http://collector" has no port; collectors listen on 4318 for http and on 4317 for grpc`},
+	{"tracing_sample", `1: tracing: sample "0" is not a number above 0 and up to 1; 0.001 is one request in a thousand`},
+	{"slowlog_threshold", `4: pool "cache": slowlog_threshold "-1" is negative; off has no slow log, 0 every request in it`},
+	{"slowlog_length", `4: pool "cache": slowlog_length "0" is not a whole number from 1 to 100000`},
 	{"node_info", `4: pool "cache": node_info 10ms is too often; expected 1s or more, or 0 for never`},
 	{"deny_commands", `4: pool "cache": deny_commands: "config set" is not a command; write one like get or "config|set", or a category like "@write"
 4: pool "cache": deny_commands: "config|" has no subcommand; write one like "config|set"

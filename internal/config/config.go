@@ -28,10 +28,19 @@ type Config struct {
 	Reload   Reload
 	Start    Start
 	Shutdown Shutdown
+	Tracing  Tracing
 	Pools    []Pool // at least one, in the order of the file
 
 	File     string   // the name it was read under
 	Warnings []string // what was accepted but means nothing here, each with file and line
+}
+
+// Tracing is where some requests are told as traces of OpenTelemetry.
+type Tracing struct {
+	Endpoint string  // http://host:port or https://host:port; empty: nowhere
+	Protocol string  // http or grpc
+	Sample   float64 // which part of the requests, above 0 and up to 1
+	Keys     bool    // with their first key
 }
 
 // Admin is the HTTP side of the process.
@@ -172,6 +181,8 @@ type Pool struct {
 
 	HitPrefixes   []string      // whose keys' hits and misses are counted apart, at most MostHitPrefixes
 	RequestPhases bool          // the time of requests is told by phases
+	SlowThreshold time.Duration // from which on a request is in the slow log; NoSlowlog: none
+	SlowLength    int           // entries of the slow log
 	NodeInfo      time.Duration // between two questions for each node's INFO; 0: none is asked
 
 	ClusterMode bool // answer CLUSTER as a cluster of one node
@@ -218,6 +229,9 @@ type User struct {
 
 	Line int // where it stands in the file
 }
+
+// NoSlowlog in SlowThreshold means that there is no slow log.
+const NoSlowlog time.Duration = -1
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.
 const AsTimeout time.Duration = -1

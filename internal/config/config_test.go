@@ -89,7 +89,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
 		ReadPolicy: "nearest", ReadOwnWrites: 2 * time.Second, Zone: "rack 1", DNSInterval: time.Minute,
-		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys, RequestPhases: true,
+		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys, RequestPhases: true, SlowThreshold: 10 * time.Millisecond, SlowLength: 128,
 		Mirror: &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 60},
 		Fault: &Fault{Percent: 0.1, Delay: 100 * time.Millisecond, Error: "ERR injected: by us",
 			Commands: []string{"get", "@write"}, Line: 61},
@@ -186,6 +186,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 145}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 145}}
 
 	magic.HitPrefixes, magic.RequestPhases, magic.NodeInfo = []string{"session:", "null"}, false, 15*time.Second
+	magic.SlowThreshold, magic.SlowLength = 250*time.Microsecond, 7
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
@@ -193,8 +194,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 	admin := Admin{Pprof: true, TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
-	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 152}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
-		File: "testdata/full.yml", Pools: c.Pools})
+	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 155}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
+		Tracing: Tracing{Endpoint: "https://collector:4317/x", Protocol: "grpc", Sample: 0.25, Keys: true}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.
@@ -212,7 +213,7 @@ func TestTheFullFileHasEveryOption(t *testing.T) {
 
 func everyOption() []string {
 	all := slices.Concat(topOptions, adminOptions, logOptions, reloadOptions, poolOptionNames(),
-		optionNames(masterOptions), optionNames(replicaOptions))
+		optionNames(tracingOptions), optionNames(masterOptions), optionNames(replicaOptions))
 	for _, o := range poolOptions {
 		if o.inner != nil {
 			all = append(all, o.inner()...)
@@ -336,6 +337,9 @@ func TestValues(t *testing.T) {
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
 		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
+		{"slowlog_threshold: off", func(p *Pool) any { return p.SlowThreshold }, NoSlowlog},
+		{"slowlog_threshold: 0", func(p *Pool) any { return p.SlowThreshold }, time.Duration(0)},
+		{"slowlog_threshold: 1m", func(p *Pool) any { return p.SlowThreshold }, time.Minute},
 		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, defaultHotKeys("off")},
 		{"hot_keys: {}", func(p *Pool) any { return p.HotKeys }, DefaultPool().HotKeys},
 		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, defaultHotKeys("auto", "a*", "b")},

@@ -110,7 +110,7 @@ func (d *Diff) Empty() bool { return len(d.Changes)+len(d.Pools) == 0 }
 // restartOptions are those of the process that it reads once, and restartListenOptions those of a socket that listens
 // already. This is the one place that says so.
 var (
-	restartOptions       = []string{"threads", "admin.listen", "admin.pprof", "stats_compat.listen", "log.format"}
+	restartOptions       = []string{"threads", "admin.listen", "admin.pprof", "stats_compat.listen", "log.format", "tracing.endpoint", "tracing.protocol", "tracing.sample", "tracing.keys"}
 	restartListenOptions = []string{"listen_mode", "backlog", "reuseport"}
 )
 
@@ -175,6 +175,9 @@ func topSettings(c *Config) []setting {
 	}
 	for _, o := range shutdownOptions {
 		top = append(top, setting{name: "shutdown." + o.name, value: o.text(&c.Shutdown)})
+	}
+	for _, o := range tracingOptions {
+		top = append(top, setting{name: "tracing." + o.name, value: o.text(&c.Tracing)})
 	}
 	return top
 }

@@ -256,6 +256,10 @@ func (v *predixy) listServers(n *predixyNode) (list []predixyServer) {
 		if password, address, ok := strings.Cut(s.val, "@"); ok {
 			server.password, server.address = password, address
 		}
+		if strings.Contains(server.address, "@") {
+			v.failAt(s, "%s: a server with two @; a password can't have one in it", n.key)
+			continue
+		}
 		server.address, _, _ = strings.Cut(server.address, " ")
 		server.address, _, _ = strings.Cut(server.address, "\t")
 		if strings.HasPrefix(server.address, "/") {
@@ -621,7 +625,7 @@ func (v *predixy) users() {
 // What predixy lets through, in the words of Redis' ACL. It serves none of the commands that concern everybody.
 const (
 	predixyReads  = "+@read +@connection +info +command +pubsub"
-	predixyWrites = "+@all -@admin -@dangerous +info +sort +sort_ro +restore"
+	predixyWrites = "+@all -@admin -@dangerous +info +sort +sort_ro +restore +ringway"
 )
 
 // rules are those of an Auth. Its prefixes for reading hold for commands that read, and those for writing for all others.
@@ -664,14 +668,16 @@ func (v *predixy) rules(n *predixyNode) string {
 		}
 		return strings.Join(list, " ")
 	}
-	admin := when(mode == "admin", " +config")
+	if mode == "admin" {
+		v.warnAt(n, "Mode admin is like write here: CONFIG would be that of the servers, which predixy lets nobody see; RINGWAY CONFIG shows Ringway's own")
+	}
 	switch {
 	case mode == "read":
 		return patterns("~", reads) + " " + predixyReads
 	case slices.Equal(reads, writes):
-		return patterns("~", writes) + " " + patterns("&", writes) + " " + predixyWrites + admin
+		return patterns("~", writes) + " " + patterns("&", writes) + " " + predixyWrites
 	}
-	return fmt.Sprintf("%s %s%s -@read -@write (%s %s -@read) (%s +@read)", patterns("&", writes), predixyWrites, admin,
+	return fmt.Sprintf("%s %s -@read -@write (%s %s -@read) (%s +@read)", patterns("&", writes), predixyWrites,
 		patterns("~", writes), predixyWrites, patterns("%R~", reads))
 }
 

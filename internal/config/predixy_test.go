@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-const predixyAll = "+@all -@admin -@dangerous +info +sort +sort_ro +restore"
+const predixyAll = "+@all -@admin -@dangerous +info +sort +sort_ro +restore +ringway"
 
 func TestPredixyConf(t *testing.T) {
 	c := mustLoad(t, "testdata/predixy/predixy.conf")
@@ -28,15 +28,17 @@ func TestPredixyConf(t *testing.T) {
 	}
 	want.Users = []User{
 		{Name: "default", NoPassword: true, Rules: "~* +@read +@connection +info +command +pubsub", Line: 2},
-		{Name: "auth1", Passwords: []Secret{"#a complex password#", "other"}, Rules: "~* &* " + predixyAll + " +config", Line: 5},
+		{Name: "auth1", Passwords: []Secret{"#a complex password#", "other"}, Rules: "~* &* " + predixyAll, Line: 5},
 		{Name: "auth2", Passwords: []Secret{"writer"}, Line: 8,
 			Rules: "&User* " + predixyAll + " -@read -@write (~User* " + predixyAll + " -@read) (%R~User* %R~Stats* +@read)"},
 	}
 	equals(t, "the pool", c.Pools[0], want)
 	equals(t, "the rest", []int{c.Threads, c.MaxMemory, len(c.Pools)}, []int{4, 1 << 30, 1})
 	equals(t, "warnings", strings.Join(c.Warnings, "\n"), strings.Join([]string{
+		`testdata/predixy/auth.conf:5: Mode admin is like write here: CONFIG would be that of the servers, which predixy lets nobody see; RINGWAY CONFIG shows Ringway's own`,
 		`testdata/predixy/auth.conf:5: clients with this password have to say AUTH auth1 and the password: with the password alone they are the user default, who may do other things`,
 		`testdata/predixy/auth.conf:8: clients with this password have to say AUTH auth2 and the password: with the password alone they are the user default, who may do other things`,
+		`testdata/predixy/auth.conf:13: Mode admin is like write here: CONFIG would be that of the servers, which predixy lets nobody see; RINGWAY CONFIG shows Ringway's own`,
 		`testdata/predixy/auth.conf:13: clients with this password have to say AUTH auth1 and the password: with the password alone they are the user default, who may do other things`,
 		`testdata/predixy/predixy.conf:7: BufSize has no effect: buffers grow and shrink with what they hold`,
 		`testdata/predixy/predixy.conf:8: Log, LogRotate, LogInfoSample: the log goes to stderr, and log: {level: .., format: ..} says what is in it; errors are not sampled`,
@@ -146,6 +148,7 @@ func TestWhatIsWrongWithAPredixyConf(t *testing.T) {
 		{predixyConf("", "Sentinels {\n    + 10.0.0.9:1\n  }"), `f:4: Sentinels beside RefreshMethod fixed; keep one`},
 		{predixyConf("", "Group b {\n    + 10.0.0.1:1\n  }", "Hash atol", "Distribution random"), `f:10: backend address "10.0.0.1:1" is that of the backend on line 5`},
 		{predixyConf("", "Group b {\n    + x@10.0.0.3:1\n    + y@10.0.0.4:1\n  }"), `f:6: the servers of Group have different passwords; here they have one`},
+		{predixyConf("", "Group b {\n    + x@y@10.0.0.3:1\n  }"), `f:5: Group: a server with two @; a password can't have one in it`},
 		{predixyConf("", "Group b {\n    - 10.0.0.3:1\n  }"), `f:5: "-" in Group; expected + and an address in each line`},
 		{predixyConf("", "Group b {\n    + 10.0.0.3\n  }"), `f:5: Group: a server "10.0.0.3" has no port`},
 		{predixyConf("", "RefreshMethod dns"), `f:4: unknown RefreshMethod "dns" (known: fixed, sentinel)`},

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "max_memory", "admin", "stats_compat", "log", "reload", "start", "shutdown", "pools"}
+	topOptions    = []string{"threads", "max_memory", "admin", "stats_compat", "log", "reload", "start", "shutdown", "tracing", "pools"}
 	adminOptions  = []string{"listen", "tls", "pprof"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
@@ -67,6 +67,9 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 		case "shutdown":
 			lines := r.section(e)
 			r.within("shutdown: ", func() { readMap(r, lines, shutdownOptions, "", "", &c.Shutdown) })
+		case "tracing":
+			lines := r.section(e)
+			r.within("tracing: ", func() { readMap(r, lines, tracingOptions, "", "", &c.Tracing) })
 		case "pools":
 			hasPools = true
 			r.pools(e, c, used)
@@ -389,7 +392,7 @@ var ofClients = []string{
 	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "dangerous_commands", "database", "cluster_mode", "max_clients",
 	"max_clients_per_address", "max_connection_rate", "login_timeout", "client_idle_timeout", "max_request_rate", "request_burst", "pipeline_window",
 	"max_request_size", "client_input_limit", "max_arguments", "max_key_length", "client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
-	"hit_prefixes", "request_phases",
+	"hit_prefixes", "request_phases", "slowlog_threshold", "slowlog_length",
 }
 
 // togetherWithSource checks what does not go with servers that a cluster names, or with none.

@@ -34,6 +34,13 @@ var shutdownOptions = []option[Shutdown]{
 	duration("drain_timeout", func(s *Shutdown) *time.Duration { return &s.DrainTimeout }, "cuts everybody off at once"),
 }
 
+var tracingOptions = []option[Tracing]{
+	checked("endpoint", parseEndpoint, printText, func(t *Tracing) *string { return &t.Endpoint }),
+	choice("protocol", func(t *Tracing) *string { return &t.Protocol }, []string{"http", "grpc"}),
+	checked("sample", parseSample, printFloat, func(t *Tracing) *float64 { return &t.Sample }),
+	flag("keys", func(t *Tracing) *bool { return &t.Keys }),
+}
+
 var migrationOptions = []option[Migration]{
 	choice("mode", func(m *Migration) *string { return &m.Mode }, migrationModes),
 	duration("window", func(m *Migration) *time.Duration { return &m.Window }, ""),

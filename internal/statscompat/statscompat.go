@@ -54,6 +54,10 @@ type Server struct {
 func Start(opt Options) (*Server, error) {
 	how := net.ListenConfig{Control: opt.Control}
 	ln, err := how.Listen(context.Background(), "tcp", opt.Listen)
+	var op *net.OpError
+	if errors.As(err, &op) { // the address is named already
+		err = op.Err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on stats_compat address %s: %w", opt.Listen, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,6 +99,8 @@ func (s slow) Pools() []metrics.PoolShards {
 func TestNoMoreThanSoManyAtATime(t *testing.T) {
 	src := slow{make(chan struct{}, 2*mostClients), make(chan struct{})}
 	s := serve(t, src)
+	release := sync.OnceFunc(func() { close(src.proceed) })
+	t.Cleanup(release) // before the server is closed
 	var conns []net.Conn
 	for range mostClients + 1 {
 		c, err := net.Dial("tcp", s.Addr())
@@ -110,7 +113,7 @@ func TestNoMoreThanSoManyAtATime(t *testing.T) {
 	redistest.WaitFor(t, "all places to be taken", func() bool { return len(src.asked) == mostClients })
 	src.proceed <- struct{}{}
 	redistest.WaitFor(t, "the last client's turn", func() bool { return len(src.asked) == mostClients+1 })
-	close(src.proceed)
+	release()
 	for _, c := range conns {
 		if b, err := io.ReadAll(c); err != nil || len(b) == 0 {
 			t.Errorf("%q, %v", b, err)
