@@ -6,9 +6,6 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 60s
 SOAK    ?= 30m
 
-# The longest packages are tested first, so that the others are beside them and not before. Tests that say they are parallel wait more than
-# they compute: four at a time suit two processors.
-
 # Tests of minutes, which make test runs without the race detector.
 LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm|AreLinearizable
 
@@ -48,6 +45,8 @@ lint: vuln ## gofmt, vet, staticcheck and govulncheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# The longest packages are tested first, so that the others are beside them and not before. Tests that say they are parallel wait more than
+# they compute: four at a time suit two processors.
 test: servers systemd ## install the servers that the tests need, and run every test
 	$(GO) test -timeout 20m -parallel 4 ./proxy ./internal/e2e ./...
 	cd internal/manifests && $(GO) test -timeout 20m ./...
