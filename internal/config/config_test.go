@@ -187,6 +187,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 
 	magic.HitPrefixes, magic.RequestPhases, magic.NodeInfo = []string{"session:", "null"}, false, 15*time.Second
 
+	magic.UserLimits = []UserLimit{{User: "default", RequestRate: 1000, RequestBurst: 2000, Line: 149}}
+
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
