@@ -636,7 +636,9 @@ func TestLimitOfRequestsByName(t *testing.T) {
 		}
 	})
 	t.Run("of the only user", func(t *testing.T) {
-		srv := serve(t, onPool(func(p *config.Pool) { p.UserLimits = []config.UserLimit{{User: "default", RequestRate: 1, RequestBurst: 10}} }), nodes(t, 1)...)
+		srv := serve(t, onPool(func(p *config.Pool) {
+			p.UserLimits = []config.UserLimit{{User: "default", RequestRate: 1, RequestBurst: 10}}
+		}), nodes(t, 1)...)
 		rateOf(t, srv, client(t, srv), 10, strings.Replace(refusal, "few", "default", 1))
 	})
 }
