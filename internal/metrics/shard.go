@@ -71,6 +71,7 @@ const (
 	StallBarrier                // SELECT, HELLO or RESET behind requests in flight
 	StallFault                  // the delay of `fault`
 	StallMigration              // the other Ringways of the pool have to agree first
+	StallPieces                 // requests come in a great many small pieces
 	Stalls
 )
 
