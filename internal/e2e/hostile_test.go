@@ -253,7 +253,7 @@ func TestHostileClients(t *testing.T) {
 				elsewhere, err := nb.beside(t, h, redistest.Server(t, "--maxclients", "20000").Addr(), r.Pid(), &came, func() {})
 				t.Logf("at another server: p99 %v (%v)", elsewhere.Round(time.Microsecond), err)
 			}
-			clients := r.metric(t, "ringway_clients")
+			clients, files := r.metric(t, "ringway_clients"), openFiles(t, r.Pid())
 			before, highest := rss(t, r.Pid()), peak(t, r.Pid())
 			held, holds := r.metric(t, "ringway_pool_memory_bytes"), 0.0
 			disturbed, err := nb.beside(t, h, r.addr(), r.Pid(), &came, func() { holds = r.metric(t, "ringway_pool_memory_bytes") })
@@ -273,6 +273,7 @@ func TestHostileClients(t *testing.T) {
 				within(t, h.name, disturbed, alone, 2)
 			}
 			redistest.WaitFor(t, "them to be forgotten", func() bool { return r.metric(t, "ringway_clients") <= clients })
+			redistest.WaitFor(t, "their connections to be closed", func() bool { return openFiles(t, r.Pid()) <= files+4 }) // the metrics are asked for by some
 		})
 	}
 	if got := redistest.Dial(t, nodes[0].Addr()).Do("EXISTS", "hacked"); got != ":0\r\n" {

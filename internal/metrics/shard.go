@@ -75,7 +75,7 @@ const (
 	Stalls
 )
 
-var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration"}
+var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration", "pieces"}
 
 func (s Stall) String() string { return stallNames[s] }
 
