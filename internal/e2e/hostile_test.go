@@ -255,8 +255,8 @@ func TestHostileClients(t *testing.T) {
 			}
 			clients, files := r.metric(t, "ringway_clients"), openFiles(t, r.Pid())
 			before, highest := rss(t, r.Pid()), peak(t, r.Pid())
-			held, holds := r.metric(t, "ringway_pool_memory_bytes"), 0.0
-			disturbed, err := nb.beside(t, h, r.addr(), r.Pid(), &came, func() { holds = r.metric(t, "ringway_pool_memory_bytes") })
+			held, holds := r.metric(t, "ringway_memory_held_bytes"), 0.0
+			disturbed, err := nb.beside(t, h, r.addr(), r.Pid(), &came, func() { holds = r.metric(t, "ringway_memory_held_bytes") })
 			if err != nil {
 				t.Error(err)
 			}
@@ -265,7 +265,7 @@ func TestHostileClients(t *testing.T) {
 			if limit := size(128, 24) * mib; grown > limit {
 				t.Errorf("memory grew by %s, want at most %s", inMiB(grown), inMiB(limit))
 			}
-			if grown := int(holds - held); grown > size(128, 24)*mib { // what nobody has written to yet the system does not count
+			if grown := int(holds - held); grown > size(128, 24)*mib { // of what nobody has written to yet the system knows nothing
 				t.Errorf("Ringway holds %s more", inMiB(grown))
 			}
 			t.Logf("others: p99 %v, alone %v", disturbed.Round(time.Microsecond), alone.Round(time.Microsecond))
