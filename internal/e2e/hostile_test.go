@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	random "math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -137,8 +138,6 @@ func (m *metronome) wait() {
 
 func hostiles(crowd int, came *atomic.Int64) []hostile {
 	pace := metronome{each: time.Second / 10_000}
-	noise := make([]byte, 4096)
-	rand.Read(noise)
 	return []hostile{
 		{"slowloris", func(t *testing.T, addr string, ready func(), stop <-chan struct{}) error {
 			request := redistest.AppendCommand(nil, "SET", "slow", strings.Repeat("v", 4000))
@@ -200,6 +199,8 @@ func hostiles(crowd int, came *atomic.Int64) []hostile {
 		{"GET with a Host", refused("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "-ERR wrong number of arguments for 'get' command\r\n", "")},
 		{"TLS", refused("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"+strings.Repeat("\x00", 500), "\x15\x03\x01\x00\x02\x02\x28")},
 		{"noise", repeated(1000, func(c net.Conn) error {
+			noise := make([]byte, 1+random.IntN(4096)) // some is one wrong request, some is none, or many
+			rand.Read(noise)
 			c.Write(noise)
 			c.(*net.TCPConn).CloseWrite()
 			_, err := io.Copy(io.Discard, c)
