@@ -4,6 +4,10 @@ GO      ?= go
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 60s
+SOAK    ?= 30m
+
+# The longest packages are tested first, so that the others are beside them and not before. Tests that say they are parallel wait more than
+# they compute: four at a time suit two processors.
 
 # Tests of minutes, which make test runs without the race detector.
 LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm|AreLinearizable
@@ -42,11 +46,11 @@ lint: vuln ## gofmt, vet, staticcheck and govulncheck
 	$(GO) tool staticcheck ./...
 
 test: servers systemd ## install the servers that the tests need, and run every test
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 20m -parallel 4 ./proxy ./internal/e2e ./...
 	cd internal/manifests && $(GO) test -timeout 20m ./...
 
 race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
-	$(GO) test -race -skip '$(LONG)' ./internal/loop ./pool ./pool/discover ./proxy ./internal/metrics ./internal/admin
+	$(GO) test -race -skip '$(LONG)' ./proxy ./internal/loop ./pool ./pool/discover ./internal/metrics ./internal/admin
 
 fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
@@ -69,6 +73,9 @@ bench-hot: build servers ## measure what is done about hot keys, for an hour or 
 
 acceptance: servers build ## the acceptance tests at full size, with their strict limits; wants a quiet machine
 	RINGWAY_FULL=1 RINGWAY_TWIN=200000 $(GO) test -count=1 -timeout 60m -v ./internal/e2e
+
+soak: servers ## every kind of client under faults of every kind, SOAK long (default 30m); writes docs/bench/soak.csv and its picture
+	SOAK=$(SOAK) SOAK_OUT=$(CURDIR)/docs/bench $(GO) test -count=1 -timeout 0 -v ./internal/e2e -run '^TestSoak$$'
 
 confined: servers ## the test that it needs no rights and writes no file; for root, who alone can make file systems read-only
 	$(SUDO) $(GO) test -count=1 -tags confined ./internal/e2e -run TestNeedsNoRights
@@ -139,4 +146,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance servers valkey envoy systemd bench-servers
+.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance soak servers valkey envoy systemd bench-servers

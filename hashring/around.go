@@ -15,7 +15,7 @@ func (r *Ring) Around(n int) []int {
 		switch r.kind {
 		case kindKetama:
 			owners[i] = r.points.find(uint32(place(1 << 32)))
-		case kindModula:
+		case kindModula, kindList:
 			owners[i] = r.wheel.find(uint32(place(uint64(r.wheel.total))))
 		case kindRingHash:
 			owners[i] = r.circle.find((2*uint64(i) + 1) * (math.MaxUint64 / (2 * uint64(n))))

@@ -22,7 +22,7 @@ func (r *Ring) Shares() []float64 {
 			shares[p.Node] += float64(int64(p.Value)-before) / (1 << 32)
 			before = int64(p.Value)
 		}
-	case kindModula:
+	case kindModula, kindList:
 		for _, n := range r.order {
 			shares[n] = float64(r.nodes[n].Weight) / float64(r.wheel.total)
 		}
@@ -116,14 +116,18 @@ func arcs(x, y *continuum, add func(from, to int, n uint64)) {
 
 func sample(a, b *Ring, add func(from, to int, n uint64)) {
 	const keys = 100_000
+	prefix := "key:"
+	if a.hashName == hashAtol || b.hashName == hashAtol {
+		prefix = "" // it sees nothing but digits
+	}
 	var key []byte
 	for i := range keys {
-		key = sampleKey(key[:0], i)
+		key = sampleKey(key[:0], prefix, i)
 		add(a.Find(key), b.Find(key), 1)
 	}
 }
 
-// sampleKey appends the i-th key of a sample: "key:" and a number.
-func sampleKey(dst []byte, i int) []byte {
-	return strconv.AppendInt(append(dst, "key:"...), int64(i), 10)
+// sampleKey appends the i-th key of a sample: a prefix and a number.
+func sampleKey(dst []byte, prefix string, i int) []byte {
+	return strconv.AppendInt(append(dst, prefix...), int64(i), 10)
 }

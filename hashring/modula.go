@@ -8,7 +8,7 @@ import (
 
 // wheel is modula's ring: the nodes in twemproxy's order, each as many times in a row as its weight says; a hash is
 // taken modulo the length. The row is not written out, for weights may be large: ends[i] is where the i-th node's
-// stretch ends.
+// stretch ends. list has the same, in the order of the list.
 type wheel struct {
 	total uint32
 	ends  []uint32

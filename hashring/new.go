@@ -15,7 +15,7 @@ import (
 const maxNodes = math.MaxUint16
 
 // New builds the ring of nodes. The order of the list means nothing to placement, only to the indexes Find returns; of ring_hash,
-// as in Envoy, it says which nodes have one point more where the points can't be divided evenly.
+// as in Envoy, it says which nodes have one point more where the points can't be divided evenly, and of list it is all that counts.
 // An error says what was found and what to write instead.
 func New(nodes []Node, opt Options) (*Ring, error) {
 	if err := checkNodes(nodes); err != nil {
@@ -68,6 +68,9 @@ func (r *Ring) build(opt Options) (err error) {
 	case kindMaglev:
 		r.order = r.sorted(byName)
 		r.maglev, err = newMaglevTable(r.nodes, r.order, cmp.Or(opt.TableSize, DefaultTableSize))
+	case kindList:
+		r.order = r.sorted(asListed)
+		r.wheel, err = newWheel(r.nodes, r.order)
 	}
 	return err
 }
@@ -130,6 +133,12 @@ func (r *Ring) setHash(name string, unsigned bool) error {
 			return fmt.Errorf("hash %q does not go with distribution ring_hash: write xxhash64 or %s", name, hashMurmur2)
 		}
 		return nil
+	case r.kind == kindList:
+		r.hashName = cmp.Or(name, "crc16")
+		if r.hash64 = listHashes[r.hashName]; r.hash64 == nil {
+			return fmt.Errorf("hash %q does not go with distribution list: write crc16 or %s", name, hashAtol)
+		}
+		return nil
 	case name == "" && r.kind == kindConsistent:
 		name = "xxhash64"
 	case name == "":
@@ -159,6 +168,9 @@ func (r *Ring) setTag(tag string) error {
 
 func byName(a, b string) int { return strings.Compare(a, b) }
 
+// asListed is no order of names: sorting by it is stable, and leaves the list as it is.
+func asListed(a, b string) int { return 0 }
+
 // byLength is the order twemproxy puts its servers in: shorter names first, then by their bytes.
 func byLength(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
@@ -173,12 +185,12 @@ func totalWeight(nodes []Node) int64 {
 	return total
 }
 
-// sorted returns the indexes of the nodes in the order of their names: what makes the order of the list irrelevant.
+// sorted returns the indexes of the nodes in an order of their names: what makes the order of the list irrelevant.
 func (r *Ring) sorted(compare func(a, b string) int) []int32 {
 	order := make([]int32, len(r.nodes))
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortFunc(order, func(a, b int32) int { return compare(r.nodes[a].Name, r.nodes[b].Name) })
+	slices.SortStableFunc(order, func(a, b int32) int { return compare(r.nodes[a].Name, r.nodes[b].Name) })
 	return order
 }

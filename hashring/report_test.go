@@ -46,7 +46,7 @@ func imbalanceOfKeys(r *Ring) float64 {
 	const keys = 100_000
 	count := make([]int, r.Len())
 	for i := range keys {
-		count[r.Find(sampleKey(nil, i))]++
+		count[r.Find(sampleKey(nil, "key:", i))]++
 	}
 	return float64(slices.Max(count)) * float64(len(count)) / keys
 }
@@ -201,7 +201,7 @@ func TestSharesAreWhatASampleOfKeysShows(t *testing.T) {
 		r := mustNew(t, nodeList("a", 1, "b", 2, "c", 4, "d", 3), opt)
 		count, sum := make([]float64, 4), 0.0
 		for i := range 200_000 {
-			count[r.Find(sampleKey(nil, i))] += 1.0 / 200_000
+			count[r.Find(sampleKey(nil, "key:", i))] += 1.0 / 200_000
 		}
 		for i, share := range r.Shares() {
 			sum += share

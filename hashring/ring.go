@@ -2,8 +2,8 @@
 //
 // A Ring is built once from names and weights and never changes; placing a key reads it without a lock and without
 // allocating. Placement is a contract with data already stored: it is a pure function of the names, the weights and
-// the options, the same in every process and on every platform, whatever the order of the list. The golden files of
-// this package hold it still.
+// the options, the same in every process and on every platform, whatever the order of the list (but for ring_hash and list, see New). The
+// golden files of this package hold it still.
 //
 // The package knows names, not addresses: a node may move to another machine and keep its keys. It does not watch
 // health, opens no connection and keeps no key.
@@ -30,12 +30,13 @@ type Node struct {
 // Options choose how keys are placed. The zero value is a consistent ring over xxhash64 without hash tags. All of
 // them except UnsignedChar are part of the placement: changing one moves keys.
 type Options struct {
-	// Distribution is consistent (the default), ketama, modula, random, crc16, ring_hash or maglev.
+	// Distribution is consistent (the default), ketama, modula, random, crc16, ring_hash, maglev or list.
 	Distribution string
 
 	// Hash turns a key into a number: xxhash64 (the default of consistent), or one of twemproxy's (the default of
 	// ketama and modula is fnv1a_64, as there). The slots of crc16 have their own hash; random uses none. Of ring_hash it is
-	// the hash that puts nodes on the ring: xxhash64 (the default) or murmur2_64. Keys have murmur2_64 there, and in maglev.
+	// the hash that puts nodes on the ring: xxhash64 (the default) or murmur2_64. Keys have murmur2_64 there, and in maglev. list has
+	// predixy's: crc16 (the default), which is 16 bits wide and not twemproxy's, and atol.
 	Hash string
 
 	// HashTag is two characters, for instance "{}": of a key with at least one byte between the first of them and
@@ -80,9 +81,10 @@ const (
 	kindCRC16
 	kindRingHash
 	kindMaglev
+	kindList
 )
 
-var kindNames = [...]string{"consistent", "ketama", "modula", "random", "crc16", "ring_hash", "maglev"}
+var kindNames = [...]string{"consistent", "ketama", "modula", "random", "crc16", "ring_hash", "maglev", "list"}
 
 // Ring places keys on nodes. It is immutable and safe for concurrent use.
 type Ring struct {
@@ -92,6 +94,7 @@ type Ring struct {
 	tagOpen  byte
 	tagClose byte
 	hash     func(key []byte) uint32
+	hash64   func(key []byte) uint64 // list
 
 	nodes    []Node  // as given to New
 	order    []int32 // indexes into nodes in the order the distribution counts in
@@ -99,7 +102,7 @@ type Ring struct {
 
 	table  *[Partitions]uint16 // consistent, crc16: partition to node
 	points *continuum          // ketama
-	wheel  *wheel              // modula
+	wheel  *wheel              // modula, list
 	circle *circle             // ring_hash
 	maglev []uint16            // place in the table to node
 }
@@ -125,6 +128,8 @@ func (r *Ring) Find(key []byte) int {
 		return r.circle.find(murmur2(key))
 	case kindMaglev:
 		return int(r.maglev[murmur2(key)%uint64(len(r.maglev))])
+	case kindList:
+		return r.wheel.find(uint32(r.hash64(key) % uint64(r.wheel.total)))
 	default:
 		return rand.IntN(len(r.nodes))
 	}

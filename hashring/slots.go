@@ -18,14 +18,16 @@ var crcTable = func() (t [256]uint16) {
 	return t
 }()
 
-// slot is Redis Cluster's: CRC-16/XMODEM modulo 16384.
-func slot(key []byte) int {
-	var crc uint16
+// xmodem is CRC-16/XMODEM.
+func xmodem(key []byte) (crc uint16) {
 	for _, c := range key {
 		crc = crc<<8 ^ crcTable[byte(crc>>8)^c]
 	}
-	return int(crc % Partitions)
+	return crc
 }
+
+// slot is Redis Cluster's: CRC-16/XMODEM modulo 16384.
+func slot(key []byte) int { return int(xmodem(key) % Partitions) }
 
 // crc16 is the hash twemproxy has under that name: the register is 32 bits wide, so what a 16-bit one pushes out
 // stays above. Its lower half is CRC-16/XMODEM.

@@ -247,7 +247,7 @@ func (la *Lane) failAll(message string, sent bool) {
 	la.loop.Release(la.held)
 	la.held = nil
 	la.put = la.allPut()
-	la.flights.forget()
+	defer la.answeredAll(la.answering())
 	for n := la.waiting.len(); n > 0 && la.waiting.len() > 0; n-- { // only those that wait now: an owner may send again, or close the lane
 		w := *la.waiting.first()
 		if la.waiting.sizes != nil {
@@ -256,6 +256,7 @@ func (la *Lane) failAll(message string, sent bool) {
 		la.waiting.pop()
 		w.owner.Fail(w.tag, message, sent)
 	}
+	la.flights.forget()
 	la.tellRoom()
 	if la.leaving != nil {
 		la.leaveWhenDone()

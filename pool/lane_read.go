@@ -50,8 +50,11 @@ func (la *Lane) Data(b []byte) {
 		if !la.Patient {
 			weight = uint64(c.Weight)
 		}
-		first := la.answers()
-		defer func() { c.done(int(la.answers() - first)) }()
+		first, before := la.answers(), la.answering()
+		defer func() {
+			c.done(int(la.answers() - first))
+			c.Lane = before
+		}()
 	}
 	for len(b) > 0 && !la.conn.Closed() {
 		n, done, err := la.scan.Scan(b)

@@ -24,6 +24,7 @@ func BenchmarkExpectAndReply(b *testing.B) {
 				f.do(func() {
 					if f.lane.clock = nil; timed {
 						f.lane.clock = &Clock{}
+						f.lane.clock.Count(true)
 						f.lane.phases = &metrics.Phases{}
 					}
 					for n := 0; n < b.N; n += depth {

@@ -24,6 +24,7 @@ type Node struct {
 	options atomic.Pointer[Options]
 
 	Ejections [EjectionReasons]atomic.Uint64 // times it was taken off the ring
+	EjectedAt atomic.Uint64                  // when it was for the last time, in microseconds since 1970; 0: never
 
 	failures atomic.Int32  // lanes lost since the last reply
 	failedAt atomic.Int64  // when the last was counted, loop clock

@@ -6,9 +6,11 @@ import "ringway/internal/metrics"
 // those of one turn in eight, for eight.
 type Clock struct {
 	Nodes    []*metrics.Phases // by the index of the node
+	Lane     *Lane             // whose answers are being handed over; nil: none's
 	Replying int               // the node whose replies are being handed over, counted from 1; 0: none's
 	Weight   uint8             // for how many a reply is to be counted that is handed over now; 0: not at all
 
+	each    uint8 // 1 while replies are counted at all
 	turn    int64
 	turns   uint64
 	replies int   // handed over in this turn
@@ -20,6 +22,15 @@ const (
 	sampled  = 8
 )
 
+// Count has replies counted, or not. Without it lanes know when requests were written, and no more is done about it.
+func (c *Clock) Count(on bool) {
+	c.each = 0
+	if on {
+		c.each = 1
+	}
+	c.Weight, c.turn = c.each, 0
+}
+
 // Follow makes room for more nodes.
 func (c *Clock) Follow(nodes int) {
 	for len(c.Nodes) < nodes {
@@ -30,10 +41,10 @@ func (c *Clock) Follow(nodes int) {
 // begin is called when a node has sent something in the turn of that time.
 func (c *Clock) begin(node int, turn int64) {
 	if turn != c.turn {
-		c.sample = 1
+		c.sample = c.each
 		if c.replies >= busyTurn {
 			if c.turns++; c.turns%sampled == 0 {
-				c.sample = sampled
+				c.sample = sampled * c.each
 			} else {
 				c.sample = 0
 			}
@@ -46,7 +57,7 @@ func (c *Clock) begin(node int, turn int64) {
 // done is called behind the last of so many replies.
 func (c *Clock) done(replies int) {
 	c.replies += replies
-	c.Replying, c.Weight = 0, 1
+	c.Replying, c.Weight = 0, c.each
 }
 
 // flights knows when the requests of a lane were written. A lane is written for many requests at once, and what is remembered is one mark for each write:
@@ -109,9 +120,26 @@ func (f *flights) forget() { f.marks, f.first = f.marks[:0], 0 }
 
 func (la *Lane) time(c *Clock) {
 	if la.clock = c; c != nil {
-		la.phases, c.Weight = c.Nodes[la.Index], 1
+		la.phases = c.Nodes[la.Index]
 	}
 	la.flights.forget()
+}
+
+// Written says when the request whose answer is being handed over was written to the node; now if it was not, or nobody knows.
+func (la *Lane) Written() int64 { return la.flights.when(la.answers(), la.loop.Now()) }
+
+// answering has the clock know whose answers are handed over from now on, and returns who is to be told of the end.
+func (la *Lane) answering() (before *Lane) {
+	if c := la.clock; c != nil {
+		before, c.Lane = c.Lane, la
+	}
+	return before
+}
+
+func (la *Lane) answeredAll(before *Lane) {
+	if c := la.clock; c != nil {
+		c.Lane = before
+	}
 }
 
 // answered counts the request whose reply is here, before it leaves the queue.

@@ -26,8 +26,12 @@ func (s *Session) administer(c *command.Command, a *resp.Args) (taken bool) {
 		return s.info(c, a)
 	case c.Name == "hotkeys", c.Name == "hotkeys|get":
 		s.hotKeys(a)
+	case c.Name == "latency|histogram":
+		s.histograms(a)
+	case container == "slowlog":
+		s.slowlog(sub, a)
 	case container == "ringway":
-		s.ringway(sub, a)
+		return s.ringway(sub, c, a)
 	case c.Name == "role":
 		b := resp.AppendBulkString(resp.AppendArray(s.worker.scratch[:0], 3), "master")
 		s.worker.scratch = resp.AppendArray(resp.AppendInt(b, 0), 0)

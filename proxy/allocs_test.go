@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 
 	"ringway/internal/config"
@@ -14,6 +15,11 @@ import (
 // The server, its nodes' connections and the client live in this process, and the client allocates nothing: what is
 // counted is what requests cost in the router. A few allocations are the runtime's own.
 func TestRequestsDoNotAllocate(t *testing.T) { noAllocations(t, serve(t, nil, nodes(t, 3)...)) }
+
+// Nor do those that are in the slow log.
+func TestSlowRequestsDoNotAllocate(t *testing.T) {
+	noAllocations(t, serve(t, slowFrom(0), nodes(t, 3)...))
+}
 
 // Nor do those of a user who may not do everything.
 func TestJudgedRequestsDoNotAllocate(t *testing.T) {
@@ -42,6 +48,7 @@ func noAllocations(t *testing.T, srv *Server) {
 	}{
 		{"GET", []string{"GET", "key:1"}},
 		{"SET", []string{"SET", "key:2", "value 2"}},
+		{"SET_of_4_KiB", []string{"SET", "key:3", strings.Repeat("v", 4<<10)}},
 		{"MGET_of_10", mget},
 		{"MGET_of_1", mget[:2]},
 		{"DEL_of_3", []string{"DEL", "x1", "x2", "x3"}},

@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"ringway/hashring"
-	"ringway/internal/config"
 	"ringway/pool"
 	"ringway/pool/discover"
 )
@@ -71,56 +69,11 @@ type director struct {
 	composed composition // of a pool with routes
 }
 
-// member is a node that owns keys, or would if it were not ejected.
-type member struct {
-	node     int
-	weight   int
-	zone     string
-	replicas []replica
-}
-
-type replica struct {
-	node int
-	zone string
-}
-
 func newDirector(srv *Server, sp *sharedPool) *director {
 	d := &director{srv: srv, log: srv.log, at: sp.index, lease: &lease{}, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
 	d.settings.Store(sp)
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
-}
-
-// node returns the index of the node of a name, which is made if there was none yet. The mutex is held.
-func (d *director) node(name, address string, opt *pool.Options) int {
-	if i, ok := d.index[name]; ok {
-		n := d.nodes[i]
-		if n.Address() != address {
-			n.SetAddress(address)
-			n.Forgive()
-		}
-		if n.Options() != opt {
-			n.SetOptions(opt)
-		}
-		return i
-	}
-	d.nodes = append(d.nodes, pool.NewNode(name, address, opt))
-	i := len(d.nodes) - 1
-	d.index[name] = i
-	return i
-}
-
-// replicaNode is node for a replica, whose name is its address. The mutex is held.
-func (d *director) replicaNode(address string, opt *pool.Options) int {
-	key := "replica " + address
-	if i, ok := d.index[key]; ok {
-		d.nodes[i].SetOptions(opt)
-		return i
-	}
-	d.nodes = append(d.nodes, pool.NewNode(address, address, opt))
-	i := len(d.nodes) - 1
-	d.index[key] = i
-	return i
 }
 
 // open makes the first topology. What has to be found is not awaited: requests wait for it, as long as they wait for any node. enter makes
@@ -151,15 +104,6 @@ func (d *director) open(enter func(*topology)) error {
 	return nil
 }
 
-// firstRing is the ring of the configuration's nodes. The mutex is held.
-func (d *director) firstRing() (*hashring.Ring, error) {
-	d.ringOpt = d.pool.cfg.RingOptions()
-	if d.pool.cfg.Placement() == "" {
-		return d.pool.cfg.Ring()
-	}
-	return d.ringOf()
-}
-
 // start begins to look for what the configuration does not name, and to check what there is. It is called once the loops run.
 func (d *director) start() {
 	d.mu.Lock()
@@ -172,218 +116,10 @@ func (d *director) start() {
 	}
 }
 
-// startFinding starts the source and the watch over replicas. The mutex is held.
-func (d *director) startFinding() {
-	d.source = d.newSource()
-	ctx, cancel := context.WithCancel(context.Background())
-	d.stopFind = cancel
-	if d.source != nil {
-		source := d.source
-		go source.Run(ctx, func(u discover.Update) { d.found(ctx, u) })
-	}
-	d.watch = nil
-	if d.pool.cfg.ReadPolicy != "primary" {
-		d.watch = newReplicaWatch(d)
-		go d.watch.run(ctx)
-	}
-}
-
-// nudge has the source look again: a node has said that its part in the pool has changed. Any goroutine may call it.
-func (d *director) nudge() {
-	d.mu.Lock()
-	leads := d.pool.leads
-	if d.source != nil {
-		d.source.Nudge()
-	}
-	d.mu.Unlock()
-	for _, sp := range leads { // not with our mutex: theirs comes before it
-		sp.director.nudge()
-	}
-}
-
-// Where the nodes of a pool come from.
-const (
-	fromFile = iota
-	fromSentinel
-	fromCluster
-	fromDNS
-)
-
-func sourceOf(cfg *config.Pool) int {
-	switch {
-	case cfg.Sentinel != nil:
-		return fromSentinel
-	case cfg.Cluster != nil:
-		return fromCluster
-	case slices.ContainsFunc(cfg.Backends, config.Backend.InDNS):
-		return fromDNS
-	}
-	return fromFile
-}
-
-// newSource returns what finds the nodes of the pool, nil if its configuration names them all. The mutex is held.
-func (d *director) newSource() discover.Source {
-	cfg, opt := d.pool.cfg, d.asking()
-	opt.Timeout = cfg.ConnectTimeout
-	switch sourceOf(cfg) {
-	case fromSentinel:
-		var masters []string
-		for _, m := range cfg.Sentinel.Masters {
-			masters = append(masters, m.Name)
-		}
-		return discover.NewSentinel(cfg.Sentinel.Addresses, masters, cfg.Sentinel.Username, d.pool.sentinelPassword, opt)
-	case fromCluster:
-		return discover.NewCluster(cfg.Cluster.Seeds, opt)
-	case fromDNS:
-		opt.Interval = cfg.DNSInterval
-		var list []discover.DNSBackend
-		for _, b := range cfg.Backends {
-			d := discover.DNSBackend{Name: b.Name, Address: b.Address, Weight: b.Weight, Single: b.Single, Zone: b.Zone}
-			if b.Name == b.Address {
-				d.Name = ""
-			}
-			for _, r := range b.Replicas {
-				d.Replicas = append(d.Replicas, discover.Replica{Address: r.Address, Zone: r.Zone})
-			}
-			list = append(list, d)
-		}
-		return discover.NewDNS(list, d.srv.lookup, opt)
-	}
-	return nil
-}
-
-// found takes what a source has found.
-func (d *director) found(ctx context.Context, u discover.Update) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if ctx.Err() != nil || d.stopped || len(u.Nodes) == 0 && u.Slots == nil {
-		return
-	}
-	d.members = nil
-	opt := d.pool.opt
-	weights := map[string]int{}
-	if s := d.pool.cfg.Sentinel; s != nil {
-		for _, m := range s.Masters {
-			weights[m.Name] = m.Weight
-		}
-	}
-	for _, n := range u.Nodes {
-		name := n.Name
-		if u.Slots != nil {
-			name = n.Address // people know the nodes of a cluster by their addresses
-		}
-		m := member{node: d.node(name, n.Address, opt), weight: max(n.Weight, weights[n.Name], 1)}
-		for _, r := range n.Replicas {
-			m.replicas = append(m.replicas, replica{d.replicaNode(r.Address, d.replicaOptions()), r.Zone})
-		}
-		d.members = append(d.members, m)
-	}
-	d.slots = u.Slots
-	d.complete = d.complete || !slices.ContainsFunc(u.Nodes, func(n discover.Node) bool { return n.Address == "" })
-	d.forgetOthers()
-	if d.slots != nil {
-		d.addNobody()
-	}
-	d.checkMembers()
-	d.rebuild()
-}
-
-// addNobody makes a member that has the slots which nobody serves: it can't be reached, and its keys are answered as a node of the cluster would.
-// It is there as well while the cluster has not been found yet.
-func (d *director) addNobody() {
-	var table [hashring.Partitions]uint16
-	missing := d.slots == nil
-	for i := range table {
-		if d.slots != nil {
-			table[i] = d.slots[i]
-		}
-		if d.slots == nil || int(table[i]) >= len(d.members) {
-			missing = true
-			table[i] = uint16(len(d.members))
-		}
-	}
-	if missing {
-		i := d.refusing("no node", "CLUSTERDOWN Hash slot not served", d.pool.opt)
-		d.members = append(d.members, member{node: i, weight: 1})
-	}
-	d.slots = &table
-}
-
-// enrol makes what a configuration names the members. The mutex is held.
-func (d *director) enrol(sp *sharedPool) {
-	d.use(sp)
-	d.members, d.slots = nil, nil
-	switch cfg := sp.cfg; {
-	case cfg.Sentinel != nil:
-		for _, m := range cfg.Sentinel.Masters {
-			d.members = append(d.members, member{node: d.node(m.Name, d.addressOf(m.Name), sp.opt), weight: m.Weight})
-		}
-	case cfg.Cluster != nil:
-		d.addNobody()
-	default:
-		for _, b := range cfg.Backends {
-			address := b.Address
-			if b.InDNS() {
-				address = d.addressOf(b.Name)
-			}
-			m := member{node: d.node(b.Name, address, sp.optionsAt(b.Address)), weight: b.Weight, zone: b.Zone}
-			for _, r := range b.Replicas {
-				m.replicas = append(m.replicas, replica{d.replicaNode(r.Address, sp.replicaOptionsAt(r.Address)), r.Zone})
-			}
-			d.members = append(d.members, m)
-		}
-	}
-	d.forgetOthers()
-}
-
-// addressOf is the address that was found for a node, "" if none was yet. The mutex is held.
-func (d *director) addressOf(name string) string {
-	if i, ok := d.index[name]; ok {
-		return d.nodes[i].Address()
-	}
-	return ""
-}
-
 // use makes the pool's settings those of another configuration. The mutex is held.
 func (d *director) use(sp *sharedPool) {
 	d.pool = sp
 	d.settings.Store(sp)
-}
-
-// replicaOptions are the settings of replicas: nobody waits for one to be replaced, and in a cluster they have to be told that reads are
-// meant for them. The mutex is held.
-func (d *director) replicaOptions() *pool.Options { return d.pool.replicaOpt }
-
-// noReplica is the node of reads that only a replica may answer while none is fit. The mutex is held.
-func (d *director) noReplica() int {
-	return d.refusing("no replica", "ERR none of the replicas of this key's node is fit to be read: see the log of the router", d.replicaOptions())
-}
-
-// refusing is a node that is nowhere, whose keys are answered with a refusal. The mutex is held.
-func (d *director) refusing(name, refusal string, opt *pool.Options) int {
-	if i, ok := d.index[name]; ok {
-		return i
-	}
-	i := d.node(name, "", opt)
-	d.nodes[i].Refusal = refusal
-	return i
-}
-
-// forgetOthers forgets the ejection of nodes that are no members any more. The mutex is held.
-func (d *director) forgetOthers() {
-	for i := range d.out {
-		if !d.has(i) {
-			delete(d.out, i)
-		}
-	}
-	if len(d.out) == len(d.members) { // the last that worked has left: better those that have failed than none
-		clear(d.out)
-	}
-}
-
-// has reports whether a node is a member. The mutex is held.
-func (d *director) has(node int) bool {
-	return slices.ContainsFunc(d.members, func(m member) bool { return m.node == node })
 }
 
 // reload takes over another configuration. The loops get it with the topology that goes with it, at once.
@@ -455,133 +191,6 @@ func (d *director) adopt(sp *sharedPool, t *topology) {
 	d.srv.post(func(w *worker) { w.pools[d.at].adopt(sp, t) })
 	d.step()
 	d.tellFronts()
-}
-
-// ringFits reports whether a ring made with these options is the one that is wanted now. The mutex is held.
-func (d *director) ringFits(ring *hashring.Ring, opt hashring.Options) bool {
-	return ring != nil && d.slots == nil && !d.present.slots && opt == d.ringOpt && slices.Equal(ring.Nodes(), d.ringNodes())
-}
-
-// owners tells the members that own keys from those that are ejected. The mutex is held.
-func (d *director) owners() (owners, others []uint16) {
-	for _, m := range d.members {
-		if _, out := d.out[m.node]; out {
-			others = append(others, uint16(m.node))
-		} else {
-			owners = append(owners, uint16(m.node))
-		}
-	}
-	return owners, others
-}
-
-// ringNodes are the owners as the ring knows them. The mutex is held.
-func (d *director) ringNodes() (list []hashring.Node) {
-	for _, m := range d.members {
-		if _, out := d.out[m.node]; !out {
-			list = append(list, hashring.Node{Name: d.nodes[m.node].Name, Weight: m.weight})
-		}
-	}
-	return list
-}
-
-// ringOf makes the ring of the owners, here and now. The mutex is held.
-func (d *director) ringOf() (*hashring.Ring, error) {
-	if d.slots != nil {
-		return hashring.FromSlots(d.ringNodes(), d.slots), nil
-	}
-	return hashring.New(d.ringNodes(), d.ringOpt)
-}
-
-// assemble makes a topology. The mutex is held.
-func (d *director) assemble(ring *hashring.Ring, owners, others []uint16) *topology {
-	var readers [][]uint16
-	if d.watch != nil {
-		readers = d.watch.readers(d.members)
-	}
-	t := newTopology(d.nodes[:len(d.nodes):len(d.nodes)], ring, owners, others)
-	t.slots, t.readers = d.slots != nil, readers
-	if d.placed != nil {
-		t.slow = d.placed.earlier(time.Now(), d.pool.cfg.SlowStart)
-	}
-	for _, list := range readers {
-		for _, i := range list {
-			t.used[i] = true
-		}
-	}
-	for _, m := range d.members {
-		for _, r := range m.replicas {
-			t.addReplica(m.node, r.node)
-		}
-	}
-	t.findPlaces()
-	return t
-}
-
-// rebuild has a topology made of what is known now. Where the ring stays as it is that is done at once: the place of a dead primary is
-// taken without delay. Another ring takes milliseconds to build, on a goroutine of its own. The mutex is held.
-func (d *director) rebuild() {
-	d.version++
-	if d.registry != nil {
-		d.askAgain()
-		return
-	}
-	version := d.version
-	d.building = false // what is being built is out of date
-	owners, others := d.owners()
-	if d.slots != nil {
-		d.publish(d.assemble(hashring.FromSlots(d.ringNodes(), d.slots), owners, others))
-		return
-	}
-	if d.ringFits(d.present.ring, d.ringOpt) {
-		d.publish(d.assemble(d.present.ring, owners, others))
-		return
-	}
-	nodes, opt, p := d.ringNodes(), d.ringOpt, d.plan()
-	d.building = true
-	go func() {
-		ring, err := hashring.New(nodes, opt)
-		if err == nil {
-			err = p.build(opt)
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if version == d.version {
-			d.building = false
-		}
-		if err != nil {
-			d.log.Error("cannot build the ring; the old one stays", "pool", d.pool.cfg.Name, "error", err)
-			return
-		}
-		if version != d.version || d.stopped {
-			return // a newer one is on its way
-		}
-		d.placed = p
-		d.publish(d.assemble(ring, owners, others))
-		d.step()
-	}()
-}
-
-// publish hands a topology to all loops. The mutex is held, so that they all get the last one last.
-func (d *director) publish(t *topology) {
-	d.present = t
-	d.pool.tally.Change()
-	d.srv.post(func(w *worker) { w.pools[d.at].setTopology(t) })
-	d.tellFronts()
-}
-
-// refresh hands out the present topology with the replicas that are fit to be read now.
-func (d *director) refresh(w *replicaWatch) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stopped || d.watch != w || d.building { // the ring that is being built will have them
-		return
-	}
-	if d.registry != nil {
-		d.publish(d.assembleWarm())
-		return
-	}
-	owners, others := d.owners()
-	d.publish(d.assemble(d.present.ring, owners, others))
 }
 
 // missing says what the pool still waits for, "" if it can be used.

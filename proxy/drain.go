@@ -88,6 +88,7 @@ func (srv *Server) Shutdown(grace time.Duration) (cutOff int) {
 	if !srv.running {
 		srv.handshakes.Close()
 		srv.closeListeners()
+		srv.closeTracer()
 		return 0
 	}
 	begin := time.Now()
@@ -117,6 +118,7 @@ func (srv *Server) Shutdown(grace time.Duration) (cutOff int) {
 	for _, sp := range srv.open() {
 		sp.director.leaveRegistry()
 	}
+	srv.closeTracer()
 	return cutOff
 }
 

@@ -46,6 +46,7 @@ func (d *director) eject(i int, reason pool.EjectionReason, because ...any) {
 	e := &ejection{until: time.Now().Add(cfg.RetryTimeout)}
 	d.out[i] = e
 	n.Ejections[reason].Add(1)
+	n.EjectedAt.Store(uint64(time.Now().UnixMicro()))
 	n.Forgive()
 	d.log.Warn("node ejected", append([]any{"pool", cfg.Name, "node", n.Name, "reason", ejectionReasons[reason], "retry_in", cfg.RetryTimeout}, because...)...)
 	d.rebuild()

@@ -100,6 +100,7 @@ func TestNoMoreThanSoManyNodesAreEjected(t *testing.T) {
 func TestChecksEject(t *testing.T) {
 	servers := []*redistest.Redis{redistest.Server(t), redistest.Server(t), redistest.Server(t)}
 	srv := serve(t, onPool(func(p *config.Pool) { ejecting(p); checked(p); p.MaxEjected = 34 }), servers[0].Addr(), servers[1].Addr(), servers[2].Addr())
+	before := uint64(time.Now().UnixMicro())
 	servers[1].Kill()
 	redistest.WaitFor(t, "its ejection", func() bool { return slices.Equal(outNow(srv), []int{1}) })
 	settled(t, srv)
@@ -109,6 +110,9 @@ func TestChecksEject(t *testing.T) {
 	}
 	if n := counted(srv).Nodes[1].Ejections; n != [2]uint64{0, 1} {
 		t.Errorf("ejections: %v", n)
+	}
+	if at := counted(srv).Nodes[1].EjectedAt; at < before || at > uint64(time.Now().UnixMicro()) || counted(srv).Nodes[0].EjectedAt != 0 {
+		t.Errorf("ejected at %d, and not after %d; one that never was at %d", at, before, counted(srv).Nodes[0].EjectedAt)
 	}
 	servers[2].Kill()
 	redistest.WaitFor(t, "the verdict", func() bool { return !upNow(srv, 2) })

@@ -4,32 +4,40 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
+	"ringway/internal/command"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
 	"ringway/resp"
 )
 
 // ringway answers RINGWAY and its subcommands, with which one asks the router itself.
-func (s *Session) ringway(sub string, a *resp.Args) {
+func (s *Session) ringway(sub string, c *command.Command, a *resp.Args) (taken bool) {
 	switch sub {
 	case "explain":
 		s.explain(a)
 	case "nodes":
+		if a.Len() > 2 {
+			return s.askNodes(c, a)
+		}
 		s.tellNodes()
+	case "slowlog":
+		s.tellSlow(a)
 	case "ring":
 		s.tellRing()
 	case "config":
 		text, err := s.pool.shared.cfg.Show()
 		if err != nil {
 			s.refuse(metrics.BadCommand, "ERR "+err.Error())
-			return
+			return true
 		}
 		s.worker.scratch = resp.AppendVerbatim(s.worker.scratch[:0], s.resp3, "txt", text)
 		s.answer(s.worker.scratch)
 	default:
-		s.refuse(metrics.BadCommand, "ERR RINGWAY wants a subcommand: EXPLAIN key [key ...], NODES, RING, CONFIG or HELP")
+		s.refuse(metrics.BadCommand, "ERR RINGWAY wants a subcommand: EXPLAIN key [key ...], NODES, RING, CONFIG, SLOWLOG or HELP")
 	}
+	return true
 }
 
 // facts are names with values, as a client gets them: a map.
@@ -182,6 +190,51 @@ func (s *Session) tellNodes() {
 		}
 		return b
 	})
+}
+
+// askNodes is RINGWAY NODES with what Ringway would answer itself: the nodes' answers, put together.
+func (s *Session) askNodes(c *command.Command, a *resp.Args) (taken bool) {
+	var words []string
+	for i := 2; i < a.Len(); i++ {
+		words = append(words, string(a.At(i)))
+	}
+	merge := s.ofNodes(words)
+	if merge == nil {
+		s.refuse(metrics.BadCommand, "ERR RINGWAY NODES asks the nodes for SLOWLOG GET [count], SLOWLOG LEN, SLOWLOG RESET or LATENCY HISTOGRAM [command ...]")
+		return true
+	}
+	s.worker.scratch = resp.AppendCommand(s.worker.scratch[:0], words...)
+	return s.survey(c, s.worker.scratch, strict(merge))
+}
+
+// ofNodes says how the nodes' answers to a request become one; nil: it is none of these.
+func (s *Session) ofNodes(words []string) func(replies [][]byte) []byte {
+	limit := 10
+	if len(words) < 2 {
+		return nil
+	}
+	switch resp3, what := s.resp3, strings.ToLower(words[0]+" "+words[1]); {
+	case what == "slowlog get" && len(words) <= 3:
+		if len(words) == 3 {
+			if n, err := strconv.Atoi(words[2]); err == nil {
+				limit = n
+			}
+		}
+		return func(replies [][]byte) []byte { return mergeSlowlogs(replies, limit) }
+	case what == "slowlog len" && len(words) == 2:
+		return func(replies [][]byte) []byte {
+			n := int64(0)
+			for _, r := range replies {
+				n += intOf(r)
+			}
+			return resp.AppendInt(nil, n)
+		}
+	case what == "slowlog reset" && len(words) == 2:
+		return func(replies [][]byte) []byte { return replies[0] }
+	case what == "latency histogram":
+		return func(replies [][]byte) []byte { return mergeHistograms(replies, resp3) }
+	}
+	return nil
 }
 
 // tellRing is RINGWAY RING.

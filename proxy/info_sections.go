@@ -144,6 +144,7 @@ type totals struct {
 	accepted, commands, in, out uint64
 	errors                      [metrics.Kinds]uint64
 	denials                     [metrics.Denials]uint64
+	latencies                   []*metrics.Histogram // by command; only of what is forgotten
 }
 
 func (r *infoReport) totals() (t totals) {
@@ -190,6 +191,10 @@ func (s *Session) resetStats(c *command.Command, a *resp.Args) (taken bool) {
 			return e
 		}
 		t := r.totals()
+		t.latencies = make([]*metrics.Histogram, command.Count())
+		for i := range r.shards {
+			metrics.AddHistograms(t.latencies, r.shards[i].Commands)
+		}
 		s.pool.shared.forgotten.Store(&t)
 		return answers[0].reply
 	})

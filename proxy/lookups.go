@@ -35,8 +35,10 @@ var lookups = func() []lookupRule {
 // findCounts takes over what the configuration says is to be counted. What has been counted of a prefix stays as long as it is counted.
 func (ps *poolState) findCounts() {
 	cfg := ps.shared.cfg
-	if ps.timed != cfg.RequestPhases {
-		ps.timed, ps.clock.Weight = cfg.RequestPhases, 0
+	timed := cfg.RequestPhases || ps.lanesTell()
+	ps.clock.Count(cfg.RequestPhases)
+	if ps.timed != timed {
+		ps.timed = timed
 		for _, set := range ps.sets {
 			set.Time(ps.timer())
 		}

@@ -254,7 +254,7 @@ func inRuntime(m *metrics.Memory) *uint64 { return &m.Runtime }
 
 // size is how many bytes the session takes, with what it holds.
 func (s *Session) size() int {
-	n := int(unsafe.Sizeof(*s)) + s.holds() + cap(s.unwritten)*int(unsafe.Sizeof(run{}))
+	n := int(unsafe.Sizeof(*s)) + s.holds() + cap(s.unwritten)*int(unsafe.Sizeof(run{})) + cap(s.recall.b) + cap(s.tardies)*int(unsafe.Sizeof(tardy{}))
 	if len(s.slots) > fewSlots {
 		n += len(s.slots) * int(unsafe.Sizeof(slot{}))
 	}

@@ -170,6 +170,8 @@ func secretArgs(c *command.Command, a *resp.Args) span {
 	switch c.Name {
 	case "auth":
 		return span{1, a.Len()}
+	case "acl|setuser":
+		return span{2, a.Len()}
 	case "hello", "migrate":
 		for i := 2; i < a.Len(); i++ {
 			switch arg := a.At(i); {

@@ -174,7 +174,6 @@ func TestNothingIsKeptWhileLoopsDisagree(t *testing.T) {
 // The keys of a hot load move, warm, and back. No value is found older than somebody has seen it, here or in front of another Ringway.
 func TestWarmScalingOfHotKeysKeepsHistories(t *testing.T) {
 	inKeepingModesIfFull(t, func(t *testing.T, mode string) {
-		hurried(t)
 		addresses := nodes(t, 4)
 		change := func(c *config.Config) {
 			windowOf(1000*time.Millisecond, 0)(c)
@@ -337,7 +336,8 @@ func TestSentinelFailoverOfAHotKey(t *testing.T) {
 			kept := keptReads(srv)
 			redistest.WaitFor(t, "reads to be answered with what is kept", func() bool { return keptReads(srv) > kept+100 })
 			redistest.WaitFor(t, "the old primary to follow the new one", func() bool {
-				return strings.Contains(old.Do("INFO", "replication"), "master_link_status:up")
+				info, err := old.TryDo("INFO", "replication") // a server that becomes a replica may end a client's connection
+				return err == nil && strings.Contains(info, "master_link_status:up")
 			})
 		}
 		if worst := v.finish(); worst > 0 {

@@ -34,6 +34,7 @@ func found(t testing.TB, srv *Server) {
 }
 
 func TestClusterBackends(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 1)
 	srv := serve(t, inCluster(cl.Node(0).Addr()))
 	found(t, srv)
@@ -82,6 +83,7 @@ func TestClusterBackends(t *testing.T) {
 
 // Slots move while the pool knows nothing of it: MOVED and ASK are followed.
 func TestClusterRedirections(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, inCluster(cl.Addrs()...))
 	found(t, srv)
@@ -130,6 +132,7 @@ func TestClusterRedirections(t *testing.T) {
 
 // A transaction whose slot has moved since the pool last looked is sent again as a whole.
 func TestClusterTransactionIsMoved(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 2, 0)
 	srv := serve(t, inCluster(cl.Addrs()...))
 	found(t, srv)
@@ -149,6 +152,7 @@ func TestClusterTransactionIsMoved(t *testing.T) {
 }
 
 func TestClusterFailover(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 1)
 	srv := serve(t, inCluster(cl.Addrs()...))
 	found(t, srv)
@@ -167,6 +171,7 @@ func TestClusterFailover(t *testing.T) {
 }
 
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Server(t)
 	replica := redistest.Server(t, "--replicaof", "127.0.0.1 "+fmt.Sprint(primary.Port()))
 	_ = replica
@@ -189,6 +194,7 @@ func TestSentinelFailover(t *testing.T) {
 
 // Who blocks for a key, or watches one, goes along when the key's slot moves, and so does who is refused at once.
 func TestClusterPrivateLanesFollowTheSlot(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 2, 0)
 	srv := serve(t, inCluster(cl.Addrs()...))
 	found(t, srv)
@@ -239,6 +245,7 @@ func TestClusterPrivateLanesFollowTheSlot(t *testing.T) {
 
 // A shard channel's subscribers go where its slot goes.
 func TestClusterShardChannelsFollowTheSlot(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB, int, int, ...string) *redistest.Cluster{
 		"redis": redistest.StartCluster, "valkey": redistest.StartValkeyCluster,
 	} {
@@ -387,6 +394,7 @@ func TestForgottenScriptsKeepTheirPlace(t *testing.T) {
 
 // Who subscribes while the primary of the channel's slot is gone waits for the new one, as requests do.
 func TestClusterSubscribersWaitForThePrimary(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 1)
 	srv := serve(t, func(c *config.Config) {
 		inCluster(cl.Addrs()...)(c)

@@ -134,7 +134,7 @@ func TestDigestLeavesAddressesAndOrderOut(t *testing.T) {
 }
 
 func TestRegistry(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	a, b, c := redistest.Server(t), redistest.Server(t), redistest.Server(t)
 	old, next := spec(a, b), spec(a, b, c)
 	y, z := old.digest(), next.digest()
@@ -199,7 +199,7 @@ func TestRegistry(t *testing.T) {
 
 // One that is cut off from all nodes serves nothing once its lease is over, and begins anew when they are back.
 func TestALeaseRunsOut(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	a, b := redistest.Server(t), redistest.Server(t)
 	file := spec(a, b)
 	r, f := enrolled(t, file)
@@ -229,7 +229,7 @@ func (r *registry) seqNow() uint64 {
 
 // A hold is given up if another does not come along, and tried again.
 func TestHoldIsGivenUp(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	a, b := redistest.Server(t), redistest.Server(t)
 	old, next := spec(a), spec(a, b)
 	y, z := old.digest(), next.digest()
@@ -253,7 +253,7 @@ func TestHoldIsGivenUp(t *testing.T) {
 
 // Two that learn of a change one long after the other hold at the same time, once.
 func TestNobodyHoldsBeforeAllAreReady(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	a, b := redistest.Server(t), redistest.Server(t)
 	old, next := spec(a), spec(a, b)
 	y, z := old.digest(), next.digest()
@@ -287,7 +287,7 @@ func TestNobodyHoldsBeforeAllAreReady(t *testing.T) {
 
 // A dead member is waited for until it was silent for a grace.
 func TestTheDeadAreAwaited(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	a, b := redistest.Server(t), redistest.Server(t)
 	old, next := spec(a), spec(a, b)
 	y, z := old.digest(), next.digest()
@@ -306,7 +306,7 @@ func TestTheDeadAreAwaited(t *testing.T) {
 
 // The nodes that get keys are swept of what nobody can want.
 func TestSweep(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	a, b := redistest.Server(t), redistest.Server(t)
 	old, next := spec(a), spec(a, b)
 	p, err := placingOf(next)

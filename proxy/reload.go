@@ -111,7 +111,7 @@ func (r *reload) prepare() error {
 		if old != nil {
 			sp.denials, sp.addresses = old.denials, old.addresses
 			sp.quotas = newQuotas(p, old.quotas)
-			sp.index, sp.clients, sp.forgotten, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.director, old.tally
+			sp.index, sp.clients, sp.forgotten, sp.slowIDs, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.slowIDs, old.director, old.tally
 			sp.keep(old)
 		} else {
 			index++
@@ -239,6 +239,7 @@ func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 		ps.bound(node)
 	}
 	ps.findHeat()
+	ps.findSlow()
 	ps.findCounts()
 	ps.setTopology(t)
 }

@@ -52,6 +52,21 @@ func TestReloadMovesANodeToAnotherAddress(t *testing.T) {
 	balanced(t, srv)
 }
 
+// With distribution list the order of the backends is all that places keys, so another order of the same ones is another ring.
+func TestReloadTurnsAListRound(t *testing.T) {
+	a, b := redistest.Server(t), redistest.Server(t)
+	srv := serve(t, onPool(func(p *config.Pool) { p.Distribution, p.Hash = "list", "atol" }), a.Addr(), b.Addr())
+	c := client(t, srv)
+	c.Do("SET", "0:k", "first")
+	c.Do("SET", "1:k", "second")
+	want(t, "0:k at the first", a.Do("GET", "0:k"), redistest.Bulk("first"))
+	want(t, "1:k at the second", b.Do("GET", "1:k"), redistest.Bulk("second"))
+	reloadWith(t, srv, onPool(func(p *config.Pool) { slices.Reverse(p.Backends) }))
+	redistest.WaitFor(t, "the other order", func() bool { return c.Do("GET", "0:k") == "$-1\r\n" })
+	c.Do("SET", "0:k", "second")
+	want(t, "0:k at what is the first now", b.Do("GET", "0:k"), redistest.Bulk("second"))
+}
+
 // What is in flight when a node leaves finishes there, and what its client sent behind it goes to the new owner.
 func TestReloadLetsRequestsFinishWhereTheyWereSent(t *testing.T) {
 	release := make(chan struct{})

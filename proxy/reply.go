@@ -145,7 +145,17 @@ func (s *Session) failNow(tag uint64, reason string) {
 // count does the books for a reply that is complete: weight is what the request counted in the window.
 func (s *Session) count(sl *slot, kind byte, size, weight int) {
 	st, now := &s.pool.stats, s.worker.loop.Now()
-	st.Latency.Observe(now - sl.start)
+	took := now - sl.start
+	of := &st.Latency
+	if c := sl.command; c != nil {
+		if of = st.Commands[c.ID]; of == nil {
+			of = st.OfCommand(c.ID)
+		}
+	}
+	of.Observe(took)
+	if took >= s.pool.slowFrom {
+		s.lookAt(sl, kind, took)
+	}
 	if c := &s.pool.clock; c.Weight > 0 {
 		sl.start, sl.answeredBy, sl.weight = now, uint16(c.Replying+manyNodes), c.Weight
 	}

@@ -16,7 +16,7 @@ import (
 func (s *Session) report(c *command.Command, a *resp.Args) func([]nodeAnswer) []byte {
 	resp3 := s.resp3
 	switch c.Name {
-	case "slowlog|get", "commandlog|get":
+	case "commandlog|get":
 		limit := 10
 		if a.Len() > 2 {
 			n, err := strconv.Atoi(string(a.At(2)))
@@ -29,8 +29,6 @@ func (s *Session) report(c *command.Command, a *resp.Args) func([]nodeAnswer) []
 		return strict(mergeLatest)
 	case "latency|history":
 		return strict(mergeHistories)
-	case "latency|histogram":
-		return strict(func(replies [][]byte) []byte { return mergeHistograms(replies, resp3) })
 	case "memory|stats":
 		return strict(func(replies [][]byte) []byte { return mergeMaps(replies, resp3) })
 	case "lastsave":

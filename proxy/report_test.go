@@ -73,7 +73,7 @@ func TestMergedReports(t *testing.T) {
 
 func TestReportsHaveTheShapeOfOneServers(t *testing.T) {
 	addresses := nodes(t, 3)
-	srv, one := serve(t, nil, addresses...), redistest.Server(t)
+	srv, one := serve(t, slowFrom(0), addresses...), redistest.Server(t)
 	for _, version := range []string{"2", "3"} {
 		c, direct := client(t, srv), redistest.Dial(t, one.Addr())
 		for _, x := range []*redistest.Conn{c, direct} {

@@ -18,6 +18,7 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
+	"ringway/internal/tracing"
 	"ringway/pool"
 	"ringway/pool/discover"
 	"ringway/resp"
@@ -30,8 +31,9 @@ type Server struct {
 	nextID  atomic.Uint64
 	turn    atomic.Uint32 // which loop gets the next client
 	started time.Time
-	opened  atomic.Bool // clients are accepted
-	leaving atomic.Bool // it is about to stop: no new client should come
+	tracer  *tracing.Tracer // nil: no request is told
+	opened  atomic.Bool     // clients are accepted
+	leaving atomic.Bool     // it is about to stop: no new client should come
 	closed  atomic.Bool
 	scripts scripts
 	running bool
@@ -83,6 +85,9 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		}
 		srv.workers = append(srv.workers, w)
 	}
+	if err := srv.openTracer(); err != nil {
+		return nil, err
+	}
 	for _, p := range ordered(cfg.Pools) {
 		if err := srv.addPool(p, guards[p.Name]); err != nil {
 			srv.closeListeners()
@@ -126,7 +131,7 @@ func (srv *Server) addPool(p *config.Pool, g *guard) error {
 
 // newShared makes what follows from a pool's configuration, and from what it has in files, alone.
 func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals])}
+	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals]), slowIDs: new(atomic.Int64)}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
 	sp.denials = &denials{}
 	sp.limits.MaxBulk, sp.limits.MaxRequest, sp.limits.MaxArgs = p.MaxRequestSize, p.ClientInputLimit, p.MaxArguments

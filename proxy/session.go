@@ -37,6 +37,9 @@ type Session struct {
 	unwritten []run // replies that are not written yet
 
 	keptRequests keptRequests
+	recall       recall
+	at           uint32  // of the request that is being parsed, in recall
+	tardies      []tardy // slow requests whose replies are not written yet
 
 	ring    uint16 // the size of the last ring of slots that was needed
 	stalls  stalls
@@ -292,6 +295,7 @@ func (s *Session) parse(b []byte) (used int) {
 	if scan == nil {
 		scan = w.takeScanner(s.limits())
 	}
+	first, place := s.tail, s.recallPlace()
 	for used < len(b) && s.stalls == 0 && !s.closing {
 		n, err := scan.Scan(b[used:])
 		if (err != nil || n == 0) && helloOfTLS(b[used:]) && s.head == s.tail {
@@ -306,9 +310,10 @@ func (s *Session) parse(b []byte) (used int) {
 			break
 		}
 		if n == 0 {
-			s.scan = scan
-			return used
+			s.scan, scan = scan, nil
+			break
 		}
+		s.at = place + uint32(used)
 		if scan.Args.Len() > 0 && !s.handle(scan, b[used:]) {
 			if s.replies == replySkip {
 				s.replies = replySkipNext
@@ -324,8 +329,13 @@ func (s *Session) parse(b []byte) (used int) {
 			s.stall(metrics.StallOutput)
 		}
 	}
-	s.scan = nil
-	w.giveScanner(scan)
+	if s.tail != first {
+		s.remember(b[:used], first, place)
+	}
+	if s.at = 0; scan != nil {
+		s.scan = nil
+		w.giveScanner(scan)
+	}
 	return used
 }
 
@@ -341,6 +351,9 @@ func (s *Session) Flushed(unsent int) {
 	if len(s.unwritten) > 0 {
 		s.written(unsent)
 	}
+	if len(s.tardies) > 0 {
+		s.lateWritten(unsent)
+	}
 	if s.stalls.has(metrics.StallOutput) && unsent+s.held <= s.pool.shared.cfg.ClientOutputLimit/2 {
 		s.relieve(metrics.StallOutput)
 	}
@@ -348,6 +361,9 @@ func (s *Session) Flushed(unsent int) {
 		s.fewerSlots()
 		if s.keptRequests.b != nil && s.head == s.tail {
 			s.forgetKept()
+		}
+		if s.recall.b != nil && s.head == s.tail {
+			s.forgetRequests()
 		}
 		s.maybeClose()
 		return
@@ -426,6 +442,13 @@ func (s *Session) gone() {
 	s.slots = s.few[:]
 	s.forgetKept()
 	s.forgetRuns()
+	s.forgetRequests()
+	for _, t := range s.tardies {
+		if t.traced != nil {
+			s.told(t.traced)
+		}
+	}
+	s.tardies = nil
 	s.inFlight, s.held, s.joins = 0, 0, nil
 	s.dropPrivate()
 	s.leaveAll()

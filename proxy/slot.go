@@ -26,6 +26,7 @@ type slot struct {
 	keptLen    uint32           // 0: it is not there
 	keptNode   uint16
 	answeredBy uint16 // see phases.go; start is then when the reply came
+	at         uint32 // of the request, in what the session remembers: see recall.go
 	state      slotState
 	weight     uint8 // of the reply, see pool.Clock
 	prefix     uint8 // of the key that is looked up, see prefixOf
@@ -58,6 +59,7 @@ func (s *Session) open(c *command.Command) *slot {
 	sl.state = awaited
 	sl.mute = s.muted()
 	sl.prefix = s.prefix
+	sl.at = s.at
 	return sl
 }
 

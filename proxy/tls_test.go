@@ -823,7 +823,6 @@ func TestKeyringSaysWhere(t *testing.T) {
 
 // Nodes come and go in a pool with warm scaling, each with TLS and a password of its own, and so does one that the new configuration no longer has.
 func TestTLSWarmScaling(t *testing.T) {
-	hurried(t)
 	a := redistest.NewAuthority(t)
 	var backends []config.Backend
 	for i := range 3 {

@@ -449,7 +449,6 @@ func windowOf(d time.Duration, rate int) func(*config.Config) {
 
 // No key is found older than somebody has seen it, and next to all are found.
 func TestWarmScalingKeepsHistories(t *testing.T) {
-	hurried(t)
 	addresses := nodes(t, 4)
 	change := windowOf(1500*time.Millisecond, 0)
 	a, b := serve(t, change, addresses[:3]...), serve(t, change, addresses[:3]...)
@@ -466,7 +465,6 @@ func TestWarmScalingKeepsHistories(t *testing.T) {
 // The same with servers that evict what was just written, and with a mover in the background that comes to few of the keys. So many keys
 // that most are touched first by a write, or by two clients at once, long after the change.
 func TestWarmScalingKeepsHistoriesOverEvictions(t *testing.T) {
-	hurried(t)
 	addresses := nodes(t, 4)
 	change := windowOf(1500*time.Millisecond, 100)
 	a, b := serve(t, change, addresses[:3]...), serve(t, change, addresses[:3]...)

@@ -63,7 +63,7 @@ func tagsOf(old, next *hashring.Ring, i int) map[string]string {
 }
 
 func TestEachClassInTheWindow(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	addresses := nodes(t, 4)
 	for _, to := range []struct{ from, to int }{{3, 4}, {4, 3}} {
 		for _, k := range []warmKind{warmWarm, warmDrain} {
@@ -153,7 +153,7 @@ func ringOver(t testing.TB, srv *Server, n int) *hashring.Ring {
 
 // What concerns the keyspace as a whole, in the window and outside.
 func TestWholePoolCommandsInTheWindow(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	addresses := nodes(t, 4)
 	srv := serve(t, onPool(warmed), addresses[:3]...)
 	inMode(t, warmPlain, srv)
@@ -216,7 +216,6 @@ func TestWholePoolCommandsInTheWindow(t *testing.T) {
 
 // A client that is blocked at the change blocks on at the new node, without being told.
 func TestBlockedClientsComeAlong(t *testing.T) {
-	hurried(t)
 	addresses := nodes(t, 4)
 	srv := serve(t, onPool(func(p *config.Pool) { warmed(p); p.HashTag = "{}" }), addresses[:3]...)
 	inMode(t, warmPlain, srv)

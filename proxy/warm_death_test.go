@@ -100,7 +100,6 @@ func TestRingwayProcess(t *testing.T) {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	hurried(t)
 	window, _ := time.ParseDuration(args[2])
 	configure := func() *config.Config {
 		b, _ := os.ReadFile(args[0])
@@ -133,7 +132,6 @@ func TestRingwayProcess(t *testing.T) {
 // One of two Ringways is frozen, or killed, in each mode of a change, under load on both. The other goes on without it; the frozen one
 // acknowledges nothing of what it had in flight, and takes part again. No history breaks.
 func TestARingwayFreezesOrDies(t *testing.T) {
-	hurried(t)
 	for _, how := range []string{"frozen", "killed"} {
 		for _, in := range []warmKind{warmPlain, warmHold, warmWarm, warmDrain} {
 			if os.Getenv("RINGWAY_FULL") == "" && (how == "frozen") != (in >= warmWarm) {
@@ -216,7 +214,6 @@ func TestARingwayFreezesOrDies(t *testing.T) {
 // A node that gives keys dies in the window: what it had is missed, writes of its keys fail, all else goes on. It is back, empty, and the
 // change comes to its end.
 func TestANodeDiesInTheWindow(t *testing.T) {
-	hurried(t)
 	for _, which := range []string{"gives", "gets"} {
 		t.Run("one that "+which+" keys", func(t *testing.T) {
 			var servers []*redistest.Redis
@@ -251,7 +248,6 @@ func TestANodeDiesInTheWindow(t *testing.T) {
 
 // FLUSHALL in the window, again and again: what was acknowledged before one is never found behind it.
 func TestFlushInTheWindow(t *testing.T) {
-	hurried(t)
 	addresses := nodes(t, 4)
 	a, b := serve(t, windowOf(time.Hour, 0), addresses[:3]...), serve(t, windowOf(time.Hour, 0), addresses[:3]...)
 	inMode(t, warmPlain, a, b)
@@ -287,7 +283,6 @@ func TestFlushInTheWindow(t *testing.T) {
 
 // A request that is in flight to a node that gives keys delays the hold: nothing of before is acknowledged in the window.
 func TestHoldWaitsForWhatIsInFlight(t *testing.T) {
-	hurried(t)
 	var servers []*redistest.Redis
 	var addresses []string
 	for range 2 {

@@ -12,16 +12,13 @@ import (
 	"ringway/internal/redistest"
 )
 
-// hurried is a Ringway whose pool has warm scaling, with times that are a fraction of the real ones.
-func hurried(t testing.TB) {
-	t.Helper()
-	before := warmTimings
+// The times of warm scaling are a fraction of the real ones in all tests.
+func init() {
 	warmTimings = timings{
 		heartbeat: 100 * time.Millisecond, hasty: 15 * time.Millisecond, ask: 250 * time.Millisecond,
 		lease: 900 * time.Millisecond, marker: 600 * time.Millisecond, attempt: 300 * time.Millisecond, grace: 1800 * time.Millisecond,
 		settle: 500 * time.Millisecond, hold: 500 * time.Millisecond, again: time.Second, remind: time.Minute, await: 100 * time.Millisecond,
 	}
-	t.Cleanup(func() { warmTimings = before })
 }
 
 // warmed is a change of serve's only pool.
@@ -75,7 +72,7 @@ func warmLog() *slog.Logger {
 }
 
 func TestWarmScaling(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	addresses := nodes(t, 4)
 	a := serve(t, onPool(warmed), addresses[:3]...)
 	a.log = warmLog()
@@ -107,7 +104,6 @@ func TestWarmScaling(t *testing.T) {
 
 // Warm scaling is switched on and off by a reload without a moment in which nothing is served.
 func TestWarmScalingIsSwitchedOnAndOff(t *testing.T) {
-	hurried(t)
 	addresses := nodes(t, 3)
 	srv := serve(t, nil, addresses[:2]...)
 	c := client(t, srv)
@@ -136,7 +132,8 @@ func TestWarmScalingIsSwitchedOnAndOff(t *testing.T) {
 
 // In a pool that waits for its other Ringways requests wait too, and fail in the end with the reason.
 func TestRequestsWaitForTheOtherRingways(t *testing.T) {
-	hurried(t)
+	before := warmTimings.grace
+	t.Cleanup(func() { warmTimings.grace = before })
 	warmTimings.grace = time.Hour
 	srv := serve(t, onPool(func(p *config.Pool) { warmed(p); p.Timeout = 100 * time.Millisecond }), redistest.Server(t).Addr())
 	c := client(t, srv)
@@ -157,7 +154,7 @@ func TestRequestsWaitForTheOtherRingways(t *testing.T) {
 }
 
 func TestMigrationReport(t *testing.T) {
-	hurried(t)
+	t.Parallel()
 	addresses := nodes(t, 4)
 	srv := serve(t, onPool(func(p *config.Pool) { warmed(p); p.Migration.MoverRate = 50 }), addresses[:3]...)
 	report := func() string {

@@ -25,6 +25,7 @@ type worker struct {
 
 	sessions *Session // the youngest; linked by next
 	count    int
+	samples  samples
 	taps     taps // MONITOR and CLIENT PAUSE
 	watched  bool // taps has something: no request takes the short way
 	leaving  bool // the process ends: clients are let go
@@ -81,6 +82,7 @@ type sharedPool struct {
 	door      *door      // nil if no client can come
 
 	forgotten *atomic.Pointer[totals] // what had been counted at the last CONFIG RESETSTAT
+	slowIDs   *atomic.Int64           // the number of the next entry of the slow log
 
 	strangers  resp.Limits // of those who have to log in first
 	longestKey int
@@ -104,15 +106,20 @@ type poolState struct {
 	pubsub   *hub     // nil until somebody subscribes
 	stats    metrics.Pool
 	clock    pool.Clock
-	timed    bool     // the phases of requests are told
-	prefixes []string // whose lookups are counted apart; nil: none
-	clients  int
-	keeps    keeps
-	loads    []*pool.Load // what this loop has in flight, by node
-	privates int          // private lanes, in use or free
-	left     bool         // it is no longer configured
-	warm     bool         // it has warm scaling
-	moves    moves
+	timed    bool     // lanes know when requests were written
+	slow     *slowlog // nil: nothing is slow
+	slowest  int64    // how long a request takes that is slow, in nanoseconds
+	slowFrom int64    // how long one takes that is looked at when its reply is here: as above, or 0 while there are traces
+
+	remembers bool     // what is in flight, see recall.go
+	prefixes  []string // whose lookups are counted apart; nil: none
+	clients   int
+	keeps     keeps
+	loads     []*pool.Load // what this loop has in flight, by node
+	privates  int          // private lanes, in use or free
+	left      bool         // it is no longer configured
+	warm      bool         // it has warm scaling
+	moves     moves
 
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
@@ -154,6 +161,7 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 		rereads: fewRereads,
 	}
 	ps.clock.Follow(len(t.nodes))
+	ps.findSlow()
 	ps.findCounts()
 	ps.findExtras()
 	ps.findHeat()
@@ -301,6 +309,7 @@ func (w *worker) forget(s *Session) {
 func (w *worker) snapshot(i int) metrics.Pool {
 	ps := w.pools[i]
 	st := ps.stats.Clone()
+	st.AddUp()
 	st.Clients = ps.clients
 	for s := w.sessions; s != nil; s = s.next {
 		if s.pool == ps {
@@ -337,7 +346,7 @@ func (w *worker) snapshot(i int) metrics.Pool {
 		of := &st.Nodes[i]
 		of.Up, of.Phases = n.Up(), *ps.clock.Nodes[i]
 		if w.loop.ID == 0 { // one tells for all
-			of.FailedChecks = n.FailedChecks()
+			of.FailedChecks, of.EjectedAt = n.FailedChecks(), n.EjectedAt.Load()
 			for reason := range n.Ejections {
 				of.Ejections[reason] = n.Ejections[reason].Load()
 			}

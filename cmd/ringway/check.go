@@ -146,7 +146,7 @@ func (w *places) find(p *config.Pool, key []byte) (slot, node, address string, e
 func importCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "import FILE",
-		Short: "Print the proxy.yml that does what a twemproxy or Envoy configuration does",
+		Short: "Print the proxy.yml that does what a configuration of twemproxy, predixy or Envoy does",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])

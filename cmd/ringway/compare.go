@@ -21,7 +21,7 @@ func compareCommand() *cobra.Command {
 		Use:   "compare A B --keys FILE",
 		Short: "Say whether two configurations place keys on the same servers",
 		Long: "Compare finds the server of each key of a file, one key a line (- is the standard input), by two configurations: each a proxy.yml,\n" +
-			"a nutcracker.yml or an Envoy bootstrap file. Servers are the same if they have the same address. It prints the keys that differ, and\n" +
+			"a nutcracker.yml, a predixy.conf or an Envoy bootstrap file. Servers are the same if they have the same address. It prints the keys that differ, and\n" +
 			"then exits with 1. Pools are compared by their names, or the only ones that listen with each other.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, files []string) error {

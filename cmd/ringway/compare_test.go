@@ -38,6 +38,21 @@ func TestCompare(t *testing.T) {
 	if out := mustRun(t, "compare", envoy, file(t, "envoy.yml", mustRun(t, "import", envoy)), "--keys", keys, "--pool", "cache"); !strings.Contains(out, "all 1000 keys") {
 		t.Error(out)
 	}
+	predixy := file(t, "predixy.conf", "StandaloneServerPool {\n  RefreshMethod fixed\n  Hash crc16\n  HashTag \"{}\"\n  Distribution modula\n"+
+		"  Group shard2 {\n    + 127.0.0.1:7002\n  }\n  Group shard1 {\n    + 127.0.0.1:7001\n  }\n  Group a {\n    + 127.0.0.1:7003\n  }\n}\n")
+	imported = file(t, "proxy.yml", mustRun(t, "import", predixy))
+	if out := mustRun(t, "compare", predixy, imported, "--keys", keys); out != "pool predixy, predixy: all 1000 keys are on the same servers\n" {
+		t.Errorf("a predixy.conf and what was imported from it: %q", out)
+	}
+	text, err = os.ReadFile(imported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turned := strings.NewReplacer("7001", "7002", "7002", "7001").Replace(string(text)) // another order of the same servers
+	if out, err := run(t, "compare", predixy, file(t, "turned.yml", turned), "--keys", keys); !errors.Is(err, errPlacedOtherwise) || strings.Count(out, " -> ") < 600 {
+		t.Errorf("groups in another order: %v\n%s", err, out)
+	}
+
 	for _, c := range []struct {
 		args []string
 		want string

@@ -30,7 +30,7 @@ func root() *cobra.Command {
 		Short: "A sharding router for Redis-compatible servers",
 		Long: "Ringway is a sharding router for Redis-compatible servers. Clients connect to one address; each command goes to\n" +
 			"the node that owns its keys on a consistent-hash ring.\n\n" +
-			"Without a command it serves the pools of the configuration, a proxy.yml, a twemproxy nutcracker.yml or an Envoy bootstrap file.\n" +
+			"Without a command it serves the pools of the configuration, a proxy.yml, a twemproxy nutcracker.yml, a predixy.conf or an Envoy\nbootstrap file.\n" +
 			"To try it without any Redis: ringway demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -42,7 +42,7 @@ func root() *cobra.Command {
 			return serveFile(cmd.Context(), file)
 		},
 	}
-	c.PersistentFlags().StringVarP(&file, "config", "c", "", "proxy.yml, or a twemproxy nutcracker.yml")
+	c.PersistentFlags().StringVarP(&file, "config", "c", "", "proxy.yml, or a file of twemproxy, predixy or Envoy")
 	c.AddCommand(checkCommand(&file), routeCommand(&file), planCommand(), migrationCommand(&file), importCommand(), compareCommand(), demoCommand(), topCommand(), versionCommand())
 	return c
 }

@@ -17,6 +17,7 @@ import (
 	"ringway/internal/config"
 	"ringway/internal/metrics"
 	"ringway/internal/release"
+	"ringway/internal/statscompat"
 	"ringway/internal/status"
 	"ringway/proxy"
 )
@@ -35,10 +36,10 @@ func serveFile(ctx context.Context, file string) error {
 
 // serve runs a configuration until a signal ends it:
 //
-//	[0 proxy: bind] --> [1 admin: not ready] --> [2 wait for start.require] --> [3 proxy: accept; ready]
+//	[0 proxy: bind] --> [1 admin: not ready; stats_compat] --> [2 wait for start.require] --> [3 proxy: accept; ready]
 //	SIGHUP, the file, /-/reload --> [proxy: another configuration]
 //	SIGTERM --> [4 not ready; new clients to who listens beside us] --> [5 drain_delay]
-//	        --> [6 proxy: accept nobody, let each client go when it is answered, close] --> [7 admin: close]
+//	        --> [6 proxy: accept nobody, let each client go when it is answered, close] --> [7 admin, stats_compat: close]
 //	SIGTERM again --> the end
 //
 // file is where the configuration is read again, "" if it has none.
@@ -67,6 +68,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 		srv.Shutdown(0)
 		return err
 	}
+	stats, err := startStats(cfg, srv, log)
+	if err != nil {
+		stop(srv, adm, 0)
+		return explainListen(err)
+	}
+	defer stats.Close()
 	srv.Run()
 	if adm != nil {
 		go rec.Run(life)
@@ -96,9 +103,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, file strin
 	log.Info("stopping", "drain_delay", how.DrainDelay, "drain_timeout", how.DrainTimeout)
 	manager.stopping(how.DrainDelay + how.DrainTimeout)
 	handedOver := srv.Leave()
-	if handedOver && adm != nil {
-		adm.Shutdown(briefly()) // who asks whether this address is ready means the other process
-		adm = nil
+	if handedOver {
+		stats.Close() // who asks for this process means the other one
+		if adm != nil {
+			adm.Shutdown(briefly()) // likewise, whether it is ready
+			adm = nil
+		}
 	}
 	time.Sleep(how.DrainDelay)
 	left := stop(srv, adm, how.DrainTimeout)
@@ -147,11 +157,13 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 		Live:     srv.Live,
 		Ready:    srv.Ready,
 		HotKeys:  func() any { return srv.HotKeys() },
+		SlowLog:  func() any { return srv.SlowLog() },
 		Status:   func() any { return rec.Status() },
 		TLS:      srv.AdminTLS(),
+		Pprof:    cfg.Admin.Pprof,
 		Log:      log,
-		// A process that takes our place on the same addresses wants this one, too.
-		ReusePort: slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.ReusePort }),
+
+		ReusePort: reusesPorts(cfg),
 	}
 	if rel != nil {
 		opt.Reload = func() error { return rel.reload("POST /-/reload") }
@@ -162,6 +174,27 @@ func startAdmin(cfg *config.Config, srv *proxy.Server, rel *reloader, rec *statu
 	}
 	log.Info("admin open", "listen", adm.Addr(), "tls", opt.TLS != nil)
 	return adm, nil
+}
+
+// startStats opens the port that answers as twemproxy does, if there is one; a nil one can be closed.
+func startStats(cfg *config.Config, srv *proxy.Server, log *slog.Logger) (*statscompat.Server, error) {
+	if cfg.Stats == nil {
+		return nil, nil
+	}
+	opt := statscompat.Options{Listen: cfg.Stats.Listen, Source: srv, Version: release.Version(), Log: log}
+	if reusesPorts(cfg) {
+		opt.Control = admin.ReusePort
+	}
+	stats, err := statscompat.Start(opt)
+	if err == nil {
+		log.Info("stats_compat open", "listen", stats.Addr())
+	}
+	return stats, err
+}
+
+// reusesPorts says whether a process that takes our place on the same addresses wants those of the process, too.
+func reusesPorts(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.ReusePort })
 }
 
 func explainListen(err error) error {

@@ -28,6 +28,7 @@ type Options struct {
 	Ready     func() error         // why no client should be sent here; nil, or returning nil: it serves
 	Reload    func() error         // read the configuration again; nil: there is no file to read
 	HotKeys   func() any           // what /hotkeys shows, as JSON; nil: there is no such page
+	SlowLog   func() any           // what /api/v1/slowlog shows, as JSON; nil: there is no such page
 	Status    func() any           // what the status page and /api/v1/status show, as JSON; nil: there are none
 	Log       *slog.Logger         // nil: slog.Default()
 	ReusePort bool                 // SO_REUSEPORT: a process that takes this one's place may listen already
@@ -70,7 +71,7 @@ func New(opt Options) *Server {
 func (s *Server) Start() error {
 	var how net.ListenConfig
 	if s.opt.ReusePort {
-		how.Control = reusePort
+		how.Control = ReusePort
 	}
 	ln, err := how.Listen(context.Background(), "tcp", s.opt.Listen)
 	if err != nil {
@@ -92,7 +93,8 @@ func (s *Server) Start() error {
 	return nil
 }
 
-func reusePort(_, _ string, c syscall.RawConn) (err error) {
+// ReusePort is a net.ListenConfig's Control that sets SO_REUSEPORT.
+func ReusePort(_, _ string, c syscall.RawConn) (err error) {
 	failed := c.Control(func(fd uintptr) {
 		err = os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 	})

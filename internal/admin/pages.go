@@ -39,6 +39,9 @@ func (s *Server) handler(errorLog *log.Logger) http.Handler {
 	if opt.HotKeys != nil {
 		mux.HandleFunc("GET /hotkeys", opt.hotKeys)
 	}
+	if opt.SlowLog != nil {
+		mux.HandleFunc("GET /api/v1/slowlog", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]any{"pools": opt.SlowLog()}) })
+	}
 	if opt.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(opt.Registry, promhttp.HandlerOpts{
 			ErrorLog:            errorLog,

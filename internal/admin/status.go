@@ -39,6 +39,9 @@ func (opt *Options) statusPage(w http.ResponseWriter, _ *http.Request) {
 	if opt.HotKeys != nil {
 		extra += ` &middot; <a href="/hotkeys">/hotkeys</a>`
 	}
+	if opt.SlowLog != nil {
+		extra += ` &middot; <a href="/api/v1/slowlog">/api/v1/slowlog</a>`
+	}
 	if opt.Pprof {
 		extra += ` &middot; <a href="/debug/pprof/">/debug/pprof/</a>`
 	}

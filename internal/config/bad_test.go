@@ -33,7 +33,7 @@ var badFiles = []struct{ name, says string }{
 	{"merge_of_text", `4: pool "cache": << merges the text "defaults"; expected a map`},
 	{"unknown_top_option", `1: unknown option "thread" (did you mean threads?)`},
 	{"unknown_option", `4: pool "cache": unknown option "timout" (did you mean timeout?)`},
-	{"unknown_option_far", `2: admin: unknown option "port" (known: listen, tls)`},
+	{"unknown_option_far", `2: admin: unknown option "port" (known: listen, tls, pprof)`},
 	{"tls_word", `4: pool "cache": tls is the text "on"; expected {cert: file, key: file}`},
 	{"tls_without_key", `4: pool "cache": tls: no key; expected {cert: file, key: file}`},
 	{"tls_unknown_option", `4: pool "cache": tls: unknown option "ca" (known: cert, key, client_ca, require_client_cert, user_from_cert, min_version, handshake_timeout)`},
@@ -50,6 +50,14 @@ var badFiles = []struct{ name, says string }{
 	{"passthrough_front", `4: pool "front": passthrough belongs to the pools that the routes lead to; write it there`},
 	{"tls_on_socket", `4: pool "cache": tls does not go with listen "unix:///run/a.sock", which nobody else can listen to; remove it`},
 	{"tls_without_listen", `7: pool "inner": tls belongs to a pool that has listen; add that, or remove it`},
+	{"stats_compat_socket", `1: stats_compat: listen "unix:///run/a.sock" is a unix socket; expected host:port`},
+	{"stats_compat_word", `1: stats_compat is the text "22222"; expected {listen: host:port}, or off`},
+	{"stats_compat_empty", `1: stats_compat: no listen; expected {listen: host:port}, or off`},
+	{"stats_compat_taken", `1: stats_compat: listen "127.0.0.1:6380" is taken by pool "cache" on line 4; expected another address`},
+	{"stats_compat_admin", `1: stats_compat: listen "127.0.0.1:9121" is the default of admin; expected another address, or admin: {listen: off}`},
+	{"hash_with_list", `5: pool "cache": hash "md5" does not go with distribution list; write crc16 or atol`},
+	{"hash_of_list", `5: pool "cache": hash "atol" does not go with distribution modula; that is of list alone`},
+	{"migration_with_list", `5: pool "cache": migration warm does not go with distribution list, whose order Ringways can't agree on; remove it, or write distribution: consistent`},
 	{"tls_admin", `1: admin: tls: cert is empty; expected the name of a file`},
 	{"backend_tls_word", `4: pool "cache": backend_tls is the text "yes"; expected on, off or {ca: file}`},
 	{"backend_tls_cert_without_key", `4: pool "cache": backend_tls: cert without key; a certificate is of use with its key only`},
@@ -95,6 +103,9 @@ var badFiles = []struct{ name, says string }{
 	{"log_level", `1: unknown log level "verbose" (known: debug, info, warn, error)`},
 	{"log_format", `1: unknown log format "xml" (known: text, json)`},
 	{"admin_socket", `1: admin listen "unix:///run/a.sock" is a unix socket; expected host:port, or off`},
+	{"admin_pprof_for_all", `1: admin: pprof is true, and everybody can reach "0.0.0.0:9121"; expected an address of the loopback, or tls with client_ca`},
+	{"admin_pprof_tls_for_all", `4: admin: pprof is true, and everybody can reach "10.0.0.1:9121"; expected an address of the loopback, or tls with client_ca`},
+	{"admin_pprof", `1: admin: pprof "sometimes" is neither true nor false`},
 	{"admin_listen", `1: admin listen "9121" is a port without a host; write 127.0.0.1:9121`},
 	{"listen_port_only", `3: pool "cache": listen "6380" is a port without a host; write 127.0.0.1:6380`},
 	{"listen_without_port", `3: pool "cache": listen "127.0.0.1" has no port; write host:port, [::1]:port or unix:///path`},
@@ -114,8 +125,8 @@ var badFiles = []struct{ name, says string }{
 	{"weight_zero", `5: pool "cache": backend weight 0 would give it no keys; the least is 1, or remove it`},
 	{"weight_fraction", `5: pool "cache": backend weight "1.5" is not a whole number of at least 1`},
 	{"weight_without_keys", `6: pool "cache": node "127.0.0.1:7001" would own none of the 16384 partitions: its weight is 1 of 100001 in all; raise it, or lower the others'`},
-	{"distribution", `4: pool "cache": unknown distribution "jump" (known: consistent, ketama, modula, random, crc16, ring_hash, maglev)`},
-	{"hash", `4: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64)`},
+	{"distribution", `4: pool "cache": unknown distribution "jump" (known: consistent, ketama, modula, random, crc16, ring_hash, maglev, list)`},
+	{"hash", `4: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64, atol)`},
 	{"hash_with_consistent", `4: pool "cache": hash "fnv1a_64" does not go with distribution consistent; write xxhash64, or distribution: ketama`},
 	{"hash_with_crc16", `5: pool "cache": hash "crc16" is set, but distribution crc16 has no hash to choose; remove the line`},
 	{"hash_with_random", `5: pool "cache": hash "md5" is set, but distribution random has no hash to choose; remove the line`},
@@ -258,7 +269,7 @@ var badFiles = []struct{ name, says string }{
 	{"watch_file", `1: reload: watch_file "yes" is neither true nor false`},
 	{"many_mistakes", `1: unknown option "threds" (did you mean threads?)
 5: pool "cache": timeout "10" has no unit; write 10s for seconds or 10ms for milliseconds
-6: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64)
+6: pool "cache": unknown hash "fnv2" (known: xxhash64, one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, murmur2_64, atol)
 7: pool "cache": hash_tag is an empty YAML map; put it in quotes: hash_tag: "{}"
 9: pool "cache": backend address "7001" is a port without a host; write 127.0.0.1:7001
 10: pool "cache": backend weight "-1" is not a whole number of at least 1`},
@@ -305,6 +316,11 @@ var badFiles = []struct{ name, says string }{
 	{"allow_commands_alone", `5: pool "cache": allow_commands says what deny_commands does not mean, and there is none; add that, or remove the line`},
 	{"hit_prefix_empty", `4: pool "cache": hit_prefixes: "" is not 1 to 64 bytes; expected what keys begin with, such as "session:"`},
 	{"hit_prefixes", `4: pool "cache": hit_prefixes has 17 of them; a pool has 16 at most, each of them two time series`},
+	{"tracing_endpoint", `1: tracing: endpoint "collector:4318" is not the address of a collector; write it like http://localhost:4318, or off`},
+	{"tracing_port", `1: tracing: endpoint "http://collector" has no port; collectors listen on 4318 for http and on 4317 for grpc`},
+	{"tracing_sample", `1: tracing: sample "0" is not a number above 0 and up to 1; 0.001 is one request in a thousand`},
+	{"slowlog_threshold", `4: pool "cache": slowlog_threshold "-1" is negative; off has no slow log, 0 every request in it`},
+	{"slowlog_length", `4: pool "cache": slowlog_length "0" is not a whole number from 1 to 100000`},
 	{"node_info", `4: pool "cache": node_info 10ms is too often; expected 1s or more, or 0 for never`},
 	{"deny_commands", `4: pool "cache": deny_commands: "config set" is not a command; write one like get or "config|set", or a category like "@write"
 4: pool "cache": deny_commands: "config|" has no subcommand; write one like "config|set"

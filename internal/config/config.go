@@ -1,4 +1,4 @@
-// Package config reads the configuration of the router: our own proxy.yml, or as they are a twemproxy nutcracker.yml and the
+// Package config reads the configuration of the router: our own proxy.yml, or as they are a twemproxy nutcracker.yml, a predixy.conf and the
 // Redis proxies of an Envoy bootstrap file.
 //
 // What it returns is complete (every default filled in) and checked: a Config that loads can be served. Reading is
@@ -23,20 +23,37 @@ type Config struct {
 	MaxMemory int // bytes that the process may hold before it sheds; 0: no bound
 
 	Admin    Admin
+	Stats    *StatsCompat // nil: none
 	Log      Log
 	Reload   Reload
 	Start    Start
 	Shutdown Shutdown
+	Tracing  Tracing
 	Pools    []Pool // at least one, in the order of the file
 
 	File     string   // the name it was read under
 	Warnings []string // what was accepted but means nothing here, each with file and line
 }
 
+// Tracing is where some requests are told as traces of OpenTelemetry.
+type Tracing struct {
+	Endpoint string  // http://host:port or https://host:port; empty: nowhere
+	Protocol string  // http or grpc
+	Sample   float64 // which part of the requests, above 0 and up to 1
+	Keys     bool    // with their first key
+}
+
 // Admin is the HTTP side of the process.
 type Admin struct {
 	Listen string     // "host:port"; empty: no admin listener
 	TLS    *ServerTLS // nil: plain
+	Pprof  bool       // serve /debug/pprof/
+}
+
+// StatsCompat is a port that answers as twemproxy's stats port does.
+type StatsCompat struct {
+	Listen string // "host:port"
+	Line   int    // where it stands in the file
 }
 
 // ServerTLS is how a listener speaks TLS.
@@ -109,7 +126,7 @@ type Pool struct {
 	ReusePort    bool
 	TCPKeepAlive bool
 
-	Distribution string // consistent, ketama, modula, random, crc16, ring_hash or maglev
+	Distribution string // consistent, ketama, modula, random, crc16, ring_hash, maglev or list
 	Hash         string // empty for random, crc16 and maglev, which have none to choose
 	HashTag      string // empty, or the two characters that enclose the part of a key that is hashed
 	VirtualNodes int
@@ -165,6 +182,8 @@ type Pool struct {
 
 	HitPrefixes   []string      // whose keys' hits and misses are counted apart, at most MostHitPrefixes
 	RequestPhases bool          // the time of requests is told by phases
+	SlowThreshold time.Duration // from which on a request is in the slow log; NoSlowlog: none
+	SlowLength    int           // entries of the slow log
 	NodeInfo      time.Duration // between two questions for each node's INFO; 0: none is asked
 
 	ClusterMode bool // answer CLUSTER as a cluster of one node
@@ -220,6 +239,9 @@ type UserLimit struct {
 
 	Line int // where it stands in the file
 }
+
+// NoSlowlog in SlowThreshold means that there is no slow log.
+const NoSlowlog time.Duration = -1
 
 // AsTimeout in ReadTimeout, WriteTimeout or ScriptTimeout means that Timeout holds.
 const AsTimeout time.Duration = -1
@@ -349,7 +371,7 @@ type Fault struct {
 	Line     int      // where it stands in the file
 }
 
-// Load reads path, which is a proxy.yml, a nutcracker.yml or an Envoy bootstrap file.
+// Load reads path, which is a proxy.yml, a nutcracker.yml, a predixy.conf or an Envoy bootstrap file.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -359,23 +381,23 @@ func Load(path string) (*Config, error) {
 		}
 		return nil, fmt.Errorf("cannot read the configuration %s: %w", path, err)
 	}
-	return Parse(path, data)
+	return (&reader{file: path, readFile: os.ReadFile}).parse(data)
 }
 
-// Parse reads data, a proxy.yml, a nutcracker.yml or an Envoy bootstrap file: which one is told by what it holds. The name is only used to say
-// where a mistake is. The error is of type Problems when the file was read but can't be right.
+// Parse reads data, a proxy.yml, a nutcracker.yml, a predixy.conf or an Envoy bootstrap file: which one is told by what it holds. The name is only
+// used to say where a mistake is, so that a predixy.conf can't include others. The error is of type Problems when the file was read but can't be right.
 func Parse(name string, data []byte) (*Config, error) {
 	return (&reader{file: name}).parse(data)
 }
 
 func (r *reader) parse(data []byte) (*Config, error) {
-	root := r.document(data)
-	if root == nil {
-		return nil, r.err()
-	}
 	c := Default()
 	c.File = r.file
-	if isEnvoy(root) {
+	if isPredixy(data) {
+		r.predixy(data, &c)
+	} else if root := r.document(data); root == nil {
+		return nil, r.err()
+	} else if isEnvoy(root) {
 		r.envoy(root, &c)
 	} else if isTwemproxy(root) {
 		r.twemproxy(root, &c)

@@ -89,7 +89,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		Health:     Health{Interval: 2 * time.Second, Timeout: 300 * time.Millisecond, Failures: 4, Successes: 1},
 		MaxEjected: 25, FlushOnReturn: true, SlowStart: time.Minute,
 		ReadPolicy: "nearest", ReadOwnWrites: 2 * time.Second, Zone: "rack 1", DNSInterval: time.Minute,
-		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys, RequestPhases: true,
+		Migration: DefaultPool().Migration, HotKeys: DefaultPool().HotKeys, RequestPhases: true, SlowThreshold: 10 * time.Millisecond, SlowLength: 128,
 		Mirror: &Mirror{Pool: "shadow", Percent: 12.5, ExcludeReads: true, Line: 60},
 		Fault: &Fault{Percent: 0.1, Delay: 100 * time.Millisecond, Error: "ERR injected: by us",
 			Commands: []string{"get", "@write"}, Line: 61},
@@ -186,17 +186,18 @@ func TestEveryOptionIsRead(t *testing.T) {
 	magic.Backends = []Backend{{Name: "host:11", Address: "host:11", Weight: 1, Line: 145}, {Name: "host:12", Address: "host:12", Weight: 1, Line: 145}}
 
 	magic.HitPrefixes, magic.RequestPhases, magic.NodeInfo = []string{"session:", "null"}, false, 15*time.Second
+	magic.SlowThreshold, magic.SlowLength = 250*time.Microsecond, 7
 
-	magic.UserLimits = []UserLimit{{User: "default", RequestRate: 1000, RequestBurst: 2000, Line: 149}}
+	magic.UserLimits = []UserLimit{{User: "default", RequestRate: 1000, RequestBurst: 2000, Line: 151}}
 
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	admin := Admin{TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
+	admin := Admin{Pprof: true, TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
-	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
-		File: "testdata/full.yml", Pools: c.Pools})
+	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 155}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
+		Tracing: Tracing{Endpoint: "https://collector:4317/x", Protocol: "grpc", Sample: 0.25, Keys: true}, File: "testdata/full.yml", Pools: c.Pools})
 }
 
 // The test above is only as good as its file: an option that it forgets would be tested nowhere.
@@ -214,7 +215,7 @@ func TestTheFullFileHasEveryOption(t *testing.T) {
 
 func everyOption() []string {
 	all := slices.Concat(topOptions, adminOptions, logOptions, reloadOptions, poolOptionNames(),
-		optionNames(masterOptions), optionNames(replicaOptions))
+		optionNames(tracingOptions), optionNames(masterOptions), optionNames(replicaOptions))
 	for _, o := range poolOptions {
 		if o.inner != nil {
 			all = append(all, o.inner()...)
@@ -338,6 +339,9 @@ func TestValues(t *testing.T) {
 		{"health_check: off", func(p *Pool) any { return p.Health.Interval }, time.Duration(0)},
 		{"health_check: {}", func(p *Pool) any { return p.Health }, DefaultPool().Health},
 		{"migration: off", func(p *Pool) any { return p.Migration }, DefaultPool().Migration},
+		{"slowlog_threshold: off", func(p *Pool) any { return p.SlowThreshold }, NoSlowlog},
+		{"slowlog_threshold: 0", func(p *Pool) any { return p.SlowThreshold }, time.Duration(0)},
+		{"slowlog_threshold: 1m", func(p *Pool) any { return p.SlowThreshold }, time.Minute},
 		{"hot_keys: off", func(p *Pool) any { return p.HotKeys }, defaultHotKeys("off")},
 		{"hot_keys: {}", func(p *Pool) any { return p.HotKeys }, DefaultPool().HotKeys},
 		{`hot_keys: {exclude: ["a*", b]}`, func(p *Pool) any { return p.HotKeys }, defaultHotKeys("auto", "a*", "b")},
@@ -400,6 +404,20 @@ func TestTheAdminListenerCanBeOff(t *testing.T) {
 	}
 }
 
+func TestPprofForThoseWhoMay(t *testing.T) {
+	for _, admin := range []string{
+		"listen: 127.0.0.1:9121", "listen: localhost:9121", `listen: "[::1]:9121"`, "listen: off",
+		"listen: 0.0.0.0:9121, tls: {cert: a.crt, key: a.key, client_ca: ca.crt}",
+	} {
+		if c := mustParse(t, "admin: {pprof: true, "+admin+"}\n"+onePool()); !c.Admin.Pprof {
+			t.Errorf("%s: it is off", admin)
+		}
+	}
+	if c := mustParse(t, onePool()); c.Admin.Pprof {
+		t.Error("it is on without being asked for")
+	}
+}
+
 func TestJSONIsYAMLToo(t *testing.T) {
 	c := mustParse(t, `{"threads": 2, "pools": [{"name": "cache", "listen": "127.0.0.1:6380", "backends": [{"address": "127.0.0.1:7001"}]}]}`)
 	if c.Threads != 2 || c.Pools[0].Backends[0].Address != "127.0.0.1:7001" {
@@ -414,7 +432,7 @@ func TestLineEndsOfWindowsAndAByteOrderMark(t *testing.T) {
 func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 	for _, d := range hashring.Distributions() {
 		accepted := 0
-		for _, h := range append(hashring.Hashes(), envoyHash) {
+		for _, h := range allHashes {
 			c, err := Parse("test.yml", []byte(onePool("distribution: "+d, "hash: "+h)))
 			if err != nil {
 				continue
@@ -427,7 +445,7 @@ func TestEveryHashOfEveryDistributionMakesARing(t *testing.T) {
 				t.Errorf("%s, %s: the ring is %s, %s", d, h, r.Distribution(), r.Hash())
 			}
 		}
-		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2}[d]
+		want := map[string]int{"consistent": 1, "ketama": 13, "modula": 13, "ring_hash": 2, "list": 2}[d]
 		if accepted != want {
 			t.Errorf("%s takes %d hashes, want %d", d, accepted, want)
 		}

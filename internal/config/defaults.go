@@ -15,6 +15,7 @@ func Default() Config {
 
 		Start:    Start{Require: "none", Wait: 30 * time.Second},
 		Shutdown: Shutdown{DrainTimeout: 10 * time.Second},
+		Tracing:  Tracing{Protocol: "http", Sample: 0.001},
 	}
 }
 
@@ -54,6 +55,8 @@ func DefaultPool() Pool {
 		Dangerous: "local",
 
 		RequestPhases: true,
+		SlowThreshold: 10 * time.Millisecond,
+		SlowLength:    128,
 
 		OnFailure:    "fail",
 		FailureLimit: 3,

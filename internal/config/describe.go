@@ -20,6 +20,10 @@ func (c *Config) Describe(w io.Writer) {
 		admin = "off"
 	}
 	admin += when(c.Admin.TLS != nil, " with TLS")
+	admin += when(c.Admin.Pprof, " with pprof")
+	if c.Stats != nil {
+		admin += "; twemproxy's stats: " + c.Stats.Listen
+	}
 	threads += when(c.MaxMemory > 0, "; memory: "+printSize(c.MaxMemory))
 	fmt.Fprintf(w, "%s: %s. Event loops: %s; admin: %s; log: %s, as %s%s.\n",
 		c.File, count(len(c.Pools), "pool"), threads, admin, c.Log.Level, c.Log.Format, when(!c.Reload.Watch, "; the file is not watched"))

@@ -110,7 +110,7 @@ func (d *Diff) Empty() bool { return len(d.Changes)+len(d.Pools) == 0 }
 // restartOptions are those of the process that it reads once, and restartListenOptions those of a socket that listens
 // already. This is the one place that says so.
 var (
-	restartOptions       = []string{"threads", "admin.listen", "log.format"}
+	restartOptions       = []string{"threads", "admin.listen", "admin.pprof", "stats_compat.listen", "log.format", "tracing.endpoint", "tracing.protocol", "tracing.sample", "tracing.keys"}
 	restartListenOptions = []string{"listen_mode", "backlog", "reuseport"}
 )
 
@@ -155,11 +155,17 @@ func topSettings(c *Config) []setting {
 	if c.Admin.TLS != nil {
 		secure = serverTLSKind.text(c.Admin.TLS)
 	}
+	stats := ""
+	if c.Stats != nil {
+		stats = c.Stats.Listen
+	}
 	top := []setting{
 		{name: "threads", value: strconv.Itoa(c.Threads)},
 		{name: "max_memory", value: printSize(c.MaxMemory)},
 		{name: "admin.listen", value: c.Admin.Listen},
 		{name: "admin.tls", value: secure},
+		{name: "admin.pprof", value: strconv.FormatBool(c.Admin.Pprof)},
+		{name: "stats_compat.listen", value: stats},
 		{name: "log.level", value: c.Log.Level},
 		{name: "log.format", value: c.Log.Format},
 		{name: "reload.watch_file", value: strconv.FormatBool(c.Reload.Watch)},
@@ -169,6 +175,9 @@ func topSettings(c *Config) []setting {
 	}
 	for _, o := range shutdownOptions {
 		top = append(top, setting{name: "shutdown." + o.name, value: o.text(&c.Shutdown)})
+	}
+	for _, o := range tracingOptions {
+		top = append(top, setting{name: "tracing." + o.name, value: o.text(&c.Tracing)})
 	}
 	return top
 }
@@ -218,6 +227,7 @@ func comparePools(old, p *Pool) PoolDiff {
 	routes := compareRoutes(old.Routes, p.Routes)
 	d.Changes = append(d.Changes, routes...)
 	renamed := d.compareNodes(old.Nodes(), p.Nodes())
+	d.compareOrder(old, p)
 	if len(routes) > 0 {
 		d.note("What a prefix led to stays where it is: keys that lead to another pool now are not found there.")
 	}
@@ -342,6 +352,24 @@ func (d *PoolDiff) compareNodes(old, next []Backend) (renamed map[string]string)
 	return renamed
 }
 
+// compareOrder tells of another order of the same nodes, where that places the keys.
+func (d *PoolDiff) compareOrder(old, p *Pool) {
+	if old.Distribution != "list" || p.Distribution != "list" {
+		return
+	}
+	was, is := nodeNames(old), nodeNames(p)
+	if !slices.Equal(was, is) && slices.Equal(slices.Sorted(slices.Values(was)), slices.Sorted(slices.Values(is))) {
+		d.Changes = append(d.Changes, Change{Option: "order of the nodes", Old: join(was), New: join(is)})
+	}
+}
+
+func nodeNames(p *Pool) (names []string) {
+	for _, n := range p.Nodes() {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
 func about(b Backend) string {
 	return sentence([]string{b.Address, fmt.Sprintf("weight %d", b.Weight)})
 }
@@ -350,7 +378,7 @@ func about(b Backend) string {
 func (d *PoolDiff) compareKeys(old, p *Pool, renamed map[string]string) {
 	oldNodes, oldOptions := old.placement()
 	nodes, options := p.placement()
-	if old.Placement() == p.Placement() && options == oldOptions && sameNodes(oldNodes, nodes) {
+	if old.Placement() == p.Placement() && options == oldOptions && sameNodes(options, oldNodes, nodes) {
 		return
 	}
 	for _, pool := range []*Pool{old, p} {
@@ -398,7 +426,10 @@ func (d *PoolDiff) compareKeys(old, p *Pool, renamed map[string]string) {
 	}
 }
 
-func sameNodes(a, b []hashring.Node) bool {
+func sameNodes(opt hashring.Options, a, b []hashring.Node) bool {
+	if opt.Distribution == "list" {
+		return slices.Equal(a, b)
+	}
 	byName := func(a, b hashring.Node) int { return strings.Compare(a.Name, b.Name) }
 	a, b = slices.Clone(a), slices.Clone(b)
 	slices.SortFunc(a, byName)

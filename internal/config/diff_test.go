@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,20 @@ pool a: 100.0 % of the keys move, counted exactly; the ideal, for even shares, i
 pool b: added`)
 }
 
+// The order of a list places the keys; of other distributions it is nothing.
+func TestAnotherOrder(t *testing.T) {
+	const pool = "pools:\n  - {name: a, listen: \"h:1\", distribution: %s, backends: [%s]}\n"
+	const ab, ba = `{name: a, address: "h:2"}, {name: b, address: "h:3"}`, `{name: b, address: "h:3"}, {name: a, address: "h:2"}`
+	for distribution, want := range map[string]string{
+		"modula": "",
+		"list": `pool a: order of the nodes: a, b -> b, a
+pool a: 100.0 % of the keys move, in a sample of 100,000; the ideal, for even shares, is 0.0 %`,
+	} {
+		old, next := mustParse(t, fmt.Sprintf(pool, distribution, ab)), mustParse(t, fmt.Sprintf(pool, distribution, ba))
+		equals(t, distribution, strings.Join(Compare(old, next).Lines(), "\n"), want)
+	}
+}
+
 func TestNoSecretIsInADiff(t *testing.T) {
 	secret := func(s string) *Config {
 		return mustParse(t, strings.ReplaceAll(`pools:
@@ -109,7 +124,8 @@ func TestNeedsRestart(t *testing.T) {
 	tests := []struct{ name, next, want string }{
 		{"nothing", base, ""},
 		{"level of the log", "log: {level: warn}\n" + base, ""},
-		{"process", "threads: 2\nadmin: {listen: off}\nlog: {format: json}\n" + base, "threads, admin.listen, log.format"},
+		{"process", "threads: 2\nadmin: {listen: off, pprof: true}\nlog: {format: json}\n" + base, "threads, admin.listen, admin.pprof, log.format"},
+		{"stats", "stats_compat: {listen: \"127.0.0.1:22222\"}\n" + base, "stats_compat.listen"},
 		{"another address", strings.Replace(onePool("backlog: 1"), ":6380", ":6381", 1), ""},
 		{"socket", onePool("backlog: 1", "reuseport: true", "timeout: 3s"), `pool "cache": backlog, pool "cache": reuseport`},
 		{"another pool", strings.Replace(onePool("backlog: 1"), "cache", "other", 1), ""},

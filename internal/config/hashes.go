@@ -13,6 +13,12 @@ const ownHash = "xxhash64"
 // envoyHash is the other hash of ring_hash.
 const envoyHash = "murmur2_64"
 
+// predixyHash is the other hash of list.
+const predixyHash = "atol"
+
+// allHashes are those that an option can have, whatever the distribution.
+var allHashes = slices.Concat(hashring.Hashes(), []string{envoyHash, predixyHash})
+
 // twemproxyHashes are twemproxy's, by its names. twemproxy itself has hsieh only when built with it.
 var twemproxyHashes = slices.DeleteFunc(hashring.Hashes(), func(h string) bool { return h == ownHash })
 
@@ -23,6 +29,8 @@ func defaultHash(distribution string) string {
 		return ownHash
 	case "ketama", "modula":
 		return "fnv1a_64"
+	case "list":
+		return "crc16"
 	}
 	return ""
 }
@@ -34,10 +42,16 @@ func defaultHash(distribution string) string {
 func checkHash(distribution, hash string) error {
 	switch distribution {
 	case "ketama", "modula":
-		if hash == envoyHash {
-			return fmt.Errorf("%s does not go with distribution %s; that is of ring_hash alone", quote(hash), distribution)
+		if hash == envoyHash || hash == predixyHash {
+			only := map[string]string{envoyHash: "ring_hash", predixyHash: "list"}[hash]
+			return fmt.Errorf("%s does not go with distribution %s; that is of %s alone", quote(hash), distribution, only)
 		}
 		return nil
+	case "list":
+		if hash == "crc16" || hash == predixyHash {
+			return nil
+		}
+		return fmt.Errorf("%s does not go with distribution list; write crc16 or %s", quote(hash), predixyHash)
 	case "ring_hash":
 		if hash == ownHash || hash == envoyHash {
 			return nil

@@ -37,7 +37,7 @@ var poolOptions = []option[Pool]{
 	checked("listen_mode", parseMode, printMode, func(p *Pool) *os.FileMode { return &p.ListenMode }),
 
 	choice("distribution", func(p *Pool) *string { return &p.Distribution }, hashring.Distributions()),
-	choice("hash", func(p *Pool) *string { return &p.Hash }, slices.Concat(hashring.Hashes(), []string{envoyHash})),
+	choice("hash", func(p *Pool) *string { return &p.Hash }, allHashes),
 	free(checked("hash_tag", parseHashTag, printText, func(p *Pool) *string { return &p.HashTag })),
 	whole("virtual_nodes", func(p *Pool) *int { return &p.VirtualNodes }, 2, 1000),
 	whole("ring_size", func(p *Pool) *int { return &p.RingSize }, 1, hashring.MostRingSize),
@@ -111,6 +111,8 @@ var poolOptions = []option[Pool]{
 	whole("max_private_connections", func(p *Pool) *int { return &p.PrivateLanes }, 1, math.MaxInt32),
 	words("hit_prefixes", "prefix", parseHitPrefix, func(p *Pool) *[]string { return &p.HitPrefixes }),
 	flag("request_phases", func(p *Pool) *bool { return &p.RequestPhases }),
+	checked("slowlog_threshold", parseSlow, printSlow, func(p *Pool) *time.Duration { return &p.SlowThreshold }),
+	whole("slowlog_length", func(p *Pool) *int { return &p.SlowLength }, 1, 100000),
 	duration("node_info", func(p *Pool) *time.Duration { return &p.NodeInfo }, "asks never"),
 	whole("backlog", func(p *Pool) *int { return &p.Backlog }, 1, 65535),
 	flag("tcpkeepalive", func(p *Pool) *bool { return &p.TCPKeepAlive }),
@@ -244,6 +246,30 @@ func orTimeout[O any](name string, field func(*O) *time.Duration) option[O] {
 }
 
 const asTimeout = "timeout"
+
+// parseSlow takes a duration, however short, or off.
+func parseSlow(s string) (time.Duration, error) {
+	if s == "off" {
+		return NoSlowlog, nil
+	}
+	if strings.HasPrefix(s, "-") {
+		return 0, fmt.Errorf("%s is negative; off has no slow log, 0 every request in it", quote(s))
+	}
+	if d, err := time.ParseDuration(s); err == nil && d > 0 && d < time.Millisecond {
+		return d, nil
+	}
+	return parseDuration(s, "has every request in the slow log, off none")
+}
+
+func printSlow(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "off"
+	case d > 0 && d < time.Millisecond:
+		return d.String()
+	}
+	return printDuration(d)
+}
 
 func percent[O any](name string, field func(*O) *int) option[O] {
 	return checked(name, parsePercent, func(n int) string { return strconv.Itoa(n) + "%" }, field)

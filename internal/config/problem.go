@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ type Problem struct {
 
 func (p Problem) Error() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text) }
 
-// Problems is every mistake that was found in a file, in the order of its lines.
+// Problems is every mistake that was found in a file and in what it includes, in the order of their lines.
 type Problems []Problem
 
 // mostProblems bounds what is printed: with more mistakes than that, the first ones explain the others.
@@ -36,8 +37,9 @@ func (ps Problems) Error() string {
 // reader collects what is wrong with one file while it is read, so that all of it can be told at once.
 type reader struct {
 	file     string
-	ringless bool   // rings are known to be right, and cost time
-	where    string // the pool that is being read, as `pool "cache": `
+	readFile func(path string) ([]byte, error) // what a file includes; nil: nothing can be
+	ringless bool                              // rings are known to be right, and cost time
+	where    string                            // the pool that is being read, as `pool "cache": `
 	problems Problems
 	warnings Problems
 }
@@ -68,5 +70,5 @@ func (r *reader) warningTexts() []string {
 }
 
 func sortByLine(ps Problems) {
-	slices.SortStableFunc(ps, func(a, b Problem) int { return a.Line - b.Line })
+	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line) })
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -12,8 +14,8 @@ import (
 )
 
 var (
-	topOptions    = []string{"threads", "max_memory", "admin", "log", "reload", "start", "shutdown", "pools"}
-	adminOptions  = []string{"listen", "tls"}
+	topOptions    = []string{"threads", "max_memory", "admin", "stats_compat", "log", "reload", "start", "shutdown", "tracing", "pools"}
+	adminOptions  = []string{"listen", "tls", "pprof"}
 	logOptions    = []string{"level", "format"}
 	reloadOptions = []string{"watch_file"}
 	logLevels     = []string{"debug", "info", "warn", "error"}
@@ -25,7 +27,7 @@ const mostThreads = 1024
 // proxy reads our own file.
 func (r *reader) proxy(root *yaml.Node, c *Config) {
 	used := &taken{}
-	adminLine := 0
+	adminLine, pprofLine := 0, 0
 	hasPools := false
 	for _, e := range r.entries(root) {
 		switch e.name {
@@ -44,8 +46,13 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 		case "admin":
 			for _, e := range r.section(e) {
 				adminLine = e.key.Line
+				if e.name == "pprof" {
+					pprofLine = e.key.Line
+				}
 				r.admin(e, c)
 			}
+		case "stats_compat":
+			statsKind.maybe(r, e, &c.Stats)
 		case "log":
 			for _, e := range r.section(e) {
 				r.log(e, c)
@@ -60,6 +67,9 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 		case "shutdown":
 			lines := r.section(e)
 			r.within("shutdown: ", func() { readMap(r, lines, shutdownOptions, "", "", &c.Shutdown) })
+		case "tracing":
+			lines := r.section(e)
+			r.within("tracing: ", func() { readMap(r, lines, tracingOptions, "", "", &c.Tracing) })
 		case "pools":
 			hasPools = true
 			r.pools(e, c, used)
@@ -73,7 +83,26 @@ func (r *reader) proxy(root *yaml.Node, c *Config) {
 	r.links(c, used.silent)
 	if c.Admin.Listen != "" {
 		r.within("admin: ", func() { r.claimListen(used, c.Admin.Listen, adminLine, "admin") })
+		if c.Admin.Pprof && !c.Admin.guarded() {
+			r.fail(pprofLine, "admin: pprof is true, and everybody can reach %s; expected an address of the loopback, or tls with client_ca", quote(c.Admin.Listen))
+		}
 	}
+	if c.Stats != nil {
+		r.within("stats_compat: ", func() { r.claimListen(used, c.Stats.Listen, c.Stats.Line, "stats_compat") })
+	}
+}
+
+// guarded reports whether only this machine, or only who has a certificate, gets in.
+func (a *Admin) guarded() bool {
+	if a.TLS != nil && a.TLS.ClientCA != "" && a.TLS.RequireClientCert {
+		return true
+	}
+	host, _, err := net.SplitHostPort(a.Listen)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // section gives the lines of a map inside of the top map.
@@ -86,14 +115,23 @@ func (r *reader) section(e entry) []entry {
 }
 
 func (r *reader) admin(e entry, c *Config) {
-	if e.name == "tls" {
+	switch e.name {
+	case "listen":
+		r.adminListen(e, c)
+	case "tls":
 		r.within("admin: ", func() { serverTLSKind.maybe(r, e, &c.Admin.TLS) })
-		return
-	}
-	if e.name != "listen" {
+	case "pprof":
+		if s, ok := r.scalar(e); ok {
+			pprof, err := parseFlag(s)
+			r.within("admin: ", func() { r.check(e, err) })
+			c.Admin.Pprof = pprof
+		}
+	default:
 		r.within("admin: ", func() { r.unknown(e, adminOptions) })
-		return
 	}
+}
+
+func (r *reader) adminListen(e entry, c *Config) {
 	s, ok := r.scalar(e)
 	switch {
 	case !ok:
@@ -376,7 +414,7 @@ var ofClients = []string{
 	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "user_limits", "deny_commands", "allow_commands", "dangerous_commands", "database", "cluster_mode", "max_clients",
 	"max_clients_per_address", "max_connection_rate", "login_timeout", "client_idle_timeout", "max_request_rate", "request_burst", "pipeline_window",
 	"max_request_size", "client_input_limit", "max_arguments", "max_key_length", "client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
-	"hit_prefixes", "request_phases",
+	"hit_prefixes", "request_phases", "slowlog_threshold", "slowlog_length",
 }
 
 // togetherWithSource checks what does not go with servers that a cluster names, or with none.
@@ -419,6 +457,9 @@ func (r *reader) failureTogether(p *Pool, given map[string]entry, refuse func(na
 	}
 	if p.Distribution == "random" {
 		refuse("migration", "warm does not go with distribution random, in which no key has a place")
+	}
+	if p.Distribution == "list" {
+		refuse("migration", "warm does not go with distribution list, whose order Ringways can't agree on; remove it, or write distribution: consistent")
 	}
 }
 

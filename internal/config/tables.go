@@ -34,6 +34,13 @@ var shutdownOptions = []option[Shutdown]{
 	duration("drain_timeout", func(s *Shutdown) *time.Duration { return &s.DrainTimeout }, "cuts everybody off at once"),
 }
 
+var tracingOptions = []option[Tracing]{
+	checked("endpoint", parseEndpoint, printText, func(t *Tracing) *string { return &t.Endpoint }),
+	choice("protocol", func(t *Tracing) *string { return &t.Protocol }, []string{"http", "grpc"}),
+	checked("sample", parseSample, printFloat, func(t *Tracing) *float64 { return &t.Sample }),
+	flag("keys", func(t *Tracing) *bool { return &t.Keys }),
+}
+
 var migrationOptions = []option[Migration]{
 	choice("mode", func(m *Migration) *string { return &m.Mode }, migrationModes),
 	duration("window", func(m *Migration) *time.Duration { return &m.Window }, ""),
@@ -84,6 +91,10 @@ var backendOptions = []option[Backend]{
 	secret("password", func(b *Backend) *Secret { return &b.Password }),
 	envName("password_env", func(b *Backend) *string { return &b.PasswordEnv }),
 	file("password_file", func(b *Backend) *string { return &b.PasswordFile }),
+}
+
+var statsOptions = []option[StatsCompat]{
+	checked("listen", parseStatsListen, printText, func(s *StatsCompat) *string { return &s.Listen }),
 }
 
 var tlsVersions = []string{"1.2", "1.3"}
@@ -158,6 +169,8 @@ var (
 	serverTLSKind = kind[ServerTLS]{what: "tls", expected: "{cert: file, key: file}", options: serverTLSOptions,
 		usual: ServerTLS{RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2", HandshakeTimeout: 5 * time.Second}, needs: []string{"cert", "key"},
 		line: func(t *ServerTLS) *int { return &t.Line }, check: checkServerTLS, words: []string{"off"}}
+	statsKind = kind[StatsCompat]{what: "stats_compat", expected: "{listen: host:port}, or off", options: statsOptions,
+		needs: []string{"listen"}, line: func(s *StatsCompat) *int { return &s.Line }, words: []string{"off"}}
 	clientTLSKind = kind[ClientTLS]{what: "backend_tls", expected: "on, off or {ca: file}", options: clientTLSOptions,
 		usual: ClientTLS{MinVersion: "1.2"}, line: func(t *ClientTLS) *int { return &t.Line }, check: checkClientTLS, words: []string{"on", "off"}}
 	sentinelKind = kind[Sentinel]{what: "sentinel", expected: "{addresses: [host:port], masters: [name]}", options: sentinelOptions,
@@ -195,6 +208,13 @@ func shortMigration(m *Migration, s string) (err error) {
 func shortHotKeys(h *HotKeys, s string) (err error) {
 	h.Mode, err = parseChoice(s, "mode", hotKeysModes)
 	return err
+}
+
+func parseStatsListen(s string) (string, error) {
+	if strings.HasPrefix(s, unixScheme) {
+		return "", fmt.Errorf("%s is a unix socket; expected host:port", quote(s))
+	}
+	return parseListen(s)
 }
 
 func parsePattern(s string) (string, error) {

@@ -56,6 +56,10 @@ func (r *reader) claimListen(used *taken, address string, line int, owner string
 				l.owner, quote(l.address))
 			return
 		}
+		if l.line == 0 {
+			r.fail(line, "listen %s is the default of %s; expected another address, or %s: {listen: off}", quote(address), l.owner, l.owner)
+			return
+		}
 		as := ""
 		if l.address != address {
 			as = ", as " + quote(l.address)

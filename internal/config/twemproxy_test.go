@@ -45,7 +45,7 @@ func TestNutcrackerYML(t *testing.T) {
 	for i, want := range []Pool{sessions, cache, any, old} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
-	equals(t, "the rest", Config{Admin: c.Admin, Log: c.Log, Reload: c.Reload, Threads: c.Threads, Start: c.Start, Shutdown: c.Shutdown}, Default())
+	equals(t, "the rest", Config{Admin: c.Admin, Log: c.Log, Reload: c.Reload, Threads: c.Threads, Start: c.Start, Shutdown: c.Shutdown, Tracing: c.Tracing}, Default())
 	equals(t, "warnings", strings.Join(c.Warnings, "\n"), strings.Join([]string{
 		`testdata/nutcracker.yml:13: pool "sessions": server_connections 2 has no effect: one pipelined connection to each server and` +
 			` event loop carries everything, and keeps the order of a client's commands`,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -254,6 +255,31 @@ func parseMode(s string) (os.FileMode, error) {
 }
 
 func printMode(m os.FileMode) string { return fmt.Sprintf("%04o", uint32(m)) }
+
+// parseEndpoint takes the address of a collector.
+func parseEndpoint(s string) (string, error) {
+	u, err := url.Parse(s)
+	switch {
+	case s == "" || s == "off":
+		return "", nil
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("%s is not the address of a collector; write it like http://localhost:4318, or off", quote(s))
+	case u.Port() == "":
+		return "", fmt.Errorf("%s has no port; collectors listen on 4318 for http and on 4317 for grpc", quote(s))
+	}
+	return s, nil
+}
+
+// leastSample bounds how rarely a request is told.
+const leastSample = 1e-9
+
+func parseSample(s string) (float64, error) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f >= leastSample && f <= 1) {
+		return 0, fmt.Errorf("%s is not a number above 0 and up to 1; 0.001 is one request in a thousand", quote(s))
+	}
+	return f, nil
+}
 
 func parseLoadBound(s string) (float64, error) {
 	f, err := strconv.ParseFloat(s, 64)

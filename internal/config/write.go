@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,13 @@ func WriteYAML(w io.Writer, c *Config) error {
 	if c.Admin.TLS != nil {
 		put(admin, "tls", serverTLSKind.node(c.Admin.TLS))
 	}
+	if c.Admin.Pprof {
+		put(admin, "pprof", plain("true"))
+	}
 	put(root, "admin", admin)
+	if c.Stats != nil {
+		put(root, "stats_compat", statsKind.node(c.Stats))
+	}
 	put(root, "log", flow(mapping("level", plain(c.Log.Level), "format", plain(c.Log.Format))))
 	pools := &yaml.Node{Kind: yaml.SequenceNode}
 	for i := range c.Pools {
@@ -40,6 +47,7 @@ func WriteYAML(w io.Writer, c *Config) error {
 	usual := Default()
 	putUnusual(root, "start", startOptions, &c.Start, &usual.Start)
 	putUnusual(root, "shutdown", shutdownOptions, &c.Shutdown, &usual.Shutdown)
+	putUnusual(root, "tracing", tracingOptions, &c.Tracing, &usual.Tracing)
 	put(root, "pools", pools)
 
 	var b bytes.Buffer
@@ -72,7 +80,11 @@ func putUnusual[O any](root *yaml.Node, name string, options []option[O], of, us
 func heading(c *Config) string {
 	var b strings.Builder
 	if c.File != "" {
-		fmt.Fprintf(&b, "From %s. What is not said here has its default; the names of the backends place the keys.", quote(c.File))
+		what := "names of the backends place"
+		if slices.ContainsFunc(c.Pools, func(p Pool) bool { return p.Distribution == "list" }) {
+			what = "order of the backends places"
+		}
+		fmt.Fprintf(&b, "From %s. What is not said here has its default; the %s the keys.", quote(c.File), what)
 	}
 	for _, warning := range c.Warnings {
 		b.WriteString("\n" + strings.ReplaceAll(warning, "\n", " "))

@@ -22,6 +22,9 @@ func unplaced(c *Config) Config {
 	d := *c
 	d.File, d.Warnings = "", nil
 	d.Admin.TLS = unplacedTLS(c.Admin.TLS)
+	if c.Stats != nil {
+		d.Stats = &StatsCompat{Listen: c.Stats.Listen}
+	}
 	d.Pools = slices.Clone(c.Pools)
 	for i := range d.Pools {
 		p := &d.Pools[i]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,16 @@ type verifiedOptions struct {
 	// not having been heard. For mixes of s, g, m, M, d, i and t.
 	again bool
 	late  bool // what has failed may be carried out even after a later write was acknowledged
+	// A client whose stream ends anywhere connects again, and takes what was not answered for failed.
+	cut bool
+	// For so long a write that has failed may be carried out yet, after later ones were acknowledged too, but nothing that was
+	// acknowledged comes back: stricter than late.
+	stray time.Duration
+	// epoch counts, up to now, the moments just before and just after a group forgot all. In place of lossy: an acknowledged write is
+	// only let vanish if that happened after it was sent, and nothing may be left of it.
+	epoch  func(group int) int64
+	groups int            // for epoch: how many there are
+	tell   func(happened) // is told of each request, from any goroutine, in place of the log of them all
 }
 
 // happened is one request.
@@ -201,6 +212,7 @@ type knower struct {
 		tally
 	}
 	versions int
+	epochs   []int64 // of the groups, before the pipeline was sent
 	checks   []check
 }
 
@@ -217,11 +229,24 @@ type check struct {
 // cell is what is known of a key with a string. A version below zero is that of a DEL, 0 that of a key that was never written.
 type cell struct {
 	acked int
-	maybe []int
+	epoch int64 // of its group, when acked was sent
+	maybe []attempt
+}
+
+// attempt is a version whose write failed, or may have been overtaken.
+type attempt struct {
+	version int
+	at      time.Duration
 }
 
 // tally is what is known of a counter.
-type tally struct{ acked, unsure int }
+type tally struct {
+	acked, unsure int
+	failed        time.Duration // when it became unsure last
+	epoch         int64
+}
+
+func (n *tally) fail(k *knower) { n.unsure, n.failed = n.unsure+1, k.v.now() }
 
 func (k *knower) lossy(key string) bool {
 	return k.v.opt.lossy && (k.v.opt.mayLose < 0 || k.group(key) == k.v.opt.mayLose)
@@ -242,18 +267,43 @@ func (k *knower) version() int { k.versions++; return k.versions }
 
 func valueOf(key string, version int) string { return fmt.Sprintf("%s=v%d", key, version) }
 
+// noteEpochs is for what is sent from here on.
+func (k *knower) noteEpochs() {
+	if k.epochs = k.epochs[:0]; k.v.opt.epoch != nil {
+		for g := range k.v.opt.groups {
+			k.epochs = append(k.epochs, k.v.opt.epoch(g))
+		}
+	}
+}
+
+// sent is the epoch of a key's group before the pipeline was sent.
+func (k *knower) sent(key string) int64 {
+	if k.v.opt.epoch == nil {
+		return 0
+	}
+	return k.epochs[k.group(key)]
+}
+
+// forgotten says whether what was sent in an epoch may have vanished since.
+func (k *knower) forgotten(key string, epoch int64) bool {
+	return k.v.opt.epoch != nil && k.v.opt.epoch(k.group(key)) != epoch
+}
+
 // wrote takes the end of a write.
-func (k *knower) wrote(c *cell, version int, failed bool) {
+func (k *knower) wrote(c *cell, key string, version int, failed bool) {
 	if failed {
-		c.maybe = append(c.maybe, version)
+		c.maybe = append(c.maybe, attempt{version, k.v.now()})
 		return
 	}
-	if k.v.opt.late && len(c.maybe) < 100 {
-		c.maybe = append(c.maybe, c.acked)
-	} else {
+	switch {
+	case k.v.opt.stray > 0:
+		c.maybe = slices.DeleteFunc(c.maybe, func(a attempt) bool { return k.v.now()-a.at > k.v.opt.stray })
+	case k.v.opt.late && len(c.maybe) < 100:
+		c.maybe = append(c.maybe, attempt{version: c.acked})
+	default:
 		c.maybe = c.maybe[:0]
 	}
-	c.acked = version
+	c.acked, c.epoch = version, k.sent(key)
 }
 
 // saw takes what was read.
@@ -272,14 +322,22 @@ func (k *knower) saw(c *cell, key, reply string) error {
 	if fits(c.acked) {
 		return nil
 	}
-	if i := slices.IndexFunc(c.maybe, fits); i >= 0 {
-		if abs(c.maybe[i]) < abs(c.acked) {
+	if i := slices.IndexFunc(c.maybe, func(a attempt) bool { return fits(a.version) }); i >= 0 {
+		if abs(c.maybe[i].version) < abs(c.acked) {
 			k.v.late.Add(1)
 		}
-		c.acked = c.maybe[i]
-		if !k.v.opt.late {
+		c.acked, c.epoch = c.maybe[i].version, k.sent(key)
+		switch {
+		case k.v.opt.stray > 0: // each is carried out once
+			c.maybe = slices.Delete(c.maybe, i, i+1)
+		case !k.v.opt.late:
 			c.maybe = c.maybe[:0]
 		}
+		return nil
+	}
+	if found == 0 && k.forgotten(key, c.epoch) {
+		k.v.lost.Add(1)
+		c.acked, c.epoch = 0, k.sent(key)
 		return nil
 	}
 	if k.lossy(key) && (found == 0 || found < abs(c.acked)) {
@@ -287,7 +345,7 @@ func (k *knower) saw(c *cell, key, reply string) error {
 		c.acked, c.maybe = found, c.maybe[:0]
 		return nil
 	}
-	return fmt.Errorf("%s has version %d, want %d or one of %d", key, found, c.acked, c.maybe)
+	return fmt.Errorf("%s has version %d, want %d or one of %v", key, found, c.acked, c.maybe)
 }
 
 func abs(n int) int { return max(n, -n) }
@@ -295,24 +353,30 @@ func abs(n int) int { return max(n, -n) }
 // counted takes the reply to INCR.
 func (k *knower) counted(n *tally, key, reply string) (failed string, err error) {
 	if reply[0] == '-' {
-		n.unsure++
+		n.fail(k)
 		return reply, nil
+	}
+	stray := k.v.opt.stray
+	if stray > 0 && k.v.now()-n.failed > stray {
+		n.unsure = 0
 	}
 	got, e := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(reply, ":"), "\r\n"))
 	switch {
 	case e != nil || reply[0] != ':':
 		return "", fmt.Errorf("INCR %s: %q", key, reply)
 	case got > n.acked && got <= n.acked+1+n.unsure:
-		if n.unsure -= got - n.acked - 1; !k.v.opt.late {
+		if n.unsure -= got - n.acked - 1; !k.v.opt.late && stray == 0 {
 			n.unsure = 0
 		}
 	case got >= 1 && got <= n.acked && k.lossy(key):
 		k.v.lost.Add(int64(n.acked + 1 - got))
 		n.unsure = 0
+	case got >= 1 && got <= 1+n.unsure && k.forgotten(key, n.epoch):
+		k.v.lost.Add(int64(n.acked + 1 - got))
 	default:
 		return "", fmt.Errorf("INCR %s: %d, after %d and %d that may have been counted", key, got, n.acked, n.unsure)
 	}
-	n.acked = got
+	n.acked, n.epoch = got, k.sent(key)
 	return "", nil
 }
 
@@ -323,6 +387,7 @@ func (k *knower) run() (err error) {
 	defer k.c.Close()
 	k.c.SetTimeout(30 * time.Second)
 	for !k.v.stop.Load() {
+		k.noteEpochs()
 		n := 1 + k.IntN(k.v.opt.depth)
 		for range n {
 			k.request(k.v.opt.mix[k.IntN(len(k.v.opt.mix))])
@@ -333,7 +398,7 @@ func (k *knower) run() (err error) {
 		time.Sleep(k.v.opt.pause/2 + rand.N(k.v.opt.pause))
 	}
 	reply, err := k.c.TryDo("ECHO", "the end")
-	if err != nil && k.v.opt.again { // let go between two pipelines
+	if err != nil && (k.v.opt.again || k.v.opt.cut) { // let go between two pipelines
 		if err = k.sendAgain(nil); err == nil {
 			reply, err = k.c.TryDo("ECHO", "the end")
 		}
@@ -347,15 +412,16 @@ func (k *knower) run() (err error) {
 // flush sends the pipeline and looks at all the replies.
 func (k *knower) flush() error {
 	start := time.Now()
-	if err := k.c.TryFlush(); err != nil && !k.v.opt.again { // otherwise reading will tell
+	if err := k.c.TryFlush(); err != nil && !k.v.opt.again && !k.v.opt.cut { // otherwise reading will tell
 		return err
 	}
 	checks := k.checks
 	k.checks = nil
 	behind := uint64(0)
+	lost := false
 	for i, ch := range checks {
 		var replies []string
-		for len(replies) < max(ch.replies, 1) {
+		for !lost && len(replies) < max(ch.replies, 1) {
 			b, err := k.c.TryRecv(nil)
 			if err == io.EOF && len(b)+len(replies) == 0 && k.v.opt.again {
 				if err := k.sendAgain(checks[i:]); err != nil {
@@ -363,10 +429,20 @@ func (k *knower) flush() error {
 				}
 				continue
 			}
+			if err != nil && k.v.opt.cut && !errors.Is(err, os.ErrDeadlineExceeded) {
+				if err := k.sendAgain(nil); err != nil {
+					return fmt.Errorf("%s: %w", ch.what, err)
+				}
+				lost = true
+				break
+			}
 			if err != nil {
 				return fmt.Errorf("%s: no reply: %w", ch.what, err)
 			}
 			replies = append(replies, string(b))
+		}
+		if lost {
+			replies = lostReplies[4-max(ch.replies, 1):]
 		}
 		failed, err := ch.look(replies)
 		if err != nil {
@@ -378,10 +454,21 @@ func (k *knower) flush() error {
 		}
 		behind |= h.groups
 		h.behind = behind
-		k.log = append(k.log, h)
-		k.v.answered.Add(1)
+		k.note(h)
 	}
 	return nil
+}
+
+// lostReplies are what a transaction is taken to have been answered that was not; the last stands for any other request.
+var lostReplies = []string{"+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "-lost"}
+
+func (k *knower) note(h happened) {
+	k.v.answered.Add(1)
+	if k.v.opt.tell != nil {
+		k.v.opt.tell(h)
+		return
+	}
+	k.log = append(k.log, h)
 }
 
 // sendAgain goes on with a new connection.
@@ -414,7 +501,7 @@ func (k *knower) request(kind byte) {
 	switch kind {
 	case 's':
 		v := k.version()
-		k.send("SET "+key, true, []string{key}, func(r string) (string, error) { return k.okay(r, []*cell{c}, []int{v}) }, "SET", key, valueOf(key, v))
+		k.send("SET "+key, true, []string{key}, func(r string) (string, error) { return k.okay(r, []string{key}, []*cell{c}, []int{v}) }, "SET", key, valueOf(key, v))
 	case 'g':
 		k.send("GET "+key, false, []string{key}, func(r string) (string, error) {
 			if r[0] == '-' {
@@ -428,10 +515,10 @@ func (k *knower) request(kind byte) {
 			if r[0] != '-' && r != ":0\r\n" && r != ":1\r\n" {
 				return "", fmt.Errorf("%q", r)
 			}
-			if r[0] == ':' && len(c.maybe) == 0 && !k.lossy(key) && !k.v.opt.late && (r == ":1\r\n") != (c.acked > 0) {
+			if r[0] == ':' && len(c.maybe) == 0 && !k.lossy(key) && !k.v.opt.late && !k.forgotten(key, c.epoch) && (r == ":1\r\n") != (c.acked > 0) {
 				return "", fmt.Errorf("%q of version %d", r, c.acked)
 			}
-			k.wrote(c, v, r[0] == '-')
+			k.wrote(c, key, v, r[0] == '-')
 			return errorOf(r), nil
 		}, "DEL", key)
 	case 'm':
@@ -463,12 +550,12 @@ func errorOf(reply string) string {
 }
 
 // okay takes the reply to a write that says OK.
-func (k *knower) okay(r string, list []*cell, versions []int) (string, error) {
+func (k *knower) okay(r string, keys []string, list []*cell, versions []int) (string, error) {
 	if r[0] != '-' && r != "+OK\r\n" {
 		return "", fmt.Errorf("%q", r)
 	}
 	for i, c := range list {
-		k.wrote(c, versions[i], r[0] == '-')
+		k.wrote(c, keys[i], versions[i], r[0] == '-')
 	}
 	return errorOf(r), nil
 }
@@ -508,7 +595,7 @@ func (k *knower) mset() {
 		args = append(args, key, valueOf(key, v))
 		list, versions, keys = append(list, &k.strings[i]), append(versions, v), append(keys, key)
 	}
-	k.send("MSET "+strings.Join(keys, " "), true, keys, func(r string) (string, error) { return k.okay(r, list, versions) }, args...)
+	k.send("MSET "+strings.Join(keys, " "), true, keys, func(r string) (string, error) { return k.okay(r, keys, list, versions) }, args...)
 }
 
 // pair is the keys and what is known of them of a transaction or a script.
@@ -531,15 +618,15 @@ func (k *knower) transaction() {
 			return "", fmt.Errorf("%q", r)
 		}
 		if r[3][0] == '-' {
-			k.wrote(c, v, true)
-			n.unsure++
+			k.wrote(c, text, v, true)
+			n.fail(k)
 			return r[3], nil
 		}
 		elems, err := elementsOf(r[3])
 		if err != nil || len(elems) != 2 || elems[0] != "+OK\r\n" {
 			return "", errors.Join(err, fmt.Errorf("EXEC: %q", r[3]))
 		}
-		k.wrote(c, v, false)
+		k.wrote(c, text, v, false)
 		return k.counted(n, num, elems[1])
 	}})
 }
@@ -558,7 +645,7 @@ func (k *knower) script(bySHA bool) {
 			return "", nil
 		}
 		failed, err := k.counted(n, num, r)
-		k.wrote(c, v, failed != "")
+		k.wrote(c, text, v, failed != "")
 		return failed, err
 	}, append(args, "2", text, num, valueOf(text, v))...)
 }
@@ -566,19 +653,18 @@ func (k *knower) script(bySHA bool) {
 // talk is for what needs a reply before the next request.
 func (k *knower) talk(kind byte) {
 	ask := func(args ...string) string {
-		k.c.Send(args...)
-		if err := k.c.TryFlush(); err != nil {
-			return "-lost: " + err.Error()
-		}
-		b, err := k.c.TryRecv(nil)
+		reply, err := k.c.TryDo(args...)
 		if err != nil {
-			return "-lost: " + err.Error()
+			reply = "-lost: " + err.Error()
+			if k.v.opt.cut {
+				k.sendAgain(nil) // whether that went well the next request tells
+			}
 		}
-		return string(b)
+		return reply
 	}
 	start := time.Now()
 	note := func(what, key, failed string) {
-		k.log = append(k.log, happened{at: k.v.now(), took: time.Since(start), write: true, what: what + " " + key, failed: failed, groups: 1 << k.group(key), behind: 1 << k.group(key)})
+		k.note(happened{at: k.v.now(), took: time.Since(start), write: true, what: what + " " + key, failed: failed, groups: 1 << k.group(key), behind: 1 << k.group(key)})
 	}
 	wrong := func(err error) {
 		k.checks = append(k.checks, check{what: "talk", look: func([]string) (string, error) { return "", err }})
@@ -599,7 +685,7 @@ func (k *knower) talk(kind byte) {
 			note("BLPOP", with, "")
 		case r[0] == '-':
 			note("BLPOP", with, r)
-		case (r == "*-1\r\n" || r == "_\r\n") && k.lossy(with):
+		case (r == "*-1\r\n" || r == "_\r\n") && (k.lossy(with) || k.forgotten(with, k.sent(with))):
 			k.v.lost.Add(1)
 		default:
 			wrong(fmt.Errorf("BLPOP %s: %q", key, r))
@@ -610,13 +696,21 @@ func (k *knower) talk(kind byte) {
 			note("WATCH", key, r)
 			return
 		}
-		got := ask("GET", key)
-		ask("MULTI")
-		ask("INCR", key)
+		got := ""
+		for _, step := range [][]string{{"GET", key}, {"MULTI"}, {"INCR", key}} {
+			r := ask(step...)
+			if strings.HasPrefix(r, "-lost") { // with the connection the transaction is gone, too
+				note(step[0]+" of WATCH", key, r)
+				return
+			}
+			if step[0] == "GET" {
+				got = r
+			}
+		}
 		r := ask("EXEC")
 		switch {
 		case r[0] == '-':
-			n.unsure++
+			n.fail(k)
 			note("EXEC of WATCH", key, r)
 		case r == "*-1\r\n" || r == "_\r\n":
 			k.v.nils.Add(1)

@@ -171,9 +171,13 @@ type Pool struct {
 	Denials  [Denials]uint64
 	Stalls   [Stalls]uint64
 	Retries  [Retries]uint64
-	Latency  Histogram // from the turn that read a request to the turn that had its whole reply
-	Parts    uint64    // requests made from multi-key requests that were split
-	Widths   Widths    // of these: how many parts each had
+	Slow     uint64    // requests that took so long that they were put in the slow log
+	Latency  Histogram // from the turn that read a request to the turn that had its whole reply; while a loop counts, of those without a command: see AddUp
+
+	Commands []*Histogram // the same of each command, by its ID; nil until it is first used
+
+	Parts  uint64 // requests made from multi-key requests that were split
+	Widths Widths // of these: how many parts each had
 
 	Moves                 [MoveResults]uint64
 	Voids                 uint64 // writes that were preceded by the removal of what an old node had
@@ -197,6 +201,7 @@ type Pool struct {
 	MirrorDropped uint64         // of which it was not, though it should have been
 	MirrorErrors  uint64         // copies, or parts of them, that were answered with an error or not at all
 	Faults        [Faults]uint64 // injected
+	Traces        [2]uint64      // requests that were handed over for a collector, and those for which there was no room
 
 	Handshakes [Handshakes]uint64 // of TLS, with clients
 
@@ -221,6 +226,7 @@ type Node struct {
 	Up                                                 bool
 	Ejected                                            bool      // now
 	Ejections                                          [2]uint64 // by pool.EjectionReason; no loop's own: only one of them tells
+	EjectedAt                                          uint64    // likewise: when it was for the last time, in microseconds since 1970; 0: never
 	FailedChecks                                       uint64    // likewise
 	Lanes                                              int       // connections that are open
 	Depth                                              int       // replies awaited
@@ -279,9 +285,68 @@ func Bound(i int) uint64 {
 	return uint64(4+i%4+1) << (i/4 + firstBits - 2)
 }
 
+// OfCommand begins to count a command's requests.
+func (p *Pool) OfCommand(id int) *Histogram {
+	h := new(Histogram)
+	p.Commands[id] = h
+	return h
+}
+
+// AddUp has Latency tell of all requests, those of commands too. It must be called once, for a copy.
+func (p *Pool) AddUp() {
+	for _, h := range p.Commands {
+		if h != nil {
+			p.Latency.add(h)
+		}
+	}
+}
+
+// AddHistograms adds up by command.
+func AddHistograms(to, from []*Histogram) {
+	for id, h := range from {
+		switch {
+		case h == nil:
+		case to[id] == nil:
+			c := *h
+			to[id] = &c
+		default:
+			to[id].add(h)
+		}
+	}
+}
+
+// Doublings calls f for each doubling of the time in which something was counted: how many took no longer than so many nanoseconds.
+func (h *Histogram) Doublings(f func(bound, count uint64)) {
+	var count, told uint64
+	for i, n := range h.Buckets {
+		if count += n; i%4 == 0 && count > told {
+			f(1<<(firstBits+i/4), count)
+			told = count
+		}
+	}
+}
+
+// Count is how many there are.
+func (h *Histogram) Count() (n uint64) {
+	for _, b := range h.Buckets {
+		n += b
+	}
+	return n
+}
+
+// Since is what was counted after an earlier moment.
+func (h *Histogram) Since(before *Histogram) Histogram {
+	d := *h
+	for i, n := range before.Buckets {
+		d.Buckets[i] -= n
+	}
+	d.Sum -= before.Sum
+	return d
+}
+
 // NewPool returns an empty shard for a pool of that many nodes.
 func NewPool(nodes int) Pool {
-	return Pool{Requests: make([]uint64, command.Count()), Nodes: make([]Node, nodes)}
+	return Pool{Requests: make([]uint64, command.Count()), Commands: make([]*Histogram, command.Count()), Nodes: make([]Node, nodes)}
 }
 
 // Grow makes room for more nodes.
@@ -296,6 +361,8 @@ func (p *Pool) Clone() Pool {
 	c := *p
 	c.Requests = slices.Clone(p.Requests)
 	c.Nodes = slices.Clone(p.Nodes)
+	c.Commands = make([]*Histogram, len(p.Commands))
+	AddHistograms(c.Commands, p.Commands)
 	c.PrefixLookups = slices.Clone(p.PrefixLookups)
 	return c
 }

@@ -107,6 +107,9 @@ func fill(v reflect.Value, n int) {
 		for i := range v.Len() {
 			fill(v.Index(i), n)
 		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Int:

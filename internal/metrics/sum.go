@@ -33,6 +33,7 @@ func (p *Pool) add(q *Pool) {
 		p.Moves[i] += n
 	}
 	p.Voids += q.Voids
+	p.Slow += q.Slow
 	m, o := &p.Migration, &q.Migration // one shard has them
 	m.On = m.On || o.On
 	m.Mode += o.Mode
@@ -40,6 +41,7 @@ func (p *Pool) add(q *Pool) {
 	m.Lapses += o.Lapses
 	m.Held += o.Held
 	p.Latency.add(&q.Latency)
+	AddHistograms(p.Commands, q.Commands)
 	p.Parts += q.Parts
 	p.Lookups.AddAll(q.Lookups)
 	p.addPrefixes(q)
@@ -65,6 +67,9 @@ func (p *Pool) add(q *Pool) {
 	p.MirrorErrors += q.MirrorErrors
 	for i, n := range q.Faults {
 		p.Faults[i] += n
+	}
+	for i, n := range q.Traces {
+		p.Traces[i] += n
 	}
 	for i, n := range q.Handshakes {
 		p.Handshakes[i] += n
@@ -96,6 +101,7 @@ func (n *Node) add(o *Node) {
 	for i := range n.Ejections {
 		n.Ejections[i] += o.Ejections[i]
 	}
+	n.EjectedAt += o.EjectedAt
 	n.FailedChecks += o.FailedChecks
 	n.Lanes += o.Lanes
 	n.Depth += o.Depth

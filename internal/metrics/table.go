@@ -72,6 +72,11 @@ var table = []section{
 			latency: func(p *Pool) *Histogram { return &p.Latency },
 		},
 		{
+			name: "ringway_slow_requests_total", kind: counter,
+			help: "Requests that took `slowlog_threshold` or longer: SLOWLOG GET has the latest. What blocks is not among them.",
+			pool: func(p *Pool, put put) { put(float64(p.Slow)) },
+		},
+		{
 			name: "ringway_phase_duration_seconds", labels: []string{"phase"}, values: phaseValues,
 			help:   "How long the parts of a request's time took, of requests and parts of requests for nodes. Blocking commands count for none but write.",
 			spread: putPhases,
@@ -281,6 +286,15 @@ var table = []section{
 			name: "ringway_mirror_errors_total", kind: counter,
 			help: "Copies that the mirror answered with an error, or not at all; of one that was split each part counts.",
 			pool: func(p *Pool, put put) { put(float64(p.MirrorErrors)) },
+		},
+		{
+			name: "ringway_traces_total", kind: counter, labels: []string{"result"},
+			values: []value{{"taken", "it was handed to the exporter"}, {"dropped", "there was no room, for the collector is slow or away"}},
+			help:   "Requests that were picked to be told to the collector of `tracing`.",
+			pool: func(p *Pool, put put) {
+				put(float64(p.Traces[0]), "taken")
+				put(float64(p.Traces[1]), "dropped")
+			},
 		},
 		{
 			name: "ringway_faults_injected_total", kind: counter, labels: []string{"kind"},

@@ -28,7 +28,7 @@ func draw(files map[string]string, rows []*row) {
 // gainPicture shows throughput by workload, over that of the first mode.
 func gainPicture(rows []*row, n int) string {
 	c := chart.Chart{
-		Title:    fmt.Sprintf("Throughput of %d nodes that take %d commands a second each, by mode of hot_keys", n, rate),
+		Title:    fmt.Sprintf("Gain of %d nodes that take %d commands a second, by mode of hot_keys", n, rate),
 		Subtitle: "over that with hot_keys: off; longer is better; logarithmic scale",
 		Unit:     "times", Logarithmic: true, Colours: colours, Own: "copies", Figure: func(v float64) string { return format(v, 2) },
 	}
