@@ -6,11 +6,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 60s
 SOAK    ?= 30m
 
-# The longest packages are tested first, so that the others are beside them and not before. Tests that say they are parallel wait more than
-# they compute: four at a time suit two processors.
-
 # Tests of minutes, which make test runs without the race detector.
 LONG := Window|Histories|Freeze|Registry|Lease|HoldIs|NobodyHolds|DeadAreAwaited|MigrationReport|TestSweep|TestCluster|TestSentinelFailover|TestWarm|AreLinearizable
+
+# And those that count allocations, with one client: the detector learns nothing from them.
+COUNTING := DoNotAllocate
 
 .DEFAULT_GOAL := help
 
@@ -45,12 +45,14 @@ lint: vuln ## gofmt, vet, staticcheck and govulncheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# The longest packages are tested first, so that the others are beside them and not before. Tests that say they are parallel wait more than
+# they compute: four at a time suit two processors.
 test: servers systemd ## install the servers that the tests need, and run every test
 	$(GO) test -timeout 20m -parallel 4 ./proxy ./internal/e2e ./...
 	cd internal/manifests && $(GO) test -timeout 20m ./...
 
-race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling
-	$(GO) test -race -skip '$(LONG)' ./proxy ./internal/loop ./pool ./pool/discover ./internal/metrics ./internal/admin
+race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling, and those that count allocations
+	$(GO) test -race -skip '$(LONG)|$(COUNTING)' ./proxy ./internal/loop ./pool ./pool/discover ./internal/metrics ./internal/admin
 
 fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x

@@ -3,6 +3,8 @@ package proxy
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -590,4 +592,53 @@ func TestLimitOfMemory(t *testing.T) {
 	if d, in := comeIn(t, srv, "127.0.0.1"); !in || d.Do("PING") != "+PONG\r\n" {
 		t.Error("nobody can come in without a limit")
 	}
+}
+
+// Limits of users of a file, and of those whom the nodes know, stand by themselves.
+func TestLimitOfRequestsByName(t *testing.T) {
+	refusal := "-RATELIMIT user 'few' has had its 1 requests a second; try again later\r\n"
+	limits := []config.UserLimit{{User: "few", RequestRate: 1, RequestBurst: 10}, {User: "nobody", RequestRate: 1}}
+	t.Run("of a file", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "users.acl")
+		if err := os.WriteFile(file, []byte("user default off\nuser few on nopass ~* +@all\nuser many on nopass ~* +@all"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		srv, log := serveLogged(t, onPool(func(p *config.Pool) { p.UsersFile, p.UserLimits = file, limits }), nodes(t, 1)...)
+		few, many := client(t, srv), client(t, srv)
+		want(t, "AUTH", few.Do("AUTH", "few", "x"), "+OK\r\n")
+		want(t, "AUTH", many.Do("AUTH", "many", "x"), "+OK\r\n")
+		counts(t, srv, "rate_limited", rateOf(t, srv, few, 10, refusal))
+		for range 20 {
+			want(t, "GET of another user", many.Do("GET", "k"), "$-1\r\n")
+		}
+		if !log.has("user_limits is about a user who is not in the file", "user=nobody") || log.has("not in the file", "user=few") {
+			t.Errorf("the log:\n%s", log)
+		}
+		// The file is read again, and the limit counts on; without a limit there is none.
+		want(t, "ACL LOAD", many.Do("ACL", "LOAD"), "+OK\r\n")
+		rateOf(t, srv, few, 0, refusal)
+		reloadWith(t, srv, onPool(func(p *config.Pool) { p.UserLimits = nil }))
+		for range 20 {
+			want(t, "GET without a limit", few.Do("GET", "k"), "$-1\r\n")
+		}
+		balanced(t, srv)
+	})
+	t.Run("with passthrough", func(t *testing.T) {
+		srv, watch, _ := serveThrough(t, func(p *config.Pool) { p.UserLimits = limits })
+		for _, w := range watch {
+			want(t, "ACL SETUSER", w.Do("ACL", "SETUSER", "few", "on", ">f", "~*", "+@all"), "+OK\r\n")
+		}
+		rateOf(t, srv, loggedIn(t, srv, "few", "f"), 10, refusal)
+		rateOf(t, srv, loggedIn(t, srv, "few", "f"), 0, refusal)
+		alice := loggedIn(t, srv, "alice", "a")
+		for range 20 {
+			want(t, "GET of another user", alice.Do("GET", "a:1"), "$-1\r\n")
+		}
+	})
+	t.Run("of the only user", func(t *testing.T) {
+		srv := serve(t, onPool(func(p *config.Pool) {
+			p.UserLimits = []config.UserLimit{{User: "default", RequestRate: 1, RequestBurst: 10}}
+		}), nodes(t, 1)...)
+		rateOf(t, srv, client(t, srv), 10, strings.Replace(refusal, "few", "default", 1))
+	})
 }

@@ -44,10 +44,20 @@ func onThisMachine(peer string) bool {
 	return err != nil || addr.Addr().Unmap().IsLoopback()
 }
 
+// ruled reports whether the client has logged in as a user for whom somebody has written rules, here or, with passthrough, at the nodes: then those say what
+// it may do, wherever it is. Without that it is whoever gets here, or knows the one password that all know.
+func (s *Session) ruled() bool {
+	g := s.pool.shared.guard
+	if s.user.Name() != acl.DefaultName {
+		return g.own || g.through
+	}
+	return g.ownDefault && !s.user.NoPassword()
+}
+
 // tooFar refuses a command that is for clients on this machine. It returns false if the client may send it.
 func (s *Session) tooFar(c *command.Command, a *resp.Args) (refused bool) {
 	g := s.pool.shared.guard
-	if g.local == nil || !g.local.Has(c.ID) || g.own && s.user.Name() != acl.DefaultName {
+	if g.local == nil || !g.local.Has(c.ID) || s.ruled() {
 		return false
 	}
 	s.last = c

@@ -56,6 +56,16 @@ func TestDangerousCommandsAreForLocals(t *testing.T) {
 		{"the user default, beside others", func(p *config.Pool) {
 			p.Users = []config.User{{Name: "app", Passwords: []config.Secret{"x"}, Rules: "~* +@all -@dangerous"}}
 		}, false, true, true, ""},
+		{"the user default, with rules and a password", func(p *config.Pool) {
+			p.Users = []config.User{{Name: acl.DefaultName, Passwords: []config.Secret{"x"}, Rules: "~* +@all"}}
+		}, false, false, false, acl.DefaultName},
+		{"the user default, whose rules have no FLUSHALL", func(p *config.Pool) {
+			p.Users = []config.User{{Name: acl.DefaultName, Passwords: []config.Secret{"x"}, Rules: "~* +@all -flushall -debug"}}
+		}, true, true, false, acl.DefaultName},
+		{"the user default, with rules and without a password", func(p *config.Pool) {
+			p.Users = []config.User{{Name: acl.DefaultName, NoPassword: true, Rules: "~* +@all"}}
+		}, false, true, true, ""},
+		{"a password for all", func(p *config.Pool) { p.RequirePass = "x" }, false, true, true, acl.DefaultName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			srv := serve(t, onPool(c.change), addresses...)

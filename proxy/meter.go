@@ -99,14 +99,19 @@ type quotas struct {
 // newQuotas makes those of a pool's configuration. What has been taken before counts on.
 func newQuotas(p *config.Pool, before quotas) (q quotas) {
 	q.pool = newBucket("this pool", p.RequestRate, p.RequestBurst, before.pool)
-	for i := range p.Users {
-		u := &p.Users[i]
-		if b := newBucket("user '"+u.Name+"'", u.RequestRate, u.RequestBurst, before.users[u.Name]); b != nil {
+	add := func(user string, rate, burst int) {
+		if b := newBucket("user '"+user+"'", rate, burst, before.users[user]); b != nil {
 			if q.users == nil {
 				q.users = map[string]*bucket{}
 			}
-			q.users[u.Name] = b
+			q.users[user] = b
 		}
+	}
+	for i := range p.Users {
+		add(p.Users[i].Name, p.Users[i].RequestRate, p.Users[i].RequestBurst)
+	}
+	for _, l := range p.UserLimits {
+		add(l.User, l.RequestRate, l.RequestBurst)
 	}
 	return q
 }

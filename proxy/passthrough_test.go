@@ -269,3 +269,34 @@ func TestPassthroughWithoutServers(t *testing.T) {
 		}
 	})
 }
+
+// What concerns everybody is for the users that the servers let do it, wherever their clients are, unless it is denied. The user default is whoever knows the servers' one
+// password, and has no rules.
+func TestPassthroughDangerousCommands(t *testing.T) {
+	for _, c := range []struct {
+		mode, user, password string
+		refusal              string // of KEYS from afar, by whom: "" for nobody
+	}{
+		{"local", "carol", "c", ""},
+		{"local", "alice", "a", "has no permissions"}, // says the server
+		{"local", "default", "d", "is for clients on Ringway's own machine"},
+		{"allow", "default", "d", ""},
+		{"deny", "carol", "c", "is denied to all clients of this pool"},
+	} {
+		t.Run(c.mode+" "+c.user, func(t *testing.T) {
+			srv, watch, _ := serveThrough(t, func(p *config.Pool) { p.Dangerous = c.mode })
+			for _, w := range watch {
+				want(t, "ACL SETUSER", w.Do("ACL", "SETUSER", "carol", "on", ">c", "~*", "+@all"), "+OK\r\n")
+				want(t, "ACL SETUSER", w.Do("ACL", "SETUSER", "default", "on", ">d", "~*", "+@all"), "+OK\r\n")
+			}
+			cl := loggedIn(t, srv, c.user, c.password)
+			fromAfar(t, srv)
+			got := strings.ToLower(cl.Do("KEYS", "*"))
+			if c.refusal == "" {
+				want(t, "KEYS", got, "*0\r\n")
+			} else if !strings.HasPrefix(got, "-noperm") || !strings.Contains(got, strings.ToLower(c.refusal)) {
+				t.Errorf("KEYS: %q, expected %s", got, c.refusal)
+			}
+		})
+	}
+}

@@ -162,7 +162,7 @@ func (r *reload) apply() {
 	}
 	for _, sp := range r.next {
 		stays[sp.director] = true
-		sp.guard.warn(srv, sp.cfg.Name)
+		sp.guard.warn(srv, sp.cfg)
 		if sp.director.present == nil {
 			srv.enter(sp)
 		} else {

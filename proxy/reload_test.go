@@ -305,7 +305,8 @@ func readAndWrite(t *testing.T, srv *Server, clients int, key func(id, i int) st
 // Clients with full pipelines, and nodes, weights and pools that come and go: no connection is dropped, no reply is missing, is an
 // error or is another key's.
 func TestReloadsUnderLoad(t *testing.T) {
-	const clients, reloads = 32, 50
+	const clients = 32
+	reloads := sized(50, 20)
 	servers := nodes(t, 4)
 	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, servers[:3]...)
 	replies, stop := readAndWrite(t, srv, clients, func(id, i int) string { return fmt.Sprintf("c%d:%d", id, i) })

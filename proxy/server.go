@@ -109,7 +109,7 @@ func Threads(cfg *config.Config) int {
 func (srv *Server) addPool(p *config.Pool, g *guard) error {
 	sp := srv.newShared(p, len(srv.pools), srv.keys.Load())
 	sp.guard, sp.quotas = g, newQuotas(p, quotas{})
-	g.warn(srv, p.Name)
+	g.warn(srv, p)
 	sp.director = newDirector(srv, sp)
 	sp.linkTo(srv.pools)
 	err := sp.director.open(func(t *topology) {

@@ -87,6 +87,8 @@ type Session struct {
 	fate fate        // of the next request, where there is a fault
 	late *loop.Timer // runs while it is delayed; nil until one is
 
+	pieces *pieces // nil until a request comes in some
+
 	joins    []join   // requests for hot keys that wait for others, and may have no place on the lane yet
 	seenHot  *hotKeys // the hot keys that sentHot is about
 	atCopies int      // reads that are at copies of hot keys
@@ -165,9 +167,11 @@ const (
 
 // Readable reads what the client has sent.
 func (s *Session) Readable() {
+	var n int
+	var err error
 	if s.off == len(s.in) {
 		b := s.worker.loop.ReadBuffer()
-		n, err := s.conn.Read(b)
+		n, err = s.conn.Read(b)
 		if err != nil || n == 0 {
 			s.readEnded(err)
 			return
@@ -183,7 +187,7 @@ func (s *Session) Readable() {
 			s.afterParse()
 			return
 		}
-		n, err := s.conn.Read(s.in[len(s.in):cap(s.in)])
+		n, err = s.conn.Read(s.in[len(s.in):cap(s.in)])
 		if err != nil || n == 0 {
 			s.readEnded(err)
 			return
@@ -191,6 +195,9 @@ func (s *Session) Readable() {
 		s.pool.stats.BytesIn += uint64(n)
 		s.in = s.in[:len(s.in)+n]
 		s.advance(s.parse(s.in[s.off:]))
+	}
+	if n < smallPiece && s.scan != nil {
+		s.tookPiece()
 	}
 	s.afterParse()
 }
@@ -403,6 +410,9 @@ func (s *Session) gone() {
 	}
 	if s.late != nil {
 		w.loop.StopTimer(s.late)
+	}
+	if s.pieces != nil {
+		w.loop.StopTimer(s.pieces.rest)
 	}
 	if s.retrying != nil {
 		s.endRetrying()

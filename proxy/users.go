@@ -25,13 +25,14 @@ import (
 // of it: the plain ones with a look at a bitmap and at the patterns of the user's keys (mayPlainly), all others by judge. What is queued
 // in a transaction is judged then, and at EXEC once more if there are other rules by then.
 type guard struct {
-	users   *acl.Users
-	denied  *acl.Commands // nil: nothing
-	local   *acl.Commands // what is for clients on this machine; nil: nothing
-	file    string        // of the users; empty: they are in the configuration
-	digest  [32]byte      // of what the file held
-	own     bool          // there are users beside the one that every pool has
-	through bool          // the nodes say who may log in, and do what
+	users      *acl.Users
+	denied     *acl.Commands // nil: nothing
+	local      *acl.Commands // what is for clients on this machine; nil: nothing
+	file       string        // of the users; empty: they are in the configuration
+	digest     [32]byte      // of what the file held
+	own        bool          // there are users beside the one that every pool has
+	ownDefault bool          // the user default is one of them
+	through    bool          // the nodes say who may log in, and do what
 }
 
 // openGuards reads what a configuration and the files that it names say of the users of each pool, by its name.
@@ -67,11 +68,11 @@ func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
 			return nil, p.Line, err
 		}
 	}
-	hasDefault := slices.ContainsFunc(users, func(u *acl.User) bool { return u.Name() == acl.DefaultName })
+	g.ownDefault = slices.ContainsFunc(users, func(u *acl.User) bool { return u.Name() == acl.DefaultName })
 	switch {
 	case g.through:
 		users = append(users, acl.NewUser(acl.DefaultName)) // who has not logged in is nobody
-	case !hasDefault:
+	case !g.ownDefault:
 		users = append(users, acl.NewDefault(p.RequirePass.Reveal()))
 	case p.RequirePass != "":
 		return nil, p.Line, fmt.Errorf("%s has the user default, and requirepass is its password as well; keep one", g.file)
@@ -86,8 +87,14 @@ func newGuard(p *config.Pool, dir string) (g *guard, line int, err error) {
 	return g, 0, nil
 }
 
-// warn tells of users that protect nothing. Of those in the configuration it has told itself.
-func (g *guard) warn(srv *Server, pool string) {
+// warn tells of users that protect nothing, and of limits that are nobody's. Of those in the configuration it has told itself.
+func (g *guard) warn(srv *Server, p *config.Pool) {
+	pool := p.Name
+	for _, l := range p.UserLimits {
+		if g.file != "" && g.users.Find([]byte(l.User)) == nil {
+			srv.log.Warn("user_limits is about a user who is not in the file", "pool", pool, "user", l.User, "file", g.file)
+		}
+	}
 	if d := g.users.Default(); g.file != "" && d.On() && d.NoPassword() && d.Unlimited() {
 		srv.log.Warn("who does not log in is the user default, who may do everything; for an end to that add a line: user default off", "pool", pool, "file", g.file)
 	}

@@ -240,6 +240,12 @@ func (w *worker) welcome(ps *poolState, fd int, peer string) {
 		unix.Close(fd)
 		return
 	}
+	if loop.Left(fd) { // who comes and goes at once costs no session; those who do it thousands of times a second mean no good
+		ps.stats.Accepted++
+		ps.shared.discount(peer)
+		unix.Close(fd)
+		return
+	}
 	loop.TCPOptions(fd, cfg.TCPKeepAlive)
 	if ps.shared.tls != nil {
 		w.shakeHands(ps, fd, peer)

@@ -149,6 +149,11 @@ var badFiles = []struct{ name, says string }{
 	{"max_memory", `1: max_memory "1mb" is out of range; the least is 64mb, the most 1048576gb`},
 	{"request_burst_alone", `4: pool "cache": request_burst belongs to max_request_rate; add that, or remove the line`},
 	{"user_request_burst_alone", `4: pool "cache": user "a": request_burst without max_request_rate; add that, or remove it`},
+	{"user_limits", `5: pool "cache": user limit max_request_rate "0" is not a whole number of at least 1
+6: pool "cache": a user limit without a max_request_rate; expected {user: .., max_request_rate: ..}`},
+	{"user_limits_of_nobody", `6: pool "cache": user_limits: there is no user "b" (known: default, a)`},
+	{"user_limits_twice", `6: pool "cache": user "a" has a limit on line 4 already; keep one
+8: pool "cache": user "default" has a limit on line 7 already; keep one`},
 	{"max_arguments", `4: pool "cache": max_arguments "3" is not a whole number of at least 16`},
 	{"client_idle_timeout", `4: pool "cache": client_idle_timeout "300" has no unit; write 300s for seconds or 300ms for milliseconds`},
 	{"window_zero", `4: pool "cache": pipeline_window "0" is not a whole number from 1 to 1048576`},

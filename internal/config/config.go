@@ -171,11 +171,12 @@ type Pool struct {
 	RequirePass Secret // demanded from clients
 	Database    int    // the database a client starts in
 
-	Users         []User   // in the order of the file; empty: all clients are the user default
-	UsersFile     string   // where they are otherwise, in the syntax of Redis' aclfile
-	DenyCommands  []string // in lower case, or categories such as @admin. Whether there are such is not checked here.
-	AllowCommands []string // likewise: which of these are not denied
-	Dangerous     string   // who may send what concerns everybody: local, allow or deny
+	Users         []User      // in the order of the file; empty: all clients are the user default
+	UsersFile     string      // where they are otherwise, in the syntax of Redis' aclfile
+	UserLimits    []UserLimit // of users, wherever they are
+	DenyCommands  []string    // in lower case, or categories such as @admin. Whether there are such is not checked here.
+	AllowCommands []string    // likewise: which of these are not denied
+	Dangerous     string      // who may send what concerns everybody: local, allow or deny
 
 	Passthrough bool // clients are at the servers who they say they are
 
@@ -225,6 +226,15 @@ type User struct {
 	Rules      string   // what the user may do, as in Redis' ACL; no passwords. Whether it can be so is not checked here.
 
 	RequestRate  int // requests of all of the user's clients in a second; 0: unlimited
+	RequestBurst int // of them at once; 0: as many as RequestRate
+
+	Line int // where it stands in the file
+}
+
+// UserLimit is what one user of a pool may ask, of whom the rest is said elsewhere.
+type UserLimit struct {
+	User         string
+	RequestRate  int // requests of all of the user's clients in a second
 	RequestBurst int // of them at once; 0: as many as RequestRate
 
 	Line int // where it stands in the file

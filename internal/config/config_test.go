@@ -188,13 +188,15 @@ func TestEveryOptionIsRead(t *testing.T) {
 	magic.HitPrefixes, magic.RequestPhases, magic.NodeInfo = []string{"session:", "null"}, false, 15*time.Second
 	magic.SlowThreshold, magic.SlowLength = 250*time.Microsecond, 7
 
+	magic.UserLimits = []UserLimit{{User: "default", RequestRate: 1000, RequestBurst: 2000, Line: 151}}
+
 	for i, want := range []Pool{p, merged, watched, shadow, front, guarded, secure, trusting, public, ringed, magic} {
 		equals(t, want.Name, c.Pools[i], want)
 	}
 	admin := Admin{Pprof: true, TLS: &ServerTLS{Cert: "a.crt", Key: "a.key", ClientCA: "ca.crt", RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2",
 		HandshakeTimeout: 5 * time.Second, Line: 2}}
 	start, shutdown := Start{Require: "all", Wait: time.Minute}, Shutdown{DrainDelay: 5 * time.Second, DrainTimeout: 25 * time.Second}
-	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 155}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
+	equals(t, "the rest", *c, Config{Threads: 3, MaxMemory: 2 << 30, Admin: admin, Stats: &StatsCompat{Listen: "127.0.0.1:22222", Line: 156}, Log: Log{Level: "debug", Format: "json"}, Start: start, Shutdown: shutdown,
 		Tracing: Tracing{Endpoint: "https://collector:4317/x", Protocol: "grpc", Sample: 0.25, Keys: true}, File: "testdata/full.yml", Pools: c.Pools})
 }
 

@@ -57,6 +57,7 @@ func (p *Pool) describe(w io.Writer) {
 	open := p.Listen != ""
 	row("limits", when(open, orUnlimited(p.MaxClients)), when(p.MaxPerAddress > 0, fmt.Sprintf("%d from one address", p.MaxPerAddress)),
 		when(p.ConnectionRate > 0, fmt.Sprintf("%d new in a second", p.ConnectionRate)), when(p.RequestRate > 0, count(p.RequestRate, "request")+" in a second"),
+		p.describeUserLimits(),
 		when(open, fmt.Sprintf("%s in flight for each", count(p.Window, "request"))),
 		when(open, "arguments of "+printSize(p.MaxRequestSize)), when(p.MaxKeyLength > 0, "keys of "+printSize(p.MaxKeyLength)), when(open, printSize(p.ClientOutputLimit)+" unsent to a client"),
 		when(!front, printSize(p.NodeOutputLimit)+" unsent to a backend"),
@@ -86,6 +87,14 @@ func (p *Pool) describe(w io.Writer) {
 	}
 	_ = tw.Flush()
 	p.describeNodes(w)
+}
+
+func (p *Pool) describeUserLimits() string {
+	var all []string
+	for _, l := range p.UserLimits {
+		all = append(all, count(l.RequestRate, "request")+" in a second of user "+l.User)
+	}
+	return sentence(all)
 }
 
 func (p *Pool) describeUsers() string {

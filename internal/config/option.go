@@ -78,6 +78,7 @@ var poolOptions = []option[Pool]{
 	secret("requirepass", func(p *Pool) *Secret { return &p.RequirePass }),
 	list("users", userKind, func(p *Pool) *[]User { return &p.Users }),
 	checked("users_file", parseFileName, printText, func(p *Pool) *string { return &p.UsersFile }),
+	list("user_limits", userLimitKind, func(p *Pool) *[]UserLimit { return &p.UserLimits }),
 	words("deny_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.DenyCommands }),
 	words("allow_commands", aCommand, parseAnyCommand, func(p *Pool) *[]string { return &p.AllowCommands }),
 	choice("dangerous_commands", func(p *Pool) *string { return &p.Dangerous }, []string{"local", "allow", "deny"}),

@@ -370,12 +370,34 @@ func (r *reader) usersTogether(p *Pool, given map[string]entry, refuse func(name
 			r.fail(u.Line, "user %s is on line %d already; keep one", quote(u.Name), first)
 		}
 	}
+	r.userLimits(p)
 	line, has := names[defaultUser]
 	switch {
 	case has && p.RequirePass != "":
 		r.fail(line, "user default beside requirepass, which is its password; keep one")
 	case !has && len(p.Users) > 0 && p.RequirePass == "":
 		r.warn(given["users"].key.Line, "who does not log in is the user default, who may do everything; for an end to that add {name: default, rules: off}, or requirepass")
+	}
+}
+
+// userLimits checks whose limits they are. Whom a file or the servers have is not known here.
+func (r *reader) userLimits(p *Pool) {
+	var limits map[string]int
+	known := []string{defaultUser}
+	for _, u := range p.Users {
+		if u.Name != defaultUser {
+			known = append(known, u.Name)
+		}
+		if u.RequestRate > 0 {
+			claim(&limits, u.Name, u.Line)
+		}
+	}
+	for _, l := range p.UserLimits {
+		if first, ok := claim(&limits, l.User, l.Line); !ok {
+			r.fail(l.Line, "user %s has a limit on line %d already; keep one", quote(l.User), first)
+		} else if !slices.Contains(known, l.User) && p.UsersFile == "" && !p.Passthrough {
+			r.fail(l.Line, "user_limits: there is no user %s (known: %s)", quote(l.User), join(known))
+		}
 	}
 }
 
@@ -389,7 +411,7 @@ var placing = map[string]bool{
 
 // ofClients are the options of a pool that leads to others; all the rest is about servers, which it doesn't have.
 var ofClients = []string{
-	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "deny_commands", "allow_commands", "dangerous_commands", "database", "cluster_mode", "max_clients",
+	"name", "listen", "listen_mode", "tls", "requirepass", "users", "users_file", "user_limits", "deny_commands", "allow_commands", "dangerous_commands", "database", "cluster_mode", "max_clients",
 	"max_clients_per_address", "max_connection_rate", "login_timeout", "client_idle_timeout", "max_request_rate", "request_burst", "pipeline_window",
 	"max_request_size", "client_input_limit", "max_arguments", "max_key_length", "client_output_limit", "client_stall_timeout", "backlog", "tcpkeepalive", "reuseport", "hot_keys", "mirror", "fault", "routes",
 	"hit_prefixes", "request_phases", "slowlog_threshold", "slowlog_length",

@@ -152,12 +152,20 @@ var userOptions = []option[User]{
 	whole("request_burst", func(u *User) *int { return &u.RequestBurst }, 0, math.MaxInt32),
 }
 
+var userLimitOptions = []option[UserLimit]{
+	free(checked("user", parseUserName, printText, func(u *UserLimit) *string { return &u.User })),
+	whole("max_request_rate", func(u *UserLimit) *int { return &u.RequestRate }, 1, math.MaxInt32),
+	whole("request_burst", func(u *UserLimit) *int { return &u.RequestBurst }, 0, math.MaxInt32),
+}
+
 // aCommand is what an option about commands expects one of.
 const aCommand = "command, \"container|subcommand\" or \"@category\""
 
 var (
 	userKind = kind[User]{what: "user", expected: `{name: .., password: .., rules: "~cache:* +@read"}`, options: userOptions,
 		needs: []string{"name"}, line: func(u *User) *int { return &u.Line }, check: checkUser}
+	userLimitKind = kind[UserLimit]{what: "user limit", expected: "{user: .., max_request_rate: ..}", options: userLimitOptions,
+		needs: []string{"user", "max_request_rate"}, line: func(u *UserLimit) *int { return &u.Line }}
 	serverTLSKind = kind[ServerTLS]{what: "tls", expected: "{cert: file, key: file}", options: serverTLSOptions,
 		usual: ServerTLS{RequireClientCert: true, UserFromCert: "off", MinVersion: "1.2", HandshakeTimeout: 5 * time.Second}, needs: []string{"cert", "key"},
 		line: func(t *ServerTLS) *int { return &t.Line }, check: checkServerTLS, words: []string{"off"}}

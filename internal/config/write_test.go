@@ -46,6 +46,10 @@ func unplaced(c *Config) Config {
 		for j := range p.Users {
 			p.Users[j].Line = 0
 		}
+		p.UserLimits = slices.Clone(p.UserLimits)
+		for j := range p.UserLimits {
+			p.UserLimits[j].Line = 0
+		}
 		p.Routes = slices.Clone(p.Routes)
 		for j := range p.Routes {
 			p.Routes[j].Line = 0

@@ -60,6 +60,13 @@ func Quiet(fd int) bool {
 	return errno == unix.EAGAIN
 }
 
+// Left reports whether the peer has gone already, without a word.
+func Left(fd int) bool {
+	var b [1]byte
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return errno == 0 && n == 0 || errno == unix.ECONNRESET
+}
+
 func shutdownFD(fd int) { unix.Shutdown(fd, unix.SHUT_RDWR) }
 
 func closeFD(fd int) { unix.Close(fd) }

@@ -71,10 +71,11 @@ const (
 	StallBarrier                // SELECT, HELLO or RESET behind requests in flight
 	StallFault                  // the delay of `fault`
 	StallMigration              // the other Ringways of the pool have to agree first
+	StallPieces                 // requests come in a great many small pieces
 	Stalls
 )
 
-var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration"}
+var stallNames = [Stalls]string{"window", "output", "node", "barrier", "fault", "migration", "pieces"}
 
 func (s Stall) String() string { return stallNames[s] }
 

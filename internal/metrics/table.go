@@ -604,6 +604,7 @@ var stallValues = []value{
 	StallFault:   {"fault", "The pool's `fault` delays the client's next request."},
 
 	StallMigration: {"migration", "The key moves, and the Ringways of the pool are changing over; or this one waits for the others."},
+	StallPieces:    {"pieces", "Its requests come in very small pieces: it is read again a little later, when there is more."},
 }
 
 var moveValues = []value{
