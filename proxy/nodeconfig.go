@@ -63,6 +63,8 @@ func (s *Session) ownParameter(name string) (value string, is bool) {
 		return cfg.RequirePass.Reveal(), true
 	case "timeout", "tls-port", "unixsocketperm":
 		return "0", true
+	case slowerThan, slowMaxLen:
+		return s.pool.slowTerms.parameter(name), true
 	case "cluster-enabled", "protected-mode":
 		return "no", true
 	case "masterauth", "masteruser", "unixsocket", "tls-key-file-pass", "tls-client-key-file-pass":
@@ -84,7 +86,8 @@ func fixed(name string) string {
 	return ""
 }
 
-// configSet is CONFIG SET name value...: for all nodes, unless it is about connections.
+// configSet is CONFIG SET name value...: for all nodes, unless it is about connections. What is slow it says to Ringway as well, until the
+// configuration is read again.
 func (s *Session) configSet(c *command.Command, a *resp.Args) (taken bool) {
 	for i := 2; i < a.Len(); i += 2 {
 		name := strings.ToLower(string(a.At(i)))
@@ -93,5 +96,19 @@ func (s *Session) configSet(c *command.Command, a *resp.Args) (taken bool) {
 			return true
 		}
 	}
-	return s.survey(c, s.requestOf(a), strict(func(replies [][]byte) []byte { return replies[0] }))
+	var also func(*worker)
+	terms, said := s.pool.slowTerms, false
+	for i := 2; i+1 < a.Len(); i += 2 {
+		if terms.set(strings.ToLower(string(a.At(i))), a.At(i+1)) {
+			said = true
+		}
+	}
+	if index := s.pool.shared.index; said {
+		also = func(w *worker) {
+			if index < len(w.pools) {
+				w.pools[index].callSlow(terms)
+			}
+		}
+	}
+	return s.surveyAnd(c, s.requestOf(a), also, strict(func(replies [][]byte) []byte { return replies[0] }))
 }

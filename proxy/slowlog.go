@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"ringway/internal/command"
+	"ringway/internal/config"
 	"ringway/internal/metrics"
 	"ringway/internal/tracing"
 	"ringway/resp"
@@ -52,14 +54,25 @@ type tardy struct {
 	traced *tracing.Request
 }
 
-// findSlow takes over what the configuration calls slow. The latest entries stay.
+// slowTerms are what is slow, and how many of them are remembered.
+type slowTerms struct {
+	threshold time.Duration // config.NoSlowlog: nothing is
+	length    int
+}
+
+// findSlow takes over what the configuration calls slow.
 func (ps *poolState) findSlow() {
-	cfg, sm := ps.shared.cfg, &ps.worker.samples
-	remembered := ps.remembers
-	ps.remembers = cfg.SlowThreshold >= 0 || sm.tracer != nil && sm.keys
+	ps.callSlow(slowTerms{ps.shared.cfg.SlowThreshold, ps.shared.cfg.SlowLength})
+}
+
+// callSlow has that called slow from now on. The latest entries stay.
+func (ps *poolState) callSlow(terms slowTerms) {
+	ps.slowTerms = terms
+	sm, remembered, wanted := &ps.worker.samples, ps.remembers, terms.threshold >= 0 && terms.length > 0
+	ps.remembers = wanted || sm.tracer != nil && sm.keys
 	ps.slowest = math.MaxInt64
-	if cfg.SlowThreshold >= 0 {
-		ps.slowest = int64(cfg.SlowThreshold)
+	if wanted {
+		ps.slowest = int64(terms.threshold)
 	}
 	if ps.slowFrom = ps.slowest; sm.tracer != nil {
 		ps.slowFrom = 0
@@ -71,14 +84,48 @@ func (ps *poolState) findSlow() {
 			}
 		}
 	}
-	if cfg.SlowThreshold < 0 {
+	if !wanted {
 		ps.slow = nil
 		return
 	}
 	if ps.slow == nil {
 		ps.slow = &slowlog{}
 	}
-	ps.slow.resize(cfg.SlowLength)
+	ps.slow.resize(terms.length)
+}
+
+// Redis' own settings of its slow log, which are Ringway's here.
+const (
+	slowerThan   = "slowlog-log-slower-than" // microseconds; -1: nothing is
+	slowMaxLen   = "slowlog-max-len"
+	mostSlowKept = 100_000 // as in the configuration
+)
+
+// parameter is what CONFIG GET tells.
+func (terms slowTerms) parameter(name string) string {
+	if name == slowMaxLen {
+		return strconv.Itoa(terms.length)
+	}
+	if terms.threshold < 0 {
+		return "-1"
+	}
+	return strconv.FormatInt(terms.threshold.Microseconds(), 10)
+}
+
+// set takes over what CONFIG SET says. It returns false if that is about something else, or nothing that a node would take.
+func (terms *slowTerms) set(name string, value []byte) bool {
+	n, ok := integer(value)
+	switch {
+	case ok && name == slowerThan && n == -1:
+		terms.threshold = config.NoSlowlog
+	case ok && name == slowerThan && n >= 0 && int64(n) <= math.MaxInt64/1000:
+		terms.threshold = time.Duration(n) * time.Microsecond
+	case ok && name == slowMaxLen && n >= 0:
+		terms.length = min(n, mostSlowKept)
+	default:
+		return false
+	}
+	return true
 }
 
 // lanesTell reports whether lanes have to know when requests were written, though nobody counts it.
@@ -194,20 +241,23 @@ type slowReport struct {
 	index int // of the pool
 	most  int // how many are wanted; -1: all
 	list  []slowRequest
+
+	length int // how many the pool may have
 }
 
 func (r *slowReport) loop(w *worker) {
 	if r.index < len(w.pools) {
 		if l := w.pools[r.index].slow; l != nil {
-			r.list = append(r.list, l.last(len(l.entries))...)
+			r.length = len(l.entries)
+			r.list = append(r.list, l.last(r.length)...)
 		}
 	}
 }
 
 // latest returns the entries that are wanted. The loops together have no more than one may have.
-func (r *slowReport) latest(length int) []slowRequest {
+func (r *slowReport) latest() []slowRequest {
 	slices.SortFunc(r.list, func(a, b slowRequest) int { return cmp.Compare(b.id, a.id) })
-	n := min(len(r.list), length)
+	n := min(len(r.list), r.length)
 	if r.most >= 0 {
 		n = min(n, r.most)
 	}
@@ -225,11 +275,11 @@ func (s *Session) slowlog(sub string, a *resp.Args) {
 			}
 		}, func() []byte { return []byte("+OK\r\n") })
 	case "len":
-		s.askLoops(r.loop, func() []byte { return resp.AppendInt(nil, int64(len(r.latest(s.pool.shared.cfg.SlowLength)))) })
+		s.askLoops(r.loop, func() []byte { return resp.AppendInt(nil, int64(len(r.latest()))) })
 	case "get":
 		if ok := s.slowCount(r, a); ok {
 			s.askLoops(r.loop, func() []byte {
-				list := r.latest(s.pool.shared.cfg.SlowLength)
+				list := r.latest()
 				b := resp.AppendArray(nil, len(list))
 				for i := range list {
 					b = list[i].append(b)
@@ -293,7 +343,7 @@ func (srv *Server) SlowLog() []PoolSlowLog {
 		r := &slowReport{index: sp.index, most: -1}
 		srv.onLoops(r.loop)
 		of := PoolSlowLog{Pool: sp.cfg.Name, Requests: []SlowRequest{}}
-		for _, e := range r.latest(sp.cfg.SlowLength) {
+		for _, e := range r.latest() {
 			of.Requests = append(of.Requests, SlowRequest{
 				ID: e.id, Time: e.ended.UTC(), Took: e.took / 1000, Command: e.command.Name, Key: e.key(), Client: e.client, Name: e.name, Node: e.node,
 				Queued: e.queued / 1000, AtNode: e.atNode / 1000, Writing: e.wrote(),
@@ -331,7 +381,7 @@ func (s *Session) tellSlow(a *resp.Args) {
 		return
 	}
 	s.askLoops(r.loop, func() []byte {
-		list := r.latest(s.pool.shared.cfg.SlowLength)
+		list := r.latest()
 		b := resp.AppendArray(nil, len(list))
 		for i := range list {
 			e := &list[i]

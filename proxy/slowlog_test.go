@@ -310,13 +310,9 @@ func TestPasswordsAreNotInTheSlowLog(t *testing.T) {
 	}
 }
 
-func TestSlowlogOfAllLoops(t *testing.T) {
-	srv := serve(t, func(c *config.Config) {
-		c.Threads = 2
-		onPool(func(p *config.Pool) { p.SlowThreshold, p.SlowLength = 0, 5 })(c)
-	}, nodes(t, 1)...)
-	var all []*redistest.Conn
-	for loops := map[*worker]bool{}; len(loops) < 2; {
+// clientsOnAllLoops returns as many clients as it takes for each loop to have one.
+func clientsOnAllLoops(t *testing.T, srv *Server) (all []*redistest.Conn) {
+	for loops := map[*worker]bool{}; len(loops) < len(srv.workers); {
 		all = append(all, client(t, srv))
 		all[len(all)-1].Do("PING")
 		for _, w := range srv.workers {
@@ -327,6 +323,15 @@ func TestSlowlogOfAllLoops(t *testing.T) {
 			})
 		}
 	}
+	return all
+}
+
+func TestSlowlogOfAllLoops(t *testing.T) {
+	srv := serve(t, func(c *config.Config) {
+		c.Threads = 2
+		onPool(func(p *config.Pool) { p.SlowThreshold, p.SlowLength = 0, 5 })(c)
+	}, nodes(t, 1)...)
+	all := clientsOnAllLoops(t, srv)
 	for i := range 8 {
 		for _, c := range all {
 			c.Do("SET", fmt.Sprint("k", i), "v")
@@ -365,7 +370,9 @@ func TestNodesTellTheirSlowLogs(t *testing.T) {
 	a, b := redistest.Server(t), redistest.Server(t)
 	srv := serve(t, slowFrom(time.Hour), a.Addr(), b.Addr())
 	c := client(t, srv)
-	c.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")
+	for _, node := range []*redistest.Redis{a, b} {
+		want(t, "all is slow there", redistest.Dial(t, node.Addr()).Do("CONFIG", "SET", "slowlog-log-slower-than", "0"), "+OK\r\n")
+	}
 	mine, other := keyOf(t, srv, 0, "k"), keyOf(t, srv, 1, "k")
 	c.Do("GET", mine)
 	c.Do("GET", other)
@@ -387,4 +394,38 @@ func TestNodesTellTheirSlowLogs(t *testing.T) {
 	if got := c.Do("RINGWAY", "NODES", "LATENCY", "HISTOGRAM", "get"); !strings.Contains(got, "histogram_usec") {
 		t.Errorf("RINGWAY NODES LATENCY HISTOGRAM: %q", got)
 	}
+}
+
+// What clients say of slow requests with Redis' own settings is of Ringway's slow log, on all loops, and of the nodes'.
+func TestClientsSayWhatIsSlow(t *testing.T) {
+	node := redistest.Server(t)
+	srv := serve(t, func(c *config.Config) { c.Threads = 2 }, node.Addr())
+	clients := clientsOnAllLoops(t, srv)
+	c := clients[0]
+	want(t, "before", c.Do("CONFIG", "GET", "slowlog-log-slower-than"), "*2\r\n"+redistest.Bulk("slowlog-log-slower-than")+redistest.Bulk("10000"))
+	want(t, "all is slow", c.Do("CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "3"), "+OK\r\n")
+	want(t, "after", c.Do("CONFIG", "GET", "slowlog-log-slower-than"), "*2\r\n"+redistest.Bulk("slowlog-log-slower-than")+redistest.Bulk("0"))
+	want(t, "at the node", redistest.Dial(t, node.Addr()).Do("CONFIG", "GET", "slowlog-max-len"), "*2\r\n"+redistest.Bulk("slowlog-max-len")+redistest.Bulk("3"))
+	for _, c := range clients {
+		want(t, "SLOWLOG RESET", c.Do("SLOWLOG", "RESET"), "+OK\r\n")
+		c.Do("SET", "a", "1")
+		c.Do("SET", "a", "2")
+		want(t, "SLOWLOG LEN", c.Do("SLOWLOG", "LEN"), ":2\r\n")
+		c.Do("SET", "a", "3")
+		c.Do("SET", "a", "4")
+		want(t, "of too many", c.Do("SLOWLOG", "LEN"), ":3\r\n")
+	}
+	for _, value := range []string{"-2", "x", ""} {
+		if got := c.Do("CONFIG", "SET", "slowlog-log-slower-than", value); got[0] != '-' {
+			t.Errorf("%q: %q", value, got)
+		}
+	}
+	want(t, "still slow", c.Do("CONFIG", "GET", "slowlog-log-slower-than"), "*2\r\n"+redistest.Bulk("slowlog-log-slower-than")+redistest.Bulk("0"))
+	for _, off := range [][]string{{"slowlog-max-len", "0"}, {"slowlog-max-len", "3", "slowlog-log-slower-than", "-1"}} {
+		want(t, "nothing is slow", c.Do(append([]string{"CONFIG", "SET"}, off...)...), "+OK\r\n")
+		c.Do("SET", "a", "5")
+		want(t, "SLOWLOG LEN", c.Do("SLOWLOG", "LEN"), ":0\r\n")
+	}
+	reloadWith(t, srv, onPool(func(p *config.Pool) { p.SlowLength = 7 }))
+	want(t, "as the file has it", c.Do("CONFIG", "GET", "slowlog-max-len"), "*2\r\n"+redistest.Bulk("slowlog-max-len")+redistest.Bulk("7"))
 }

@@ -108,8 +108,9 @@ type poolState struct {
 	clock    pool.Clock
 	timed    bool     // lanes know when requests were written
 	slow     *slowlog // nil: nothing is slow
-	slowest  int64    // how long a request takes that is slow, in nanoseconds
-	slowFrom int64    // how long one takes that is looked at when its reply is here: as above, or 0 while there are traces
+	slowTerms
+	slowest  int64 // how long a request takes that is slow, in nanoseconds
+	slowFrom int64 // how long one takes that is looked at when its reply is here: as above, or 0 while there are traces
 
 	remembers bool     // what is in flight, see recall.go
 	prefixes  []string // whose lookups are counted apart; nil: none

@@ -251,7 +251,7 @@ func TestHostileClients(t *testing.T) {
 		t.Run(h.name, func(t *testing.T) {
 			alone := nb.p99(t, size(5*time.Second, 100*time.Millisecond))
 			if full() { // what it costs to have such neighbours at all: they are at a server that has nothing to do with Ringway
-				elsewhere, err := nb.beside(t, h, redistest.Server(t, "--maxclients", "20000").Addr(), r.Pid(), &came, func() {})
+				elsewhere, err := nb.beside(t, h, redistest.Server(t, "--maxclients", "20000", "--protected-mode", "no").Addr(), r.Pid(), &came, func() {})
 				t.Logf("at another server: p99 %v (%v)", elsewhere.Round(time.Microsecond), err)
 			}
 			clients, files := r.metric(t, "ringway_clients"), openFiles(t, r.Pid())
