@@ -123,7 +123,7 @@ func skewed(t *testing.T, addr, key string) {
 // A person sees which node has too much to do and why, on a screen, on a phone and in the dark; that a node is gone; and that it is back.
 func TestStatusPage(t *testing.T) {
 	nodes := servers(t, 3)
-	r := serve(t, pool{nodes: addresses(nodes), options: map[string]string{"hot_keys": "off", "timeout": "10s", "health_check": "{interval: 100ms, timeout: 10s, failures: 2}"}},
+	r := serve(t, pool{nodes: addresses(nodes), options: map[string]string{"hot_keys": "off", "slowlog_threshold": "0", "timeout": "10s", "health_check": "{interval: 100ms, timeout: 10s, failures: 2}"}},
 		pool{name: "spread", nodes: addresses(nodes), options: map[string]string{"timeout": "10s", "health_check": "{interval: 100ms, timeout: 10s, failures: 2}"}})
 	hot := `user:<img src=x onerror="document.title='taken over'">`
 	owner := owners(t, r.addr(), nodes, []string{hot})[hot]
@@ -140,6 +140,7 @@ func TestStatusPage(t *testing.T) {
 	b.until("the row of the busy node to stand out", fmt.Sprintf(`document.querySelector("[data-pool=pool0] tr.busy td").textContent === %q`, victim))
 	b.until("the hot key to be told", fmt.Sprintf(`[...document.querySelectorAll("[data-pool=spread] td.key")].some(e => e.textContent === %q)`, hot))
 	b.until("what is done about it to be told", `["copies", "Reads of the hot key", "is spread over"].some(w => document.querySelector("[data-pool=spread] .verdict").textContent.includes(w))`)
+	b.until("slow requests to be told", fmt.Sprintf(`[...document.querySelectorAll("#slow tbody tr")].some(r => r.textContent.includes("get") && r.textContent.includes(%q) && r.textContent.includes(%q))`, hot, victim))
 	if n := ask[int](b, `document.querySelectorAll("[data-pool=pool0] .ring path").length`); n < 3 {
 		t.Errorf("the ring has %d parts", n)
 	}
