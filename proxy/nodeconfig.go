@@ -89,21 +89,19 @@ func fixed(name string) string {
 // configSet is CONFIG SET name value...: for all nodes, unless it is about connections. What is slow it says to Ringway as well, until the
 // configuration is read again.
 func (s *Session) configSet(c *command.Command, a *resp.Args) (taken bool) {
+	terms := s.pool.slowTerms
 	for i := 2; i < a.Len(); i += 2 {
 		name := strings.ToLower(string(a.At(i)))
 		if why := fixed(name); why != "" {
 			s.refuse(metrics.BadCommand, "ERR CONFIG SET "+name+" is refused: "+why+"; set it in the router's configuration, or on each node")
 			return true
 		}
-	}
-	var also func(*worker)
-	terms, said := s.pool.slowTerms, false
-	for i := 2; i+1 < a.Len(); i += 2 {
-		if terms.set(strings.ToLower(string(a.At(i))), a.At(i+1)) {
-			said = true
+		if i+1 < a.Len() {
+			terms.set(name, a.At(i+1))
 		}
 	}
-	if index := s.pool.shared.index; said {
+	var also func(*worker)
+	if index := s.pool.shared.index; terms != s.pool.slowTerms {
 		also = func(w *worker) {
 			if index < len(w.pools) {
 				w.pools[index].callSlow(terms)

@@ -112,8 +112,8 @@ func (terms slowTerms) parameter(name string) string {
 	return strconv.FormatInt(terms.threshold.Microseconds(), 10)
 }
 
-// set takes over what CONFIG SET says. It returns false if that is about something else, or nothing that a node would take.
-func (terms *slowTerms) set(name string, value []byte) bool {
+// set takes over what CONFIG SET says, unless that is about something else, or nothing that a node would take.
+func (terms *slowTerms) set(name string, value []byte) {
 	n, ok := integer(value)
 	switch {
 	case ok && name == slowerThan && n == -1:
@@ -122,10 +122,7 @@ func (terms *slowTerms) set(name string, value []byte) bool {
 		terms.threshold = time.Duration(n) * time.Microsecond
 	case ok && name == slowMaxLen && n >= 0:
 		terms.length = min(n, mostSlowKept)
-	default:
-		return false
 	}
-	return true
 }
 
 // lanesTell reports whether lanes have to know when requests were written, though nobody counts it.
