@@ -34,7 +34,7 @@ func (d *director) reportOf(i int) pool.Report {
 	return pool.Report{
 		Served: func(since int64, silent bool) bool { return d.served(i, since, silent) },
 		Down:   func(reason string, was bool) { d.foundDown(i, n, reason, was) },
-		Up:     func() { d.srv.nodeChanged(d.config(), n, true, "") },
+		Up:     func() { d.srv.nodeChanged(d.config().Name, n, true, "") },
 		Answered: func() {
 			each := d.nodeIn(i)
 			d.srv.post(func(w *worker) { each(w, (*poolState).retry) })
@@ -63,7 +63,7 @@ func (d *director) served(i int, since int64, silent bool) (is bool) {
 // foundDown has the lanes of node i give it up, and ejects it if that is wanted.
 func (d *director) foundDown(i int, n *pool.Node, reason string, was bool) {
 	if !was {
-		d.srv.nodeChanged(d.config(), n, false, reason)
+		d.srv.nodeChanged(d.config().Name, n, false, reason)
 	}
 	each := d.nodeIn(i)
 	d.srv.post(func(w *worker) {

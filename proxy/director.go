@@ -69,9 +69,9 @@ type director struct {
 	composed composition // of a pool with routes
 }
 
-func newDirector(srv *Server, sp *sharedPool) *director {
-	d := &director{srv: srv, log: srv.log, at: sp.index, lease: &lease{}, pool: sp, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
-	d.settings.Store(sp)
+// newDirector makes the director of a pool that it has to be told of by use.
+func newDirector(srv *Server, at int) *director {
+	d := &director{srv: srv, log: srv.log, at: at, lease: &lease{}, index: map[string]int{}, out: map[int]*ejection{}, checks: map[int]*pool.Check{}}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -188,7 +188,7 @@ func (d *director) reload(sp *sharedPool) {
 func (d *director) adopt(sp *sharedPool, t *topology) {
 	d.present = t
 	sp.tally.Change()
-	d.srv.post(func(w *worker) { w.pools[d.at].adopt(sp, t) })
+	d.post(func(ps *poolState) { ps.adopt(sp, t) })
 	d.step()
 	d.tellFronts()
 }

@@ -126,7 +126,7 @@ func (d *director) rebuild() {
 func (d *director) publish(t *topology) {
 	d.present = t
 	d.pool.tally.Change()
-	d.srv.post(func(w *worker) { w.pools[d.at].setTopology(t) })
+	d.post(func(ps *poolState) { ps.setTopology(t) })
 	d.tellFronts()
 }
 

@@ -227,10 +227,22 @@ func (d *director) turn(m mode, y, z *ringSpec) bool {
 
 // onLoops runs f on all loops, and waits.
 func (d *director) onLoops(f func(ps *poolState)) {
-	index := d.at
 	for _, w := range d.srv.workers {
-		w.wait(func() { f(w.pools[index]) })
+		w.wait(func() {
+			if ps := w.poolAt(d.at); ps != nil {
+				f(ps)
+			}
+		})
 	}
+}
+
+// post has f run on all loops.
+func (d *director) post(f func(ps *poolState)) {
+	d.srv.post(func(w *worker) {
+		if ps := w.poolAt(d.at); ps != nil { // else it has left
+			f(ps)
+		}
+	})
 }
 
 // holdStill is part of warmLoops.

@@ -166,6 +166,9 @@ func (w *worker) closeAll() {
 		s = next
 	}
 	for _, ps := range w.pools {
+		if ps == nil {
+			continue
+		}
 		for _, set := range ps.sets {
 			set.Each((*pool.Lane).Close)
 		}

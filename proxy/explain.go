@@ -159,8 +159,8 @@ func (s *Session) tellNodes() {
 	index, t := s.pool.shared.index, s.pool.topo
 	var shards []metrics.Pool
 	s.askLoops(func(w *worker) {
-		if index < len(w.pools) {
-			shards = append(shards, w.snapshot(index))
+		if ps := w.poolAt(index); ps != nil {
+			shards = append(shards, ps.snapshot())
 		}
 	}, func() []byte {
 		sum, l := metrics.Sum(shards), t.layout()

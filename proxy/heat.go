@@ -184,8 +184,8 @@ func (h *heat) tell() (idle bool) {
 			ps.setHot()
 		} else {
 			w.loop.Post(func() {
-				if index < len(w.pools) {
-					w.pools[index].setHot()
+				if ps := w.poolAt(index); ps != nil {
+					ps.setHot()
 				}
 			})
 		}

@@ -55,10 +55,8 @@ func (r *heatReport) loop(w *worker) {
 	if r.saved == nil {
 		r.saved, r.near, r.copied = map[uint64]uint64{}, map[uint64]uint64{}, map[uint64]uint64{}
 	}
-	if r.index >= len(w.pools) {
-		return
-	}
-	if hot := w.pools[r.index].hot; hot != nil {
+	if ps := w.poolAt(r.index); ps != nil && ps.hot != nil {
+		hot := ps.hot
 		for i, k := range hot.keys {
 			r.saved[hot.set.Keys[i].Hash] += k.saved
 			r.near[hot.set.Keys[i].Hash] += k.near
@@ -116,7 +114,9 @@ func (srv *Server) HotKeys() []PoolHotKeys {
 		var t *topology
 		srv.onLoops(func(w *worker) {
 			r.loop(w)
-			t = w.pools[sp.index].topo
+			if ps := w.poolAt(sp.index); ps != nil {
+				t = ps.topo
+			}
 		})
 		if t != nil {
 			list = append(list, PoolHotKeys{Pool: sp.cfg.Name, Mode: sp.cfg.HotKeys.Mode, Keys: r.keys(t, sp.tally, loop.Clock())})

@@ -113,8 +113,11 @@ type infoReport struct {
 // loop gathers what a loop knows. It runs on that loop.
 func (r *infoReport) loop(w *worker) {
 	r.loops++
-	ps := w.pools[r.pool]
-	r.shards = append(r.shards, w.snapshot(r.pool))
+	ps := w.poolAt(r.pool)
+	if ps == nil {
+		return
+	}
+	r.shards = append(r.shards, ps.snapshot())
 	r.heat.loop(w)
 	for x := w.sessions; x != nil; x = x.next {
 		if x.pool != ps {

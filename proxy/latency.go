@@ -21,8 +21,8 @@ func (s *Session) histograms(a *resp.Args) {
 	index := s.pool.shared.index
 	sums := make([]*metrics.Histogram, command.Count())
 	s.askLoops(func(w *worker) {
-		if index < len(w.pools) {
-			metrics.AddHistograms(sums, w.pools[index].stats.Commands)
+		if ps := w.poolAt(index); ps != nil {
+			metrics.AddHistograms(sums, ps.stats.Commands)
 		}
 	}, func() []byte {
 		if before := s.pool.shared.forgotten.Load(); before != nil {

@@ -24,9 +24,13 @@ const RingPlaces = 360
 func (srv *Server) Layout() (list []PoolLayout) {
 	for _, sp := range srv.open() {
 		var t *topology
-		srv.onLoops(func(w *worker) { t = w.pools[sp.index].topo })
+		srv.onLoops(func(w *worker) {
+			if ps := w.poolAt(sp.index); ps != nil {
+				t = ps.topo
+			}
+		})
 		if t == nil {
-			continue // the loops have ended
+			continue // the loops have ended, or the pool has left
 		}
 		l := t.layout()
 		l.Name = sp.cfg.Name

@@ -51,7 +51,7 @@ func (m *mirror) target() *poolState {
 	if m.pool == nil || m.pool.left {
 		m.pool = nil
 		for _, ps := range m.from.worker.pools {
-			if ps.shared.cfg.Name == m.cfg.Pool && !ps.left {
+			if ps != nil && ps.shared.cfg.Name == m.cfg.Pool && !ps.left {
 				m.pool = ps
 			}
 		}

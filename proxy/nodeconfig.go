@@ -103,8 +103,8 @@ func (s *Session) configSet(c *command.Command, a *resp.Args) (taken bool) {
 	var also func(*worker)
 	if index := s.pool.shared.index; terms != s.pool.slowTerms {
 		also = func(w *worker) {
-			if index < len(w.pools) {
-				w.pools[index].callSlow(terms)
+			if ps := w.poolAt(index); ps != nil {
+				ps.callSlow(terms)
 			}
 		}
 	}

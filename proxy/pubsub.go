@@ -295,13 +295,14 @@ func (s *Session) numsub(c *command.Command, a *resp.Args) (taken bool) {
 	}
 	counts := make([]int64, len(names))
 	ours := func(w *worker) {
-		h := w.pools[pool].pubsub
+		ps := w.poolAt(pool)
+		if ps == nil || ps.pubsub == nil {
+			return
+		}
 		for i, name := range names {
-			if h == nil || h.topics[k][name] == nil {
-				continue
+			if t := ps.pubsub.topics[k][name]; t != nil {
+				counts[i] += int64(len(t.sessions) - len(t.confirmed))
 			}
-			t := h.topics[k][name]
-			counts[i] += int64(len(t.sessions) - len(t.confirmed))
 		}
 	}
 	return s.surveyAnd(c, s.requestOf(a), ours, strict(func(replies [][]byte) []byte {

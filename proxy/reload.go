@@ -106,17 +106,23 @@ func (r *reload) prepare() error {
 	index := r.srv.count()
 	for _, p := range ordered(r.cfg.Pools) {
 		old := r.old[p.Name]
-		sp := r.srv.newShared(p, index, r.keys)
+		var d *director
+		if old != nil {
+			d = old.director
+		} else {
+			d = newDirector(r.srv, index)
+			index++
+		}
+		sp := r.srv.newShared(p, d, r.keys)
 		sp.guard = r.guards[p.Name]
 		if old != nil {
 			sp.denials, sp.addresses = old.denials, old.addresses
 			sp.quotas = newQuotas(p, old.quotas)
-			sp.index, sp.clients, sp.forgotten, sp.slowIDs, sp.director, sp.tally = old.index, old.clients, old.forgotten, old.slowIDs, old.director, old.tally
+			sp.clients, sp.forgotten, sp.slowIDs, sp.tally = old.clients, old.forgotten, old.slowIDs, old.tally
 			sp.keep(old)
 		} else {
-			index++
 			sp.quotas = newQuotas(p, quotas{})
-			sp.director = newDirector(r.srv, sp)
+			d.use(sp)
 		}
 		sp.linkTo(r.next)
 		if err := r.findDoor(sp, old); err != nil {
@@ -244,7 +250,9 @@ func (ps *poolState) adopt(sp *sharedPool, t *topology) {
 	ps.setTopology(t)
 }
 
-// leave ends a pool that is no longer configured. Its clients get the replies of what is in flight, and are closed.
+// leave ends a pool that is no longer configured. Its clients get the replies of what is in flight, and are closed. When all have gone the
+// worker lets go of it: a process that is reloaded for years must not keep each pool there ever was. Its index stays unused, for what is on
+// its way to another loop may name it.
 func (ps *poolState) leave() {
 	ps.left = true
 	for s := ps.worker.sessions; s != nil; {
@@ -259,6 +267,15 @@ func (ps *poolState) leave() {
 		ps.pubsub.close()
 	}
 	ps.followTrackers()
+	if ps.clients == 0 {
+		ps.letGo()
+	}
+}
+
+// letGo is called when no client is left.
+func (ps *poolState) letGo() {
+	ps.retire() // what was still in flight may have needed lanes again
+	ps.worker.pools[ps.shared.index] = nil
 }
 
 // retire takes all lanes out of use.

@@ -444,14 +444,14 @@ func (d *director) nodeIn(i int) func(w *worker, f func(ps *poolState, i int)) {
 	n, fronts := d.nodes[i], slices.Clone(d.composed.fronts)
 	d.mu.Unlock()
 	return func(w *worker, f func(ps *poolState, i int)) {
-		if ps := w.pools[d.at]; i < len(ps.topo.nodes) { // else the loop has yet to hear of it: its ring is being built
+		if ps := w.poolAt(d.at); ps != nil && i < len(ps.topo.nodes) { // else the loop has yet to hear of it: its ring is being built
 			f(ps, i)
 		}
 		for _, front := range fronts {
-			if front.at >= len(w.pools) { // it is just being opened
+			ps := w.poolAt(front.at)
+			if ps == nil { // it is just being opened
 				continue
 			}
-			ps := w.pools[front.at]
 			if at := slices.Index(ps.topo.nodes, n); at >= 0 {
 				f(ps, at)
 			}

@@ -278,8 +278,8 @@ func TestPoolWithRoutesOpensWhileOthersChange(t *testing.T) {
 	behind := srv.pool(0)
 	cfg := config.DefaultPool()
 	cfg.Name, cfg.Routes = "front", []config.Route{{Pool: behind.cfg.Name}}
-	front := srv.newShared(&cfg, srv.count(), srv.keys.Load())
-	front.director = newDirector(srv, front)
+	front := srv.newShared(&cfg, newDirector(srv, srv.count()), srv.keys.Load())
+	front.director.use(front)
 	front.linkTo(srv.open())
 	t.Cleanup(front.director.stop)
 	changed := make(chan struct{})

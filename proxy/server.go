@@ -107,10 +107,10 @@ func Threads(cfg *config.Config) int {
 
 // addPool opens a pool before Start.
 func (srv *Server) addPool(p *config.Pool, g *guard) error {
-	sp := srv.newShared(p, len(srv.pools), srv.keys.Load())
+	sp := srv.newShared(p, newDirector(srv, len(srv.pools)), srv.keys.Load())
 	sp.guard, sp.quotas = g, newQuotas(p, quotas{})
 	g.warn(srv, p)
-	sp.director = newDirector(srv, sp)
+	sp.director.use(sp)
 	sp.linkTo(srv.pools)
 	err := sp.director.open(func(t *topology) {
 		for _, w := range srv.workers {
@@ -130,8 +130,9 @@ func (srv *Server) addPool(p *config.Pool, g *guard) error {
 }
 
 // newShared makes what follows from a pool's configuration, and from what it has in files, alone.
-func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPool {
-	sp := &sharedPool{cfg: p, index: index, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals]), slowIDs: new(atomic.Int64)}
+func (srv *Server) newShared(p *config.Pool, d *director, keys *keyring) *sharedPool {
+	name := p.Name // of p itself nothing may be kept by the options: a node that has left keeps its own
+	sp := &sharedPool{cfg: p, director: d, index: d.at, limits: resp.DefaultLimits(), clients: new(atomic.Int64), addresses: &addresses{}, forgotten: new(atomic.Pointer[totals]), slowIDs: new(atomic.Int64)}
 	sp.tally = hotkey.NewTally(len(srv.workers), fits(p.HotKeys.Exclude))
 	sp.denials = &denials{}
 	sp.limits.MaxBulk, sp.limits.MaxRequest, sp.limits.MaxArgs = p.MaxRequestSize, p.ClientInputLimit, p.MaxArguments
@@ -144,15 +145,15 @@ func (srv *Server) newShared(p *config.Pool, index int, keys *keyring) *sharedPo
 	sp.opt = &pool.Options{
 		Pool: p.Name, Timeout: p.Timeout, Timeouts: timeoutsOf(p), ConnectTimeout: p.ConnectTimeout, KeepAlive: p.TCPKeepAlive,
 		Username: p.Username, Password: keys.password(p.Identity), TLS: keys.client(p.BackendTLS), OutputLimit: p.NodeOutputLimit, ReplyLimit: p.MaxReplySize,
-		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(p, n, up, reason) },
-		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(p, n, reason) },
-		OnFailure: func(n *pool.Node, times int) { go sp.director.failed(n, times) },
+		OnChange:  func(n *pool.Node, up bool, reason string) { srv.nodeChanged(name, n, up, reason) },
+		OnRefusal: func(n *pool.Node, reason string) { srv.nodeRefused(name, n, reason) },
+		OnFailure: func(n *pool.Node, times int) { go d.failed(n, times) },
 	}
 	if sourceOf(p) == fromSentinel || sourceOf(p) == fromCluster {
 		sp.opt.FailoverWait = p.FailoverWait
 	}
 	if warmScaling(p) {
-		sp.opt.Valid = func() bool { return sp.director.lease.Valid() }
+		sp.opt.Valid = func() bool { return d.lease.Valid() }
 	}
 	replicas := *sp.opt
 	replicas.FailoverWait = 0
@@ -242,16 +243,16 @@ func (srv *Server) openDoor(sp *sharedPool) (*door, error) {
 	return &door{Listener: ln, listen: p.Listen, home: srv.workers[sp.index%len(srv.workers)]}, nil
 }
 
-func (srv *Server) nodeRefused(p *config.Pool, n *pool.Node, reason string) {
-	srv.log.Warn("node refused a connection", "pool", p.Name, "node", n.Name, "address", n.Address(), "reason", reason)
+func (srv *Server) nodeRefused(name string, n *pool.Node, reason string) {
+	srv.log.Warn("node refused a connection", "pool", name, "node", n.Name, "address", n.Address(), "reason", reason)
 }
 
-func (srv *Server) nodeChanged(p *config.Pool, n *pool.Node, up bool, reason string) {
+func (srv *Server) nodeChanged(name string, n *pool.Node, up bool, reason string) {
 	if up {
-		srv.log.Info("node up", "pool", p.Name, "node", n.Name, "address", n.Address())
+		srv.log.Info("node up", "pool", name, "node", n.Name, "address", n.Address())
 		return
 	}
-	srv.log.Warn("node down", "pool", p.Name, "node", n.Name, "address", n.Address(), "reason", reason)
+	srv.log.Warn("node down", "pool", name, "node", n.Name, "address", n.Address(), "reason", reason)
 }
 
 // open returns the pools that are served.
@@ -355,7 +356,10 @@ func (srv *Server) openTo(d *door, index int) error {
 func (srv *Server) preconnect(sp *sharedPool) {
 	for _, w := range srv.workers {
 		w.loop.Post(func() {
-			ps := w.pools[sp.index]
+			ps := w.poolAt(sp.index)
+			if ps == nil { // it has left already
+				return
+			}
 			set := ps.set(pool.Key{Database: sp.cfg.Database})
 			for n := range ps.size() {
 				set.Lane(ps.nth(n)).Open()
@@ -367,19 +371,34 @@ func (srv *Server) preconnect(sp *sharedPool) {
 // hand gives a new client to one loop after the other.
 func (srv *Server) hand(from *worker, d *door, fd int, peer string) {
 	i := d.pool
-	sp := from.pools[i].shared
+	ps := from.poolAt(i)
+	if ps == nil { // it has left, and the door is about to be closed, or given to another
+		unix.Close(fd)
+		return
+	}
+	sp := ps.shared
 	if kind, refusal := srv.admit(d, sp, from.loop.Now(), peer); refusal != "" {
-		from.pools[i].turnAway(kind, refusal, fd, peer)
+		ps.turnAway(kind, refusal, fd, peer)
 		return
 	}
 	to := srv.workers[int(srv.turn.Add(1))%len(srv.workers)]
 	if to == from {
-		to.welcome(to.pools[i], fd, peer)
+		to.welcome(ps, fd, peer)
 		return
 	}
-	if !to.loop.Post(func() { to.welcome(to.pools[i], fd, peer) }) {
+	turnedBack := func() {
 		sp.discount(peer)
 		unix.Close(fd)
+	}
+	posted := to.loop.Post(func() {
+		if ps := to.poolAt(i); ps != nil {
+			to.welcome(ps, fd, peer)
+		} else {
+			turnedBack()
+		}
+	})
+	if !posted {
+		turnedBack()
 	}
 }
 
@@ -396,7 +415,11 @@ func (srv *Server) onLoops(f func(w *worker)) {
 // Stats returns the counters of the pool of an index, one shard a loop.
 func (srv *Server) Stats(i int) []metrics.Pool {
 	var shards []metrics.Pool
-	srv.onLoops(func(w *worker) { shards = append(shards, w.snapshot(i)) })
+	srv.onLoops(func(w *worker) {
+		if ps := w.poolAt(i); ps != nil {
+			shards = append(shards, ps.snapshot())
+		}
+	})
 	return shards
 }
 

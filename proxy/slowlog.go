@@ -243,11 +243,9 @@ type slowReport struct {
 }
 
 func (r *slowReport) loop(w *worker) {
-	if r.index < len(w.pools) {
-		if l := w.pools[r.index].slow; l != nil {
-			r.length = len(l.entries)
-			r.list = append(r.list, l.last(r.length)...)
-		}
+	if ps := w.poolAt(r.index); ps != nil && ps.slow != nil {
+		r.length = len(ps.slow.entries)
+		r.list = append(r.list, ps.slow.last(r.length)...)
 	}
 }
 
@@ -267,8 +265,8 @@ func (s *Session) slowlog(sub string, a *resp.Args) {
 	switch sub {
 	case "reset":
 		s.askLoops(func(w *worker) {
-			if r.index < len(w.pools) && w.pools[r.index].slow != nil {
-				w.pools[r.index].slow.reset()
+			if ps := w.poolAt(r.index); ps != nil && ps.slow != nil {
+				ps.slow.reset()
 			}
 		}, func() []byte { return []byte("+OK\r\n") })
 	case "len":

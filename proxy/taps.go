@@ -25,8 +25,6 @@ type taps struct {
 	backlog  atomic.Int64          // bytes on their way here from other loops
 	overrun  atomic.Bool           // some were dropped: the monitors have lost lines
 	feeds    []*feed               // the loops that want to see this one's requests
-
-	samples []sample // of each pool, for the rates of INFO
 }
 
 // lookAgain finds out whether requests of this worker have to be looked at.
@@ -66,9 +64,5 @@ func (s *Session) tapped(c *command.Command, a *resp.Args) {
 
 // rates measures how busy the pool is: since INFO was last asked for on this loop, or since the start.
 func (s *Session) rates(t totals) rates {
-	tp := &s.worker.taps
-	for len(tp.samples) < len(s.worker.pools) { // a reload brings more
-		tp.samples = append(tp.samples, sample{})
-	}
-	return tp.samples[s.pool.shared.index].since(s.worker.loop.Now(), t)
+	return s.pool.measured.since(s.worker.loop.Now(), t)
 }

@@ -21,7 +21,7 @@ type worker struct {
 	server *Server
 	loop   *loop.Loop
 	log    *slog.Logger
-	pools  []*poolState // by index
+	pools  []*poolState // by index; nil for one that is let go of, see poolState.leave
 
 	sessions *Session // the youngest; linked by next
 	count    int
@@ -125,8 +125,9 @@ type poolState struct {
 	rereads    float64 // how many reads may be sent again now
 	rereadBase uint64  // requests when that was last reckoned
 
-	meters  map[*bucket]*meter // this loop's parts of the limits
-	audited [metrics.Kinds]budget
+	measured sample             // for the rates of INFO
+	meters   map[*bucket]*meter // this loop's parts of the limits
+	audited  [metrics.Kinds]budget
 }
 
 func newWorker(srv *Server, id int) (*worker, error) {
@@ -167,6 +168,14 @@ func (w *worker) addPool(p *sharedPool, t *topology) {
 	ps.findExtras()
 	ps.findHeat()
 	w.pools = append(w.pools, ps)
+}
+
+// poolAt returns the worker's view of a pool, nil if it has yet to hear of it, or has let go of it.
+func (w *worker) poolAt(index int) *poolState {
+	if index < len(w.pools) {
+		return w.pools[index]
+	}
+	return nil
 }
 
 // set returns the lanes for a RESP version and database.
@@ -301,14 +310,14 @@ func (w *worker) forget(s *Session) {
 		s.next.prev = s.prev
 	}
 	s.prev, s.next = nil, nil
-	if s.pool.left && s.pool.clients == 0 { // what was still in flight may have needed lanes again
-		s.pool.retire()
+	if s.pool.left && s.pool.clients == 0 {
+		s.pool.letGo()
 	}
 }
 
-// snapshot copies the counters of pool i. It runs on the loop.
-func (w *worker) snapshot(i int) metrics.Pool {
-	ps := w.pools[i]
+// snapshot copies the counters. It runs on the loop.
+func (ps *poolState) snapshot() metrics.Pool {
+	w := ps.worker
 	st := ps.stats.Clone()
 	st.AddUp()
 	st.Clients = ps.clients
