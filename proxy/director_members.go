@@ -4,6 +4,8 @@ package proxy
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"slices"
 
 	"ringway/hashring"
@@ -29,6 +31,9 @@ type replica struct {
 func (d *director) node(name, address string, opt *pool.Options) int {
 	if i, ok := d.index[name]; ok {
 		n := d.nodes[i]
+		if n.Refusal != "" { // there was no room for it
+			return i
+		}
 		if n.Address() != address {
 			n.SetAddress(address)
 			n.Forgive()
@@ -38,10 +43,28 @@ func (d *director) node(name, address string, opt *pool.Options) int {
 		}
 		return i
 	}
-	d.nodes = append(d.nodes, pool.NewNode(name, address, opt))
-	i := len(d.nodes) - 1
+	i := d.add(pool.NewNode(name, address, opt))
 	d.index[name] = i
 	return i
+}
+
+// mostNodes is how many nodes a pool may have in the life of a process, those that have left included: loops have their indices in 16 bits.
+var mostNodes = math.MaxUint16
+
+// add gives a node its index, which is never another's: requests under way hold it. When all indices are used the last one is that of a node
+// which refuses every request, and of each newcomer from then on. The mutex is held.
+func (d *director) add(n *pool.Node) int {
+	last := mostNodes - 1
+	if len(d.nodes) > last {
+		return last
+	}
+	if len(d.nodes) == last {
+		n = pool.NewNode("no room", "", n.Options())
+		n.Refusal = fmt.Sprintf("ERR this router has met %d nodes since it was started and has no room for another: it must be restarted", last)
+		d.log.Error("no room for another node: its keys are refused until this process is restarted", "pool", d.pool.cfg.Name, "nodes", last)
+	}
+	d.nodes = append(d.nodes, n)
+	return len(d.nodes) - 1
 }
 
 // replicaNode is node for a replica, whose name is its address. The mutex is held.
@@ -51,8 +74,7 @@ func (d *director) replicaNode(address string, opt *pool.Options) int {
 		d.nodes[i].SetOptions(opt)
 		return i
 	}
-	d.nodes = append(d.nodes, pool.NewNode(address, address, opt))
-	i := len(d.nodes) - 1
+	i := d.add(pool.NewNode(address, address, opt))
 	d.index[key] = i
 	return i
 }
@@ -244,7 +266,9 @@ func (d *director) refusing(name, refusal string, opt *pool.Options) int {
 		return i
 	}
 	i := d.node(name, "", opt)
-	d.nodes[i].Refusal = refusal
+	if n := d.nodes[i]; n.Refusal == "" {
+		n.Refusal = refusal
+	}
 	return i
 }
 

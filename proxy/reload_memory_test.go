@@ -91,3 +91,51 @@ func TestANodeThatLeavesKeepsNoConfiguration(t *testing.T) {
 		gone(t, fmt.Sprint("what was made of it ", n), shared)
 	}
 }
+
+// Indices of nodes have 16 bits. A process that has used them all refuses what is new, and says so; it takes no node for another.
+func TestNoRoomForAnotherNode(t *testing.T) {
+	defer func(was int) { mostNodes = was }(mostNodes)
+	mostNodes = 3
+	servers := nodes(t, 3)
+	srv := serve(t, nil, servers[0])
+	among := func(names ...string) {
+		t.Helper()
+		reloadWith(t, srv, onPool(func(p *config.Pool) {
+			p.Backends = nil
+			for i, name := range names {
+				p.Backends = append(p.Backends, config.Backend{Name: name, Address: servers[i], Weight: 1})
+			}
+		}))
+	}
+	c := client(t, srv)
+	replies := func() map[string]int {
+		count := map[string]int{}
+		for i := range 300 {
+			k := fmt.Sprint("k", i)
+			c.Send("SET", k, k)
+			c.Send("GET", k)
+			c.Flush()
+			reply, value := c.Recv(), c.Recv()
+			if reply == "+OK\r\n" && value != redistest.Bulk(k) {
+				t.Fatalf("GET %s: %q", k, value)
+			}
+			count[reply]++
+		}
+		return count
+	}
+	among("n0", "n1")
+	if got := replies(); got["+OK\r\n"] != 300 {
+		t.Errorf("with room: %v", got)
+	}
+	const refused = "-ERR this router has met 2 nodes since it was started and has no room for another: it must be restarted\r\n"
+	for range 2 { // the second time their names are known
+		among("n0", "n2", "n3")
+		if got := replies(); got[refused] < 100 || got["+OK\r\n"] < 10 || got[refused]+got["+OK\r\n"] != 300 {
+			t.Errorf("without room: %v", got)
+		}
+		among("n0", "n1")
+		if got := replies(); got["+OK\r\n"] != 300 {
+			t.Errorf("with nodes that it knows: %v", got)
+		}
+	}
+}

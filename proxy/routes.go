@@ -422,8 +422,7 @@ func (d *director) nodeOf(n *pool.Node, name string) uint16 {
 		if d.composed.index == nil {
 			d.composed.index = map[*pool.Node]int{}
 		}
-		i = len(d.nodes)
-		d.nodes = append(d.nodes, n)
+		i = d.add(n)
 		d.composed.index[n] = i
 		d.nameNodes()
 		d.composed.names[i] = name
