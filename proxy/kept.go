@@ -1,6 +1,9 @@
 package proxy
 
-import "ringway/internal/command"
+import (
+	"ringway/internal/command"
+	"ringway/internal/config"
+)
 
 // Requests that may have to be sent again (retry.go) are kept until they are answered. Nearly all of them are answered, so keeping has to
 // be cheap: a session keeps its own one behind the other in one buffer, and forgets them by moving on. Only a request that really is sent
@@ -14,6 +17,28 @@ type keptRequests struct {
 	b    []byte // lent by the loop
 	base uint32 // the place of b[0]; places count on without end
 }
+
+// keeps says which requests are kept.
+type keeps uint8
+
+const (
+	keepNothing keeps = iota
+	keepReads
+	keepAll
+)
+
+func keepsOf(cfg *config.Pool) keeps {
+	switch {
+	case cfg.Cluster != nil || cfg.Sentinel != nil:
+		return keepAll
+	case cfg.RetryShare() > 0 || cfg.ReadPolicy != "primary":
+		return keepReads
+	}
+	return keepNothing
+}
+
+// follows reports whether the nodes' own redirections are followed.
+func (ps *poolState) follows() bool { return ps.keeps == keepAll }
 
 // keptInline is the largest request that is kept with the others.
 const keptInline = 16 << 10
@@ -92,4 +117,44 @@ func (s *Session) unkept(tag uint64, sl *slot) (ag *again) {
 	}
 	ag, *of = *of, nil
 	return ag
+}
+
+// keepApart keeps a copy of a request in a buffer of its own.
+func (s *Session) keepApart(node int, request []byte) *again {
+	ag := s.worker.takeAgain()
+	ag.request = s.worker.loop.Append(nil, request)
+	ag.node, ag.to = node, -1
+	return ag
+}
+
+// keepPart keeps a part's buffer until the part is answered, or gives it back.
+func (s *Session) keepPart(c *command.Command, p *part) *again {
+	if s.pool.keeps == keepNothing || s.pool.keeps == keepReads && !c.Flags.Has(command.ReadOnly) {
+		s.worker.loop.Release(p.out)
+		return nil
+	}
+	ag := s.worker.takeAgain()
+	ag.request, ag.node, ag.to = p.out, p.node, -1
+	return ag
+}
+
+func (w *worker) takeAgain() *again {
+	if n := len(w.freeAgain); n > 0 {
+		ag := w.freeAgain[n-1]
+		w.freeAgain = w.freeAgain[:n-1]
+		return ag
+	}
+	return new(again)
+}
+
+// forgetAgain gives a kept request back. Nil is allowed.
+func (w *worker) forgetAgain(ag *again) {
+	if ag == nil {
+		return
+	}
+	w.loop.Release(ag.request)
+	*ag = again{}
+	if len(w.freeAgain) < 4096 {
+		w.freeAgain = append(w.freeAgain, ag)
+	}
 }

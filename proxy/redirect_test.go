@@ -330,6 +330,38 @@ func TestPipelinesKeepTheirOrderOverRefusals(t *testing.T) {
 	balanced(t, srv)
 }
 
+// Nodes that send a slot to and fro for good: no client can be meant to follow them.
+func TestASlotThatKeepsMoving(t *testing.T) {
+	var node, word string
+	node = redistest.Answering(t, func(args []string) string {
+		switch args[0] {
+		case "GET", "MGET", "SET", "BLPOP":
+			return "-" + word + " 7 " + node + "\r\n"
+		case "EXEC":
+			return "-EXECABORT Transaction discarded because of previous errors.\r\n"
+		}
+		return "+OK\r\n"
+	})
+	srv := serve(t, onPool(func(p *config.Pool) { p.FailoverWait, p.Timeout = 0, 200*time.Millisecond }), node)
+	onLoop(t, srv, func(w *worker) { w.pools[0].keeps = keepAll })
+	c := client(t, srv)
+	for _, word = range []string{"MOVED", "ASK"} {
+		c.Send("GET", "k")
+		c.Send("MGET", "k", "l")
+		c.Send("BLPOP", "k", "1")
+		c.Send("PING")
+		c.Flush()
+		for _, what := range []string{"GET", "MGET", "BLPOP"} {
+			want(t, what+" with "+word, c.Recv(), "-"+errStillMoving+"\r\n")
+		}
+		want(t, "PING behind them", c.Recv(), "+PONG\r\n")
+		c.Do("MULTI")
+		c.Do("SET", "k", "v")
+		want(t, "EXEC with "+word, c.Do("EXEC"), "-"+errStillMoving+"\r\n")
+	}
+	balanced(t, srv)
+}
+
 // Who blocks at a primary that was replaced and hangs is told so: whether an element was popped nobody knows.
 func TestBlockedAtAReplacedPrimaryThatHangs(t *testing.T) {
 	a, b := redistest.Server(t), redistest.Server(t)

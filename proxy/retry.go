@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"ringway/internal/command"
-	"ringway/internal/config"
 	"ringway/internal/loop"
 	"ringway/internal/metrics"
-	"ringway/pool"
 	"ringway/resp"
 )
 
@@ -24,17 +21,8 @@ import (
 //
 // What may have been a write, and may have been carried out, is never sent again.
 //
-// Order: while a request of a client is to be sent again the client's parser stands still, and nothing is sent before all that the client
-// had in flight is back. Then it is known what was carried out behind the request:
-//
-//	GET a  (lost)        SET a 1 (READONLY)     SET a 1 (TRYAGAIN)
-//	SET a 2 (carried     GET a   (answered)     SET b 2 (carried out)
-//	         out?)
-//	not sent again       both sent again,       SET a sent again
-//	                     in order
-//
-// A write behind it to one of its keys that was carried out, or may have been, can't be undone: the request is answered with what the node
-// has said. A read behind a write that has to be repeated has read too early: its answer is held back until then, and it is repeated too.
+// While a request of a client is to be sent again the client's parser stands still, and nothing is sent before all that the client had in
+// flight is back. What was carried out behind the request meanwhile is a matter of its own (overtaken.go).
 
 // again is a request that is kept.
 type again struct {
@@ -52,23 +40,6 @@ type again struct {
 	tx      *batch // it is a transaction
 }
 
-// batch is what is known of a transaction under way.
-type batch struct {
-	ahead int // replies before that of EXEC
-	class pool.Class
-	cause []byte // the first error among them
-}
-
-// Reply notes why the transaction fails.
-func (t *batch) Reply(_ uint64, kind byte, b []byte, _ bool) {
-	if kind == '-' && t.cause == nil {
-		t.cause = bytes.Clone(b)
-	}
-}
-
-// Fail is part of pool.Owner. EXEC fails as well.
-func (t *batch) Fail(uint64, string, bool) {}
-
 // retrying is what a session has to send again.
 type retrying struct {
 	queue    []retry
@@ -85,133 +56,6 @@ type retry struct {
 	kind   byte   // of the answer
 	reason string // why there was no reply
 	held   bool   // it has an answer
-}
-
-type carried struct {
-	seq   uint32
-	ag    *again // nil: nobody knows its keys
-	reads bool
-}
-
-// keeps says which requests are kept.
-type keeps uint8
-
-const (
-	keepNothing keeps = iota
-	keepReads
-	keepAll
-)
-
-func keepsOf(cfg *config.Pool) keeps {
-	switch {
-	case cfg.Cluster != nil || cfg.Sentinel != nil:
-		return keepAll
-	case cfg.RetryShare() > 0 || cfg.ReadPolicy != "primary":
-		return keepReads
-	}
-	return keepNothing
-}
-
-// follows reports whether the nodes' own redirections are followed.
-func (ps *poolState) follows() bool { return ps.keeps == keepAll }
-
-// keepApart keeps a copy of a request in a buffer of its own.
-func (s *Session) keepApart(node int, request []byte) *again {
-	ag := s.worker.takeAgain()
-	ag.request = s.worker.loop.Append(nil, request)
-	ag.node, ag.to = node, -1
-	return ag
-}
-
-// keepPart keeps a part's buffer until the part is answered, or gives it back.
-func (s *Session) keepPart(c *command.Command, p *part) *again {
-	if s.pool.keeps == keepNothing || s.pool.keeps == keepReads && !c.Flags.Has(command.ReadOnly) {
-		s.worker.loop.Release(p.out)
-		return nil
-	}
-	ag := s.worker.takeAgain()
-	ag.request, ag.node, ag.to = p.out, p.node, -1
-	return ag
-}
-
-func (w *worker) takeAgain() *again {
-	if n := len(w.freeAgain); n > 0 {
-		ag := w.freeAgain[n-1]
-		w.freeAgain = w.freeAgain[:n-1]
-		return ag
-	}
-	return new(again)
-}
-
-// forgetAgain gives a kept request back. Nil is allowed.
-func (w *worker) forgetAgain(ag *again) {
-	if ag == nil {
-		return
-	}
-	w.loop.Release(ag.request)
-	*ag = again{}
-	if len(w.freeAgain) < 4096 {
-		w.freeAgain = append(w.freeAgain, ag)
-	}
-}
-
-// refused is called with a whole error reply of a request that is kept. It returns true if the request is sent once more.
-func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {
-	ag := s.kept(tag, sl)
-	message := b
-	if len(before) > 0 { // the error came in pieces
-		message = append(bytes.Clone(before), b...)
-	}
-	if ag.tx != nil && ag.tx.cause != nil && bytes.HasPrefix(message, []byte("-EXECABORT")) {
-		message = ag.tx.cause
-		ag.tx.cause = nil
-	}
-	if ag.script && bytes.HasPrefix(message, []byte("-NOSCRIPT")) {
-		return s.tryScript(tag, sl, ag, message)
-	}
-	if !s.pool.follows() || ag.final {
-		return false
-	}
-	word, rest, _ := strings.Cut(strings.TrimSuffix(string(message[1:]), "\r\n"), " ")
-	if sl.private && refusals[word] && s.watchRefused(tag) {
-		return true
-	}
-	pause := pauseOf(ag.tries)
-	why := metrics.RetryWait
-	switch word {
-	case "MOVED", "ASK":
-		_, address, _ := strings.Cut(rest, " ")
-		if ag.to = s.pool.nodeAt(ag.node, address); ag.to >= 0 && ag.tries < 3 {
-			pause = 0
-		}
-		why = metrics.RetryMoved
-		if ag.asking = word == "ASK"; ag.asking {
-			why = metrics.RetryAsk
-			if ag.to < 0 || ag.tx != nil { // ASKING holds for one command only
-				ag.asking, ag.to, pause = false, -1, pauseOf(ag.tries)
-			}
-		}
-		if word == "MOVED" {
-			s.pool.shared.director.nudge()
-		}
-	case "READONLY", "CLUSTERDOWN":
-		s.pool.shared.director.nudge()
-	case "UNBLOCKED":
-		if !sl.private || !ag.moved && !strings.Contains(rest, "instance state changed") { // then somebody has asked for it
-			return false
-		}
-		ag.moved = false
-	default:
-		if !refusals[word] {
-			return false
-		}
-	}
-	return s.retryLater(retry{tag: tag, words: bytes.Clone(message)}, sl, ag, pause, why)
-}
-
-// refusals are the words of a node that has not carried a request out, and may yet, or knows who will.
-var refusals = map[string]bool{
-	"MOVED": true, "ASK": true, "TRYAGAIN": true, "CLUSTERDOWN": true, "READONLY": true, "LOADING": true, "MASTERDOWN": true,
 }
 
 // lost is called with a request that is kept and gets no reply. It returns true if the request is sent once more.
@@ -299,32 +143,6 @@ func (s *Session) forgetReply(tag uint64, sl *slot) {
 	s.held -= len(*buf)
 	s.worker.loop.Release(*buf)
 	*buf = nil
-}
-
-// holdBack keeps the last bytes of a read's answer while something before it has to be sent again.
-func (s *Session) holdBack(tag uint64, kind byte, b []byte) {
-	s.held += len(b)
-	s.retrying.queue = append(s.retrying.queue, retry{tag: tag, kind: kind, words: bytes.Clone(b), held: true})
-	s.retrySoon()
-}
-
-// holdsBack reports whether an answer must be held back.
-func (s *Session) holdsBack(sl *slot) bool {
-	return s.retrying != nil && s.pool.follows() && sl.command.Flags.Has(command.ReadOnly) && !sl.begun && !sl.private
-}
-
-// carriedOut notes a write that was carried out, or may have been, while something before it is to be sent again. Where answers are not held
-// back, that is a read too: a script before it comes too late then. The kept request is the list's from now on.
-func (s *Session) carriedOut(tag uint64, sl *slot, ag *again) {
-	if s.retrying != nil {
-		s.retrySoon()
-	}
-	reads := sl.command != nil && sl.command.Flags.Has(command.ReadOnly)
-	if s.retrying == nil || sl.command == nil || reads && s.pool.follows() {
-		s.worker.forgetAgain(ag)
-		return
-	}
-	s.retrying.done = append(s.retrying.done, carried{uint32(tag), ag, reads})
 }
 
 // retrySoon looks at the end of the turn if everything is back: a lane may be in the middle of handing replies over.
@@ -424,85 +242,6 @@ func (s *Session) sendRetries() {
 	}
 }
 
-// tooLate says which of the queue can't be sent again, because a write behind them to one of their keys has been carried out.
-func (s *Session) tooLate() []bool {
-	re := s.retrying
-	late := make([]bool, len(re.queue))
-	if len(re.done) == 0 {
-		return late
-	}
-	done := slices.Clone(re.done)
-	slices.SortFunc(done, func(a, b carried) int { return cmp.Compare(int32(b.seq-s.head), int32(a.seq-s.head)) })
-	used, any := map[string]access{}, untouched // of each key, and of keys that are not known
-	for i := len(re.queue) - 1; i >= 0; i-- {
-		seq := uint32(re.queue[i].tag)
-		for len(done) > 0 && int32(done[0].seq-seq) > 0 {
-			how := written
-			if done[0].reads {
-				how = read
-			}
-			if done[0].ag == nil {
-				any = max(any, how)
-			} else {
-				s.eachKey(done[0].ag.request, func(key []byte) { used[string(key)] = max(used[string(key)], how) })
-			}
-			done = done[1:]
-		}
-		if re.queue[i].held {
-			continue
-		}
-		sl, bound := s.slot(seq), read // what may not have happened to its keys
-		if sl.command.Flags.Has(command.ReadOnly) {
-			bound = written
-		}
-		if late[i] = any >= bound; !late[i] && len(used) > 0 {
-			s.eachKey(s.kept(re.queue[i].tag, sl).request, func(key []byte) { late[i] = late[i] || used[string(key)] >= bound })
-		}
-	}
-	return late
-}
-
-// access is what has been done to a key.
-type access uint8
-
-const (
-	untouched access = iota
-	read
-	written
-)
-
-// tooEarly says which of the answers that are held back were given before a write that should have come first.
-func (s *Session) tooEarly(late []bool) []bool {
-	re := s.retrying
-	early := make([]bool, len(re.queue))
-	written := map[string]bool{}
-	for i, r := range re.queue {
-		sl := s.slot(uint32(r.tag))
-		request := s.kept(r.tag, sl).request
-		switch {
-		case r.held:
-			s.eachKey(request, func(key []byte) { early[i] = early[i] || written[string(key)] })
-		case !late[i] && !sl.command.Flags.Has(command.ReadOnly) && i+1 < len(re.queue):
-			s.eachKey(request, func(key []byte) { written[string(key)] = true })
-		}
-	}
-	return early
-}
-
-// eachKey calls f with the keys of one or more requests.
-func (s *Session) eachKey(requests []byte, f func(key []byte)) {
-	s.pool.eachRequest(requests, func(c *command.Command, a *resp.Args) bool {
-		keys, _ := c.Keys(s.worker.keys[:0], a)
-		for _, k := range keys {
-			f(a.At(k))
-		}
-		if len(keys) > 0 {
-			s.worker.keys = keys[:0]
-		}
-		return true
-	})
-}
-
 // eachRequest calls f with one request after the other, until it returns false.
 func (ps *poolState) eachRequest(requests []byte, f func(c *command.Command, a *resp.Args) bool) bool {
 	scan := ps.worker.takeScanner(&ps.shared.limits)
@@ -568,6 +307,8 @@ func (s *Session) sendAgain(tag uint64) {
 const (
 	errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
 	errOvertaken  = "TRYAGAIN The slot of the request is moving, and a request behind it in the pipeline has been carried out already"
+
+	errStillMoving = "TRYAGAIN The slot of the request is moving, and its nodes still send it to and fro"
 )
 
 var askingRequest = resp.AppendCommand(nil, "ASKING")
@@ -586,49 +327,4 @@ func (ps *poolState) ownerOfAll(requests []byte) (node int, keyed, ok bool) {
 		return true
 	})
 	return node, keyed, ok
-}
-
-// nodeAt returns the node that another node calls by an address, -1 if none is known there. An address without a host is on the
-// host of the node that has said it.
-func (ps *poolState) nodeAt(said int, address string) int {
-	if strings.HasPrefix(address, ":") {
-		host, _ := splitAddress(ps.topo.nodes[said].Address())
-		address = joinAddress(host, address[1:])
-	}
-	for _, i := range ps.topo.order {
-		if n := ps.topo.nodes[i]; n.Address() == address && n.Options().Pool == ps.topo.nodes[said].Options().Pool {
-			return int(i)
-		}
-	}
-	return -1
-}
-
-func joinAddress(host, port string) string {
-	if strings.Contains(host, ":") {
-		return "[" + host + "]:" + port
-	}
-	return host + ":" + port
-}
-
-// sendBatch puts a transaction on a lane, and keeps it where the nodes' redirections are followed.
-func (s *Session) sendBatch(tx *transaction, lane *pool.Lane, sl *slot, owner pool.Owner, tag uint64) {
-	if !s.pool.follows() {
-		tx.send(&s.worker.server.scripts, lane, s.outgoing(tx.batch), owner, tag)
-		return
-	}
-	ag := s.worker.takeAgain()
-	ag.request = s.worker.loop.Append(nil, multiRequest)
-	ag.request = s.worker.loop.Append(ag.request, tx.batch)
-	ag.request = s.worker.loop.Append(ag.request, execRequest)
-	ag.node, ag.to = lane.Index, -1
-	ag.tx = &batch{ahead: tx.count + 1, class: tx.class}
-	sl.again = ag
-	for _, d := range tx.digests {
-		s.worker.server.scripts.tell(lane, d)
-	}
-	lane.Append(s.outgoing(ag.request))
-	for range ag.tx.ahead {
-		lane.Expect(ag.tx, 0)
-	}
-	lane.ExpectAs(tx.class, owner, tag)
 }
