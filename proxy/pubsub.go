@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"slices"
 
 	"ringway/internal/command"
@@ -99,11 +100,65 @@ func (sub *subscriptions) count(k topicKind) int {
 	return len(sub.topics[channelTopic]) + len(sub.topics[patternTopic])
 }
 
-// subscribe is SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE. The confirmation comes when the nodes have confirmed.
+// subscribe is SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE. The confirmation comes when the nodes have confirmed. Where others listen already it comes behind
+// all that the nodes had sent when it was asked for: nobody hears what was published before.
 func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool {
 	if !s.barrier() {
 		return false
 	}
+	var names []string
+	for i := 1; i < a.Len(); i++ {
+		names = append(names, string(a.At(i)))
+	}
+	nodes := s.heardFrom(k, names)
+	if len(nodes) == 0 {
+		wait := s.joinTopics(k, names)
+		if wait.missing == 0 {
+			s.confirm(wait.answer)
+			return true
+		}
+		wait.seq = s.openConfirmation(c)
+		return true
+	}
+	seq := s.openConfirmation(c)
+	s.behind(nodes, func(late int) {
+		if late >= 0 {
+			s.Fail(tagOf(seq, 0), fmt.Sprintf("ERR node %s did not answer within %s", s.pool.topo.nodes[late].Label(), s.pool.shared.cfg.Timeout), false)
+			return
+		}
+		wait := s.joinTopics(k, names)
+		if wait.seq = seq; wait.missing == 0 {
+			s.answerSlot(seq, wait.answer)
+		}
+	})
+	return true
+}
+
+// heardFrom returns the nodes that speak already on topics which the session is about to join.
+func (s *Session) heardFrom(k topicKind, names []string) (nodes []int) {
+	if s.pool.pubsub == nil {
+		return nil
+	}
+	for _, name := range names {
+		if t := s.pool.pubsub.topics[k][name]; t != nil && (s.subs == nil || s.subs.topics[k][name] == nil) {
+			nodes = append(nodes, t.nodes...)
+		}
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
+}
+
+// openConfirmation takes the place of a reply and stops the parser until it is there. It is told to clients that want no replies, too.
+func (s *Session) openConfirmation(c *command.Command) (seq uint32) {
+	seq = s.tail
+	s.open(c).mute = false
+	s.inFlight++
+	s.stall(metrics.StallBarrier)
+	return seq
+}
+
+// joinTopics subscribes the session. Until all that it says is missing is confirmed messages are kept back.
+func (s *Session) joinTopics(k topicKind, names []string) *subscribing {
 	if s.subs == nil {
 		s.subs = &subscriptions{}
 		for i := range s.subs.topics {
@@ -111,9 +166,8 @@ func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool 
 		}
 	}
 	h := s.pool.hub()
-	wait := &subscribing{seq: s.tail}
-	for i := 1; i < a.Len(); i++ {
-		name := string(a.At(i))
+	wait := &subscribing{}
+	for _, name := range names {
 		t := h.join(s, k, name)
 		if s.subs.topics[k][name] == nil {
 			s.subs.topics[k][name] = t
@@ -125,16 +179,9 @@ func (s *Session) subscribe(c *command.Command, k topicKind, a *resp.Args) bool 
 			wait.missing++
 		}
 	}
+	s.subs.joining = wait.missing > 0
 	s.update()
-	if wait.missing == 0 {
-		s.confirm(wait.answer)
-		return true
-	}
-	s.subs.joining = true
-	s.open(c).mute = false
-	s.inFlight++
-	s.stall(metrics.StallBarrier)
-	return true
+	return wait
 }
 
 // unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, of the topics named or of all. The confirmation comes behind all that the
@@ -165,13 +212,10 @@ func (s *Session) unsubscribe(c *command.Command, k topicKind, a *resp.Args) boo
 	}
 	slices.Sort(nodes)
 	nodes = slices.Compact(nodes)
-	seq := s.tail
-	s.open(c).mute = false
-	s.inFlight++
-	s.stall(metrics.StallBarrier)
-	s.behind(nodes, func() {
+	seq := s.openConfirmation(c)
+	s.behind(nodes, func(int) {
 		b := s.endTopics(k, names)
-		s.behind(nodes, func() { s.answerSlot(seq, b) })
+		s.behind(nodes, func(int) { s.answerSlot(seq, b) })
 	})
 	return true
 }
@@ -187,28 +231,36 @@ func (s *Session) confirm(b []byte) {
 }
 
 // behind calls then when nodes have done all that the hub has told them, and what they had to say has been delivered. A node that is lost
-// or hangs holds nobody up for longer than a reply may take. If the session ends meanwhile, then is not called.
-func (s *Session) behind(nodes []int, then func()) {
-	l, pending := s.worker.loop, 0
+// or hangs holds nobody up for longer than a reply may take: then late is one that hangs, and -1 otherwise. If the session ends meanwhile, then
+// is not called.
+func (s *Session) behind(nodes []int, then func(late int)) {
+	l, late := s.worker.loop, []int(nil)
 	var timeout *loop.Timer
 	done := func() {
 		l.StopTimer(timeout)
-		if !s.conn.Closed() {
-			then()
+		if s.conn.Closed() {
+			return
+		}
+		if len(late) > 0 {
+			then(late[0])
+		} else {
+			then(-1)
 		}
 	}
-	timeout = loop.NewTimer(func() { pending = 0; done() })
+	over := false
+	timeout = loop.NewTimer(func() { over = true; done() })
 	for _, n := range nodes {
 		waits := s.pool.hub().fence(n, func() {
-			if pending--; pending == 0 {
+			late = slices.DeleteFunc(late, func(x int) bool { return x == n })
+			if len(late) == 0 && !over {
 				done()
 			}
 		})
 		if waits {
-			pending++
+			late = append(late, n)
 		}
 	}
-	if pending == 0 {
+	if len(late) == 0 {
 		l.Defer(done)
 	} else if t := s.pool.shared.cfg.Timeout; t > 0 {
 		l.SetTimer(timeout, t)

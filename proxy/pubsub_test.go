@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -389,6 +390,46 @@ func TestSilentSubscriptionsAreChecked(t *testing.T) {
 			return false
 		}
 	})
+	balanced(t, srv)
+}
+
+// Who joins others hears nothing that was published before, though it is still on its way to them.
+func TestLatecomersHearNothingOld(t *testing.T) {
+	line := make(chan net.Conn, 1)
+	asked := make(chan struct{})
+	addr := redistest.Accept(t, func(c net.Conn) {
+		for r := bufio.NewReader(c); ; {
+			args, err := redistest.ReadCommand(r)
+			switch {
+			case err != nil:
+				return
+			case strings.EqualFold(args[0], "subscribe"):
+				select {
+				case line <- c:
+				default:
+				}
+				io.WriteString(c, confirmation("*", 1, "subscribe", args[1]))
+			case args[0] == "PING":
+				asked <- struct{}{}
+			default:
+				io.WriteString(c, "+OK\r\n")
+			}
+		}
+	})
+	srv := serve(t, onPool(func(p *config.Pool) { p.Timeout, p.Health = 0, config.Health{} }), addr)
+	first, late := client(t, srv), client(t, srv)
+	want(t, "the first", first.Do("SUBSCRIBE", "news"), confirmation("*", 1, "subscribe", "news"))
+	node := <-line
+	want(t, "SUBSCRIBE of another channel", late.Do("SUBSCRIBE", "other"), confirmation("*", 1, "subscribe", "other"))
+	late.Send("SUBSCRIBE", "news")
+	late.Flush()
+	<-asked
+	io.WriteString(node, message("news", "old"))
+	want(t, "what the first hears", first.Recv(), message("news", "old"))
+	io.WriteString(node, "*2\r\n$4\r\npong\r\n$0\r\n\r\n"+message("news", "new"))
+	want(t, "what the first hears then", first.Recv(), message("news", "new"))
+	want(t, "the other's SUBSCRIBE", late.Recv(), confirmation("*", 2, "subscribe", "news"))
+	want(t, "what it hears", late.Recv(), message("news", "new"))
 	balanced(t, srv)
 }
 

@@ -268,14 +268,13 @@ func (s *soak) shareChannel(g int) {
 		return nil
 	})
 	for id := range 3 {
-		s.each("subscriber", 100*g+id, func(r *rand.Rand) error { return s.listen(channel, id%2 == 1) })
+		heard := map[int]int{} // the last number of each row
+		s.each("subscriber", 100*g+id, func(r *rand.Rand) error { return s.listen(channel, id%2 == 1, heard) })
 	}
 }
 
-// listen is a subscriber until it has heard so much, or is cut off. When it comes back it may be on the other loop, whose subscription is
-// another one: what it heard last it may hear once more, if that loop is behind.
-func (s *soak) listen(channel string, resp3 bool) error {
-	heard := map[int]int{} // the last number of each row
+// listen is a subscriber until it has heard so much, or is cut off. What it heard it never hears again, when it comes back neither.
+func (s *soak) listen(channel string, resp3 bool, heard map[int]int) error {
 	c, err := redistest.Connect(s.main.listen)
 	if err != nil {
 		s.mayFail("connect", "-lost: "+err.Error())
