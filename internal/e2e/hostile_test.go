@@ -250,8 +250,10 @@ func TestHostileClients(t *testing.T) {
 	for _, h := range hostiles(crowd, &came) {
 		t.Run(h.name, func(t *testing.T) {
 			alone := nb.p99(t, size(5*time.Second, 100*time.Millisecond))
+			var elsewhere time.Duration
 			if full() { // what it costs to have such neighbours at all: they are at a server that has nothing to do with Ringway
-				elsewhere, err := nb.beside(t, h, redistest.Server(t, "--maxclients", "20000", "--protected-mode", "no").Addr(), r.Pid(), &came, func() {})
+				var err error
+				elsewhere, err = nb.beside(t, h, redistest.Server(t, "--maxclients", "20000", "--protected-mode", "no").Addr(), r.Pid(), &came, func() {})
 				t.Logf("at another server: p99 %v (%v)", elsewhere.Round(time.Microsecond), err)
 			}
 			clients, files := r.metric(t, "ringway_clients"), openFiles(t, r.Pid())
@@ -269,9 +271,9 @@ func TestHostileClients(t *testing.T) {
 			if grown := int(holds - held); grown > size(128, 24)*mib { // of what nobody has written to yet the system knows nothing
 				t.Errorf("Ringway holds %s more", inMiB(grown))
 			}
-			t.Logf("others: p99 %v, alone %v", disturbed.Round(time.Microsecond), alone.Round(time.Microsecond))
-			if full() {
-				within(t, h.name, disturbed, alone, 2)
+			t.Logf("others: p99 %v, alone %v: %.2f times", disturbed.Round(time.Microsecond), alone.Round(time.Microsecond), float64(disturbed)/float64(alone))
+			if limit := max(2*alone, elsewhere); full() && disturbed > limit || disturbed > time.Second {
+				t.Errorf("others' p99 is %v, want at most twice what it is alone (%v), or what it is while this is done to another server (%v)", disturbed, alone, elsewhere)
 			}
 			redistest.WaitFor(t, "them to be forgotten", func() bool { return r.metric(t, "ringway_clients") <= clients })
 			redistest.WaitFor(t, "their connections to be closed", func() bool { return openFiles(t, r.Pid()) <= files+4 }) // the metrics are asked for by some
