@@ -43,6 +43,7 @@ func gets(cl *redistest.Cluster) (list []int, all int) {
 }
 
 func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, copying(t, cl, nil))
 	found(t, srv)
@@ -102,6 +103,7 @@ func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
 
 // Copies in a cluster lie among the clients' keys, and nobody sees them, or names them.
 func TestCopiesInAClusterAreHidden(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, copying(t, cl, nil))
 	found(t, srv)
@@ -158,6 +160,7 @@ func hidden(t testing.TB, c *redistest.Conn, keys []string) {
 // What clients of one Ringway ask of hot keys of a cluster is as if it had been carried out one after the other, while the slots of the keys move, and those of
 // their copies.
 func TestHotKeysOfAClusterAreLinearizable(t *testing.T) {
+	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, copying(t, cl, pinned))
 	found(t, srv)

@@ -279,6 +279,7 @@ func TestTheOwnerOfAHotKeyIsFrozen(t *testing.T) {
 
 // A primary is replaced by its replica, in several ways. Once its successor has acknowledged a write, nothing older is told.
 func TestSentinelFailoverOfAHotKey(t *testing.T) {
+	t.Parallel()
 	inNearMode(t, func(t *testing.T, mode string) {
 		primary := redistest.Server(t)
 		replica := redistest.Replica(t, primary)
@@ -471,6 +472,7 @@ func TestOthersWriteAHotKeyInACluster(t *testing.T) {
 
 // The owner of a hot key in a cluster dies, and a node with a copy. Once the successor has acknowledged a write, nothing older is told.
 func TestANodeOfAClusterDies(t *testing.T) {
+	t.Parallel()
 	modes := sized(keepingModes, keepingModes[1:])
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) { aNodeDies(t, mode) })
@@ -562,6 +564,7 @@ func TestANodeOfAClusterGivesASlotUp(t *testing.T) {
 
 // A key that is not there may be made at the node that its slot is moving to, and the one that still owns it does not tell of that.
 func TestAMissingHotKeyIsMadeWhereItsSlotIsMoving(t *testing.T) {
+	t.Parallel()
 	inNearMode(t, func(t *testing.T, mode string) {
 		const l = 200 * time.Millisecond
 		cluster := redistest.StartCluster(t, 2, 0)

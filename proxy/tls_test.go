@@ -566,6 +566,7 @@ func TestTLSToNodesIsRefused(t *testing.T) {
 }
 
 func TestTLSOnBothSidesWithSentinel(t *testing.T) {
+	t.Parallel()
 	a := redistest.NewAuthority(t)
 	cert := a.Issue(redistest.Issue{})
 	primary := redistest.ServerTLS(t, a)
@@ -586,6 +587,7 @@ func TestTLSOnBothSidesWithSentinel(t *testing.T) {
 }
 
 func TestTLSOnBothSidesWithCluster(t *testing.T) {
+	t.Parallel()
 	a := redistest.NewAuthority(t)
 	cert := a.Issue(redistest.Issue{})
 	cluster := redistest.StartClusterTLS(t, a, 3, 0)
