@@ -64,6 +64,9 @@ fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, F
 	$(GO) test ./proxy -run '^$$' -fuzz '^FuzzLogin$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	$(GO) test ./proxy -run '^$$' -fuzz '^FuzzHostileNode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
+corpora: ## keep what fuzzing on this machine has found, in testdata/corpus beside each fuzz test
+	$(GO) run ./internal/corpus/keep
+
 bench: build bench-servers ## measure beside twemproxy, Envoy, haproxy and Redis itself; writes docs/bench
 	$(GO) run ./internal/bench
 
@@ -148,4 +151,4 @@ bench-servers: servers
 	if [ -n "$$need" ]; then $(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$need; fi
 
-.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz bench bench-tls bench-hot acceptance soak servers valkey envoy systemd bench-servers
+.PHONY: prometheus help build reproducible sbom vuln run fmt lint test confined test-clients test-clients-few client-tools race fuzz corpora bench bench-tls bench-hot acceptance soak servers valkey envoy systemd bench-servers

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringway/internal/config"
+	"ringway/internal/corpus"
 	"ringway/internal/metrics"
 	"ringway/internal/redistest"
 	"ringway/resp"
@@ -128,6 +129,7 @@ var hostileTo = []string{
 // FuzzHostileNode has a server send what it should not. Whoever asks others gets their values and no others, a client gets a reply for each request or the
 // end of its connection, nothing of what was sent turns up later, and Ringway lives.
 func FuzzHostileNode(f *testing.F) {
+	corpus.Add(f)
 	bad := newPossessed(f)
 	srv, log := serveLogged(f, onPool(func(p *config.Pool) {
 		p.ReadRetries, p.HotKeys.Mode = 0, "off"

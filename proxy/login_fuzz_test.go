@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"ringway/internal/config"
+	"ringway/internal/corpus"
 	"ringway/internal/redistest"
 )
 
 // FuzzLogin looks for arguments of AUTH, HELLO and ACL by which a client becomes a user whose name and password are not among them, that are
 // answered with anything but one reply, or that make the connection unusable.
 func FuzzLogin(f *testing.F) {
+	corpus.Add(f)
 	passwords := map[string]string{"default": "main", "alice": "secret", "bob": "hidden"}
 	srv := serve(f, withUsers(
 		config.User{Name: "default", Passwords: []config.Secret{"main"}, Rules: "+@all ~* &*"},

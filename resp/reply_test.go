@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ringway/internal/corpus"
 )
 
 // replySamples are streams of replies, right and wrong, for every test that reads such.
@@ -357,6 +359,7 @@ func TestRepliesOfARealServerAreFound(t *testing.T) {
 }
 
 func FuzzReply(f *testing.F) {
+	corpus.Add(f)
 	for i, sample := range replySamples {
 		f.Add([]byte(sample.in), uint64(i))
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ringway/internal/corpus"
 )
 
 // requestSamples are streams of requests, right and wrong, for every test that reads such.
@@ -463,6 +465,7 @@ func TestRequestsAreReadWithoutAllocating(t *testing.T) {
 }
 
 func FuzzRequest(f *testing.F) {
+	corpus.Add(f)
 	for i, sample := range requestSamples {
 		if len(sample.in) < 1000 {
 			f.Add([]byte(sample.in), uint64(i))

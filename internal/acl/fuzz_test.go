@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"ringway/internal/command"
+	"ringway/internal/corpus"
 )
 
 // FuzzRules looks for rules that panic, that show a password when they are refused, or that make another user when they are told and
 // read again: one who is told otherwise, or may do something else.
 func FuzzRules(f *testing.F) {
+	corpus.Add(f)
 	for _, x := range twinTests {
 		first, _, _ := strings.Cut(x.requests, "\n")
 		f.Add(x.rules, first)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringway/internal/corpus"
 	"ringway/internal/redistest"
 )
 
@@ -197,6 +198,7 @@ func TestKeysOfLaterCommands(t *testing.T) {
 }
 
 func FuzzKeysAreWithinTheRequest(f *testing.F) {
+	corpus.Add(f)
 	for _, test := range keyTests {
 		f.Add(strings.ReplaceAll(test, " ", "\x01"))
 	}

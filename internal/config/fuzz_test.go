@@ -8,11 +8,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"ringway/internal/corpus"
 )
 
 // FuzzParse looks for a file that makes the reader panic, that is refused without a line, or that loads and is
 // another one after it was written, for DeepEqual or for a plan.
 func FuzzParse(f *testing.F) {
+	corpus.Add(f)
 	for _, pattern := range []string{"../../proxy.yml", "testdata/*.yml", "testdata/predixy/*.conf"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ringway/internal/corpus"
 	"ringway/internal/redistest"
 )
 
@@ -69,6 +70,7 @@ func TestMangledRepliesDoNoHarm(t *testing.T) {
 }
 
 func FuzzReply(f *testing.F) {
+	corpus.Add(f)
 	for _, reply := range []string{shardsReply, slotsReply, masterReply, addressReply, replicasReply} {
 		f.Add(reply)
 	}
