@@ -25,6 +25,7 @@ import (
 type slowlog struct {
 	entries []slowRequest // the last ones, in a ring
 	next    int           // the place of the next
+	busy    int64         // until when those that were noted count, see takes
 }
 
 // slowRequest is an entry. Its memory is used again.
@@ -155,6 +156,23 @@ func (l *slowlog) last(n int) (list []slowRequest) {
 	return list
 }
 
+// A loop notes so many slow requests of a pool at once, or as many as its log has room for, and one in so many nanoseconds from then on. When nearly all requests are slow there are too many of
+// them: to note each would double what they cost, only to be overwritten within the millisecond. They are counted, and have their numbers.
+const (
+	slowBurst = 1024
+	slowPause = int64(100 * time.Microsecond)
+)
+
+// takes reports whether another request may be noted.
+func (l *slowlog) takes(now int64) bool {
+	busy := max(l.busy, now) + slowPause
+	if busy-now > slowPause*int64(max(slowBurst, len(l.entries))) {
+		return false
+	}
+	l.busy = busy
+	return true
+}
+
 func (l *slowlog) reset() {
 	for i := range l.entries {
 		l.entries[i].id = -1
@@ -168,18 +186,20 @@ func (s *Session) slow(sl *slot, took int64) *slowRequest {
 		return nil
 	}
 	ps.stats.Slow++
-	l := ps.slow
+	l, now, id := ps.slow, s.worker.loop.Now(), ps.shared.slowIDs.Add(1)-1
+	if !l.takes(now) {
+		return nil
+	}
 	e := &l.entries[l.next]
 	if l.next++; l.next == len(l.entries) {
 		l.next = 0
 	}
-	e.id = ps.shared.slowIDs.Add(1) - 1
+	e.id = id
 	e.ended, e.took, e.writing = time.Now(), took, -1
 	e.client, e.name = s.peer, ""
 	if s.about != nil {
 		e.name = s.about.name
 	}
-	now := s.worker.loop.Now()
 	e.node, e.queued, e.atNode = "", took, 0
 	if la := ps.clock.Lane; la != nil {
 		at := max(la.Written(), sl.start)

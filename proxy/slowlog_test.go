@@ -429,3 +429,50 @@ func TestClientsSayWhatIsSlow(t *testing.T) {
 	reloadWith(t, srv, onPool(func(p *config.Pool) { p.SlowLength = 7 }))
 	want(t, "as the file has it", c.Do("CONFIG", "GET", "slowlog-max-len"), "*2\r\n"+redistest.Bulk("slowlog-max-len")+redistest.Bulk("7"))
 }
+
+// When all requests are slow to note each would cost more than to serve it.
+func TestNotEachOfManySlowRequestsIsNoted(t *testing.T) {
+	l := &slowlog{}
+	l.resize(10)
+	takes := func(now int64) (n int) {
+		for l.takes(now) {
+			n++
+		}
+		return n
+	}
+	now := int64(time.Hour)
+	for _, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{0, slowBurst}, {0, 0}, {10 * time.Millisecond, 100}, {time.Hour, slowBurst}, {50 * time.Microsecond, 0}, {50 * time.Microsecond, 1}} {
+		now += int64(tt.after)
+		if n := takes(now); n != tt.want {
+			t.Errorf("%v later %d are noted, want %d", tt.after, n, tt.want)
+		}
+	}
+	l.resize(5000)
+	if n := takes(now + int64(time.Hour)); n != 5000 {
+		t.Errorf("%d are noted where there is room for 5000", n)
+	}
+
+	const all = 20_000
+	srv := serve(t, onPool(func(p *config.Pool) { p.SlowThreshold, p.SlowLength = 0, 100 }), nodes(t, 1)...)
+	c := client(t, srv)
+	for range all / 100 {
+		for range 100 {
+			c.Send("GET", "k")
+		}
+		c.Flush()
+		for range 100 {
+			c.Recv()
+		}
+	}
+	if n := srv.Stats(0)[0].Slow; n != all {
+		t.Errorf("%d of %d are counted", n, all)
+	}
+	want(t, "SLOWLOG LEN", c.Do("SLOWLOG", "LEN"), ":100\r\n")
+	latest := elements([]byte(c.Do("SLOWLOG", "GET", "1")))
+	if id := intOf(elements(latest[0])[0]); id < slowBurst || id >= all+10 {
+		t.Errorf("the latest entry has the number %d", id)
+	}
+}
