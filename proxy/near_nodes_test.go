@@ -279,7 +279,6 @@ func TestTheOwnerOfAHotKeyIsFrozen(t *testing.T) {
 
 // A primary is replaced by its replica, in several ways. Once its successor has acknowledged a write, nothing older is told.
 func TestSentinelFailoverOfAHotKey(t *testing.T) {
-	t.Parallel()
 	inNearMode(t, func(t *testing.T, mode string) {
 		primary := redistest.Server(t)
 		replica := redistest.Replica(t, primary)
@@ -472,7 +471,6 @@ func TestOthersWriteAHotKeyInACluster(t *testing.T) {
 
 // The owner of a hot key in a cluster dies, and a node with a copy. Once the successor has acknowledged a write, nothing older is told.
 func TestANodeOfAClusterDies(t *testing.T) {
-	t.Parallel()
 	modes := sized(keepingModes, keepingModes[1:])
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) { aNodeDies(t, mode) })

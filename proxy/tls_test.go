@@ -566,7 +566,6 @@ func TestTLSToNodesIsRefused(t *testing.T) {
 }
 
 func TestTLSOnBothSidesWithSentinel(t *testing.T) {
-	t.Parallel()
 	a := redistest.NewAuthority(t)
 	cert := a.Issue(redistest.Issue{})
 	primary := redistest.ServerTLS(t, a)
