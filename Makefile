@@ -52,7 +52,7 @@ test: servers systemd ## install the servers that the tests need, and run every 
 	cd internal/manifests && $(GO) test -timeout 20m ./...
 
 race: servers ## the tests of the data path under the race detector, but for the long ones of whole clusters and warm scaling, and those that count allocations
-	$(GO) test -race -parallel 4 -skip '$(LONG)|$(COUNTING)' ./proxy ./internal/loop ./pool ./pool/discover ./internal/metrics ./internal/admin
+	$(GO) test -race -skip '$(LONG)|$(COUNTING)' ./proxy ./internal/loop ./pool ./pool/discover ./internal/metrics ./internal/admin
 
 fuzz: ## fuzz the scanners, discovery, the configuration, and who may do what, FUZZTIME each (default 60s)
 	$(GO) test ./resp -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x

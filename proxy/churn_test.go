@@ -139,7 +139,6 @@ func (pc *podClient) saw(i int, reply string, born int64) error {
 // Pods are deleted under load, one after the other, and come back under the same name at another address, empty. What clients of the others ask is
 // answered as if nothing were, no key moves, and who asks for a key of the one that is away gets an error until it is back.
 func TestPodsThatChangeTheirAddress(t *testing.T) {
-	t.Parallel()
 	const pods, clients = 3, 8
 	ch := startPods(t, pods)
 	first := client(t, ch.srv)

@@ -43,7 +43,6 @@ func gets(cl *redistest.Cluster) (list []int, all int) {
 }
 
 func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
-	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, copying(t, cl, nil))
 	found(t, srv)
@@ -103,7 +102,6 @@ func TestReadsOfAHotKeyAreSpreadOverACluster(t *testing.T) {
 
 // Copies in a cluster lie among the clients' keys, and nobody sees them, or names them.
 func TestCopiesInAClusterAreHidden(t *testing.T) {
-	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, copying(t, cl, nil))
 	found(t, srv)
@@ -160,7 +158,6 @@ func hidden(t testing.TB, c *redistest.Conn, keys []string) {
 // What clients of one Ringway ask of hot keys of a cluster is as if it had been carried out one after the other, while the slots of the keys move, and those of
 // their copies.
 func TestHotKeysOfAClusterAreLinearizable(t *testing.T) {
-	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	srv := serve(t, copying(t, cl, pinned))
 	found(t, srv)

@@ -26,7 +26,6 @@ func routedHot(t testing.TB, mode string, strip bool, cl *redistest.Cluster, add
 
 // Behind routes a hot key has copies on the nodes of its own pool, under the name by which those know it.
 func TestHotKeysBehindRoutes(t *testing.T) {
-	t.Parallel()
 	cl := redistest.StartCluster(t, 3, 0)
 	for _, strip := range []bool{false, true} {
 		for _, mode := range keepingModes {

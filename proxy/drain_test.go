@@ -16,7 +16,6 @@ import (
 // Clients that never pause are cut short in the middle of their pipelines. Each gets a reply to all that was carried out, and then the end of its stream,
 // not a reset; nothing that it has sent after that is carried out.
 func TestCutShort(t *testing.T) {
-	t.Parallel()
 	a := redistest.NewAuthority(t)
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {

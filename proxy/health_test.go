@@ -109,7 +109,6 @@ func TestSlowScriptIsNotTakenForDeath(t *testing.T) {
 
 // A server that loads its data answers, and has nothing to say.
 func TestLoadingNodeIsNotReady(t *testing.T) {
-	t.Parallel()
 	a := redistest.Server(t, "--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024", "--key-load-delay", "300")
 	srv := serve(t, onPool(func(p *config.Pool) { checked(p); p.Timeout = 0 }), a.Addr())
 	c := client(t, srv)

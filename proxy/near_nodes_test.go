@@ -562,7 +562,6 @@ func TestANodeOfAClusterGivesASlotUp(t *testing.T) {
 
 // A key that is not there may be made at the node that its slot is moving to, and the one that still owns it does not tell of that.
 func TestAMissingHotKeyIsMadeWhereItsSlotIsMoving(t *testing.T) {
-	t.Parallel()
 	inNearMode(t, func(t *testing.T, mode string) {
 		const l = 200 * time.Millisecond
 		cluster := redistest.StartCluster(t, 2, 0)

@@ -12,7 +12,6 @@ import (
 )
 
 func TestNodesAreAskedForInfo(t *testing.T) {
-	t.Parallel()
 	full := redistest.Server(t, "--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru", "--requirepass", "secret")
 	primary := redistest.Server(t)
 	replica := redistest.Replica(t, primary)

@@ -384,7 +384,6 @@ func TestBlockedAtAReplacedPrimaryThatHangs(t *testing.T) {
 
 // A script that its node has forgotten is not run behind what the client had sent after it.
 func TestForgottenScriptsKeepTheirPlace(t *testing.T) {
-	t.Parallel()
 	const script = "return redis.call('INCR', KEYS[1])"
 	for name, front := range map[string]func(t *testing.T) (*Server, *redistest.Redis){
 		"plain": func(t *testing.T) (*Server, *redistest.Redis) {

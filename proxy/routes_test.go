@@ -330,7 +330,6 @@ func TestAPoolBecomesOneWithRoutes(t *testing.T) {
 
 // A Redis Cluster and a plain pool behind one address, the cluster's keys without their prefix: its slots move while they are used.
 func TestRoutesToARedisCluster(t *testing.T) {
-	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, 0)
 	p := poolOf("cluster")
 	p.Cluster = &config.Cluster{Seeds: cluster.Addrs()}

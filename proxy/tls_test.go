@@ -586,7 +586,6 @@ func TestTLSOnBothSidesWithSentinel(t *testing.T) {
 }
 
 func TestTLSOnBothSidesWithCluster(t *testing.T) {
-	t.Parallel()
 	a := redistest.NewAuthority(t)
 	cert := a.Issue(redistest.Issue{})
 	cluster := redistest.StartClusterTLS(t, a, 3, 0)

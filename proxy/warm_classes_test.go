@@ -216,7 +216,6 @@ func TestWholePoolCommandsInTheWindow(t *testing.T) {
 
 // A client that is blocked at the change blocks on at the new node, without being told.
 func TestBlockedClientsComeAlong(t *testing.T) {
-	t.Parallel()
 	addresses := nodes(t, 4)
 	srv := serve(t, onPool(func(p *config.Pool) { warmed(p); p.HashTag = "{}" }), addresses[:3]...)
 	inMode(t, warmPlain, srv)

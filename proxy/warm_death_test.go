@@ -283,7 +283,6 @@ func TestFlushInTheWindow(t *testing.T) {
 
 // A request that is in flight to a node that gives keys delays the hold: nothing of before is acknowledged in the window.
 func TestHoldWaitsForWhatIsInFlight(t *testing.T) {
-	t.Parallel()
 	var servers []*redistest.Redis
 	var addresses []string
 	for range 2 {

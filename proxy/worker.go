@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"unsafe"
@@ -251,9 +252,13 @@ func (w *worker) welcome(ps *poolState, fd int, peer string) {
 		return
 	}
 	if loop.Left(fd) { // who comes and goes at once costs no session; those who do it thousands of times a second mean no good
+		unix.Close(fd)
+		if ps.shared.tls != nil {
+			w.handsShaken(ps, loop.Link{}, peer, io.EOF)
+			return
+		}
 		ps.stats.Accepted++
 		ps.shared.discount(peer)
-		unix.Close(fd)
 		return
 	}
 	loop.TCPOptions(fd, cfg.TCPKeepAlive)
