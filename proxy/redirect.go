@@ -7,6 +7,8 @@ import (
 	"ringway/internal/metrics"
 )
 
+const errStillMoving = "TRYAGAIN The slot of the request is moving, and its nodes still send it to and fro"
+
 // refused is called with a whole error reply of a request that is kept. It returns true if the request is sent once more, or has its answer.
 // A client never hears where a slot has moved: it can't be meant to go there.
 func (s *Session) refused(tag uint64, sl *slot, before, b []byte) bool {

@@ -307,8 +307,6 @@ func (s *Session) sendAgain(tag uint64) {
 const (
 	errMovedApart = "TRYAGAIN The keys of the request have moved to different nodes"
 	errOvertaken  = "TRYAGAIN The slot of the request is moving, and a request behind it in the pipeline has been carried out already"
-
-	errStillMoving = "TRYAGAIN The slot of the request is moving, and its nodes still send it to and fro"
 )
 
 var askingRequest = resp.AppendCommand(nil, "ASKING")

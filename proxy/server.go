@@ -354,18 +354,12 @@ func (srv *Server) openTo(d *door, index int) error {
 
 // preconnect opens the lanes that a plain client will need.
 func (srv *Server) preconnect(sp *sharedPool) {
-	for _, w := range srv.workers {
-		w.loop.Post(func() {
-			ps := w.poolAt(sp.index)
-			if ps == nil { // it has left already
-				return
-			}
-			set := ps.set(pool.Key{Database: sp.cfg.Database})
-			for n := range ps.size() {
-				set.Lane(ps.nth(n)).Open()
-			}
-		})
-	}
+	sp.director.post(func(ps *poolState) {
+		set := ps.set(pool.Key{Database: sp.cfg.Database})
+		for n := range ps.size() {
+			set.Lane(ps.nth(n)).Open()
+		}
+	})
 }
 
 // hand gives a new client to one loop after the other.

@@ -156,8 +156,9 @@ func (l *slowlog) last(n int) (list []slowRequest) {
 	return list
 }
 
-// A loop notes so many slow requests of a pool at once, or as many as its log has room for, and one in so many nanoseconds from then on. When nearly all requests are slow there are too many of
-// them: to note each would double what they cost, only to be overwritten within the millisecond. They are counted, and have their numbers.
+// A loop notes so many slow requests of a pool at once, or as many as its log has room for, and one in so many nanoseconds from then on. When
+// nearly all requests are slow there are too many of them: to note each would double what they cost, only to be overwritten within the
+// millisecond. They are counted, and have their numbers.
 const (
 	slowBurst = 1024
 	slowPause = int64(100 * time.Microsecond)

@@ -55,10 +55,7 @@ func Parse(line string) (input []any, err error) {
 			v = []byte(s)
 		case "byte":
 			var r rune
-			r, _, _, err = strconv.UnquoteChar(strings.Trim(value, "'"), '\'')
-			if value == "'''" || value == `'\''` {
-				r, err = '\'', nil
-			}
+			r, _, _, err = strconv.UnquoteChar(strings.TrimSuffix(strings.TrimPrefix(value, "'"), "'"), '\'')
 			v = byte(r)
 		case "uint64":
 			v, err = strconv.ParseUint(value, 10, 64)
